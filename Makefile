@@ -1,0 +1,43 @@
+# Two commands matter to a newcomer: `make run` and `make test`. `make check` is the quick gate before a commit.
+SHELL := /bin/bash
+PY := .venv/bin/python
+AICP_ENVIRONMENTS_DIR ?= $(HOME)/.cache/aicp/environments
+export AICP_ENVIRONMENTS_DIR
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run install install-dev console test check e2e lock docs clean bench-%
+
+run: install console
+	@exec .venv/bin/aicp quickstart
+
+install:
+	@tools/install.sh runtime
+
+install-dev:
+	@tools/install.sh dev
+
+console: install
+	@tools/build_console.sh
+
+test: install-dev console
+	@tools/install_test_packages.sh
+	@tools/test.sh
+
+e2e: install-dev console
+	@tools/install_test_packages.sh
+	@tools/test.sh e2e
+
+check: install-dev
+	@tools/check.sh
+
+docs: install-dev
+	@$(PY) tools/write_docs.py
+
+bench-%: install-dev
+	@$(PY) benchmarks/bench_$*.py
+
+lock:
+	@tools/lock.sh
+
+clean:
+	rm -rf .venv console/node_modules console/dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the platform into .venv from the hashed locks. `runtime` is what running needs, `dev` adds checks and tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind="${1:-runtime}"
+python="${AICP_PYTHON:-python3}"
+locks=(requirements/runtime.txt requirements/build.txt)
+[ "$kind" = dev ] && locks+=(requirements/dev.txt)
+stamp=".venv/.installed-$kind"
+wanted="$(cat "${locks[@]}" pyproject.toml | sha256sum | cut -d' ' -f1)"
+if [ "$kind" = runtime ] && [ -f .venv/.installed-dev ]; then
+  with_dev="$(cat "${locks[@]}" requirements/dev.txt pyproject.toml | sha256sum | cut -d' ' -f1)"
+  [ "$(cat .venv/.installed-dev)" = "$with_dev" ] && exit 0
+fi
+[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
+
+"$python" - <<'PY' || { echo "aicp needs Python 3.11 or newer as python3 (or set AICP_PYTHON)." >&2; exit 1; }
+import sys
+sys.exit(sys.version_info < (3, 11))
+PY
+[ -x .venv/bin/python ] || { echo "Creating .venv ..."; "$python" -m venv .venv; }
+for lock in "${locks[@]}"; do
+  echo "Installing $(grep -c '==' "$lock") packages of $lock ..."
+  .venv/bin/python -m pip install --quiet --require-hashes -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
+done
+.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . 2> >(grep -v "WARNING: Location" >&2)
+echo "$wanted" > "$stamp"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# `test.sh`: unit, contract, store on both databases, one walk with the real engine, one browser walk.
+# `test.sh e2e`: everything else. Both fail when a test of tests/required.txt did not run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=.venv/bin
+report="$(mktemp)"
+trap 'rm -f "$report"' EXIT
+export AICP_TEST_REPORT="$report"
+if [ "${1:-}" = e2e ]; then
+  $bin/python -m pytest -q -m e2e tests
+else
+  $bin/ruff check --quiet src tests tools benchmarks demo
+  $bin/pyright --warnings
+  $bin/lint-imports --no-cache | tail -n 3
+  $bin/python tools/check_repository.py
+  $bin/python tools/write_docs.py --check
+  $bin/python -m pytest -q -m "not e2e" tests
+fi
+$bin/python tools/check_required.py "$report" "${1:-test}"
