@@ -1,0 +1,1 @@
+"""Nouns, states and legal transitions, quantities, errors, clock, registry. Standard library and pydantic only."""

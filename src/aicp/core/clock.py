@@ -1,0 +1,29 @@
+"""The one place that asks the machine for the time; everything else receives a Clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """The wall time, timezone-aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, for durations."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()

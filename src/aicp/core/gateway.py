@@ -1,0 +1,25 @@
+"""What a gateway tells the control plane of itself, so that a replica is stopped only when nobody uses it."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, Field
+
+from aicp.core.value import Value
+
+
+class Heartbeat(Value):
+    """Sent every second: the route table in use and the requests in flight by replica."""
+
+    etag: str = Field(max_length=200)
+    inflight: dict[str, int] = {}
+    started_at: AwareDatetime | None = None
+
+
+class GatewayStatus(Value):
+    """The last word of a gateway. `seen_at` is the control plane's time."""
+
+    id: str
+    etag: str
+    inflight: dict[str, int] = {}
+    started_at: AwareDatetime | None = None
+    seen_at: AwareDatetime

@@ -1,0 +1,131 @@
+"""What a runner needs to start an engine, and what it sees of it afterwards."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from aicp.core.value import Value
+
+
+class DeviceShare(Value):
+    """What one replica member gets of one accelerator: 100 % and the asked memory, or a slice of it."""
+
+    vendor: str
+    device_id: str
+    index: int
+    compute_percent: int = 100
+    memory_bytes: int = 0
+
+
+class Allocation(Value):
+    """The committed binding of one replica member to a node's resources."""
+
+    node_id: str
+    devices: list[DeviceShare]
+    cpu_cores: float
+    memory_bytes: int = Field(description="host memory limit of the process group")
+
+
+class HealthCheck(Value):
+    """How the agent learns that an engine serves: GET `path` answers 2xx."""
+
+    path: str = "/health"
+    interval_seconds: float = 0.25
+    timeout_seconds: float = 2.0
+    start_timeout_seconds: float = 900.0
+
+
+class LaunchSpec(Value):
+    """One engine process, described and not yet started.
+
+    Placeholders, filled in by the agent wherever they occur in `command` and `env` values: `{python}` (the
+    environment's interpreter; the platform's own without one), `{model}` (directory of the model copy),
+    `{model_file}` (absolute path of `weights_file`), `{listen}` (path of the unix socket when `listen` is "unix"),
+    `{port}` (loopback port when "tcp"), `{token}` (random secret of this start), `{home}` (the replica's directory),
+    `{threads}` (whole cores of the allocation, at least 1). Nothing passes through a shell.
+    """
+
+    engine: str
+    engine_version: str
+    variant: str = "cpu"
+    environment: bool = Field(description="whether an isolated environment of engine, version, variant is needed")
+    model_digest: str | None = None
+    weights_file: str | None = None
+    command: list[str]
+    env: dict[str, str] = {}
+    listen: str = Field(default="unix", pattern="^(unix|tcp)$")
+    health: HealthCheck = HealthCheck()
+    stop_grace_seconds: float = 10.0
+    enforcers: list[str] = Field(default=["cgroup"], description="names of enforcers the agent applies where it can")
+
+
+class ReplicaMember(Value):
+    """One process of a replica on one node (several for models that span nodes)."""
+
+    node_id: str
+    launch: LaunchSpec
+    allocation: Allocation
+    model_files: list[tuple[str, str, int]] = Field(
+        default=[], description="(path, sha256, size_bytes) of the model copy to fetch before the start"
+    )
+
+
+class ReplicaLaunch(Value):
+    """All a runner needs for one replica. Idempotent by (replica_id, generation)."""
+
+    replica_id: str
+    service: str
+    generation: int
+    members: list[ReplicaMember]
+
+
+class ReplicaState(StrEnum):
+    """Life of a replica; see REPLICA_TRANSITIONS in aicp.core.replica for who moves what."""
+
+    PENDING = "pending"
+    ALLOCATED = "allocated"
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    LOST = "lost"
+    FENCED = "fenced"
+
+
+class ObservedMember(Value):
+    """One process as the agent sees it."""
+
+    node_id: str
+    pid: int | None = None
+    exit_code: int | None = None
+    memory_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+class ObservedReplica(Value):
+    """A replica as a runner sees it.
+
+    States: starting (fetching, building), loading (process up), ready, degraded (up, not healthy), stopped, failed.
+
+    `address` is `unix:/path` or `http://127.0.0.1:port`; `token` is what the engine wants as bearer.
+    """
+
+    replica_id: str
+    generation: int
+    state: ReplicaState
+    reason: str | None = None
+    phase: str | None = None
+    progress: float | None = None
+    address: str | None = None
+    token: str | None = None
+    started_at: AwareDatetime | None = None
+    ready_at: AwareDatetime | None = None
+    restarts: int = 0
+    adopted: bool = False
+    members: list[ObservedMember] = []

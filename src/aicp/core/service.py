@@ -1,0 +1,192 @@
+"""Services: the desired state "serve this version, so many replicas, there", and its observed status."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AwareDatetime, Field
+
+from aicp.core.ids import NAME_PATTERN
+from aicp.core.model import ModelType, Visibility
+from aicp.core.value import Request, Value
+
+
+class Mode(StrEnum):
+    """What the engine is tuned for."""
+
+    BALANCED = "balanced"
+    LONG_TEXT = "long_text"
+    CUSTOM = "custom"
+
+
+class ServiceState(StrEnum):
+    """Computed from replicas by the reconcile loop."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    READY = "ready"
+    UPDATING = "updating"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Compute(Request):
+    """What one replica gets; None lets the platform choose and say why."""
+
+    accelerators: int | None = Field(default=None, ge=0, le=64, description="whole accelerators")
+    vendor: str | None = None
+    cpu_cores: float | None = Field(default=None, gt=0, le=1024)
+    memory_bytes: int | None = Field(default=None, gt=0, description="host memory")
+
+
+class ServiceSpec(Request):
+    """What a user asks for. Every change makes a new generation (revision)."""
+
+    model: str = Field(description="model name, `name:version` or `name:alias`")
+    mode: Mode = Mode.BALANCED
+    engine: str | None = None
+    engine_version: str | None = None
+    engine_flags: dict[str, Any] = Field(default={}, description="allowed by list per engine; mode custom")
+    pool: str = "default"
+    compute: Compute = Compute()
+    replicas: int = Field(default=1, ge=0, le=1000)
+    context_length: int | None = Field(default=None, ge=16)
+    users: int | None = Field(default=None, ge=1, le=100000, description="simultaneous requests per replica")
+    drain_seconds: float = Field(default=60, ge=0, le=3600)
+    visibility: Visibility = Visibility.PUBLIC
+
+
+class ServiceCreate(Request):
+    """Publish: `name` is the public model name that callers use."""
+
+    name: str | None = Field(default=None, pattern=NAME_PATTERN, description="default: the model's name")
+    project: str = "default"
+    description: str = Field(default="", max_length=2000)
+    spec: ServiceSpec
+    create_key: bool = Field(default=False, description="make a key for this service only, shown once in the answer")
+
+
+class ServiceUpdate(Request):
+    """A new revision, or start and stop."""
+
+    spec: ServiceSpec | None = None
+    replicas: int | None = Field(default=None, ge=0, le=1000)
+    stopped: bool | None = None
+    description: str | None = Field(default=None, max_length=2000)
+
+
+class Choice(Value):
+    """One thing that was chosen, by whom, and why. `name` e.g. engine, version, max_num_batched_tokens."""
+
+    name: str
+    value: Any
+    chosen_by: str = Field(description="user or platform")
+    reason: str
+
+
+class MemoryPart(Value):
+    """One part of the memory estimate: weights, kv_cache, engine_overhead, ..."""
+
+    name: str
+    bytes: int
+    explanation: str = ""
+
+
+class Fit(Value):
+    """Whether something can run somewhere, with the numbers and what would fit instead."""
+
+    fits: bool
+    reason: str
+    suggestions: list[str] = []
+    needed_bytes: int | None = None
+    available_bytes: int | None = None
+
+
+class Plan(Value):
+    """What will run and why; the answer to a publish before it happens."""
+
+    name: str
+    model: str
+    version: str
+    engine: str
+    engine_version: str
+    variant: str
+    mode: Mode
+    pool: str
+    node: str | None = None
+    replicas: int
+    context_length: int
+    users: int
+    cpu_cores: float
+    memory_bytes: int
+    accelerators: list[str] = []
+    memory: list[MemoryPart]
+    choices: list[Choice]
+    command: list[str] = []
+    fit: Fit
+    environment_installed: bool = False
+    cli: str = ""
+    curl: str = ""
+    yaml: str = ""
+
+
+class Condition(Value):
+    """A reasoned yes, no or unknown about an object."""
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str = ""
+    at: AwareDatetime
+
+
+class Service(Value):
+    """A published model."""
+
+    id: str
+    name: str
+    project: str
+    description: str = ""
+    type: ModelType
+    spec: ServiceSpec
+    model_version: str = Field(description="`name:version` that the current revision serves")
+    engine: str | None = None
+    engine_version: str | None = None
+    stopped: bool = False
+    state: ServiceState
+    reason: str = ""
+    generation: int
+    observed_generation: int
+    serving_generation: int | None = Field(default=None, description="newest revision that became ready")
+    replicas_ready: int = 0
+    replicas_wanted: int = 0
+    conditions: list[Condition] = []
+    address: str | None = Field(default=None, description="base URL of the OpenAI-compatible API")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class ServiceRevision(Value):
+    """One generation of a service's intent, kept for diff and rollback."""
+
+    generation: int
+    spec: ServiceSpec
+    model_version: str
+    plan: Plan | None = None
+    created_at: AwareDatetime
+    created_by: str | None = None
+    outcome: str = Field(default="pending", description="pending, ready, failed or rolled_back")
+
+
+class Published(Value):
+    """Answer to a publish: the service, and the key when one was asked for (shown once)."""
+
+    service: Service
+    plan: Plan
+    key: str | None = None
+    key_id: str | None = None
+    curl: str = ""
+    python: str = ""

@@ -1,0 +1,60 @@
+"""Metered consumption: exactly one record a request that reached an engine or was refused after the key check."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from aicp.core.value import Value
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    CANCELED = "canceled"
+    ENGINE_ERROR = "engine_error"
+    REJECTED = "rejected"
+    UNAVAILABLE = "unavailable"
+    INTERRUPTED = "interrupted"
+
+
+class UsageRecord(Value):
+    """One request. Times are milliseconds; token counts are the engine's own, None where it gave none."""
+
+    request_id: str
+    api_key_id: str
+    project: str
+    service: str
+    replica_id: str | None = None
+    endpoint: str = Field(description="path such as /v1/chat/completions")
+    stream: bool = False
+    started_at: AwareDatetime
+    duration_ms: float | None = None
+    ttft_ms: float | None = None
+    status: int | None = None
+    outcome: Outcome
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class UsageBatch(Value):
+    """Records shipped by a gateway; (gateway_id, sequence) makes a batch count once, request_id a record."""
+
+    gateway_id: str
+    sequence: int
+    records: list[UsageRecord]
+
+
+class UsageRow(Value):
+    """Usage summed over a group (key, project, service, day or hour)."""
+
+    group: dict[str, str]
+    requests: int
+    errors: int
+    prompt_tokens: int
+    completion_tokens: int
+    ttft_ms_p50: float | None = None
+    ttft_ms_p99: float | None = None

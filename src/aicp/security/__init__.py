@@ -1,0 +1,1 @@
+"""Keys, tokens, passwords and the checks of addresses that the platform may fetch from."""

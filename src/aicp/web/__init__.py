@@ -1,0 +1,1 @@
+"""HTTP errors, paging, request ids and server-sent events, shared by the front doors."""
