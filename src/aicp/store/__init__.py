@@ -1,0 +1,1 @@
+"""Tables, queries, migrations, leases and metric samples: the only SQL."""

@@ -1,0 +1,129 @@
+"""API keys: everything but the secret."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import JSON, String, func, or_, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aicp.core.api_key import ApiKey
+from aicp.core.route import KeyEntry
+from aicp.core.value import Page
+from aicp.store.database import Base, Transaction
+
+KeyPurpose = Literal["application", "playground"]
+"""`playground` keys are made and held by the platform for a user's tries in the console; nobody sees their secret."""
+SORTS = ("name", "created_at", "last_used_at", "expires_at")
+
+
+class ApiKeyRow(Base):
+    """Never deleted, so that usage keeps its name; `revoked_at` ends it."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    project: Mapped[str] = mapped_column(String(63), index=True)
+    prefix: Mapped[str] = mapped_column(String(40))
+    digest: Mapped[str] = mapped_column(String(64))
+    purpose: Mapped[str] = mapped_column(String(20))
+    models: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(63))
+
+
+class ApiKeys:
+    """Queries over keys."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._session = tx.session
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """The key, revoked or not; playground keys are not found."""
+        row = await self._session.get(ApiKeyRow, key_id)
+        return _value(row) if row and row.purpose == "application" else None
+
+    async def list(
+        self,
+        *,
+        projects: Collection[str] | None = None,
+        search: str | None = None,
+        revoked: bool | None = None,
+        sort: str = "-created_at",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[ApiKey]:
+        """Keys of `projects` (None: all). `sort` is one of SORTS, with `-` for falling order."""
+        query = select(ApiKeyRow).where(ApiKeyRow.purpose == "application")
+        if projects is not None:
+            query = query.where(ApiKeyRow.project.in_(projects))
+        if search:
+            query = query.where(
+                ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.contains(search, autoescape=True)
+            )
+        if revoked is not None:
+            query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))
+        total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
+        column = ApiKeyRow.__table__.c[sort.removeprefix("-")]
+        order = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
+        rows = await self._session.scalars(query.order_by(order, ApiKeyRow.id).offset(offset).limit(limit))
+        return Page(items=[_value(row) for row in rows], total=total or 0, offset=offset, limit=limit)
+
+    async def entries(self, now: datetime) -> list[KeyEntry]:
+        """Every key that holds `now`, as the gateway needs it; ordered, so that equal states give equal tables."""
+        query = select(ApiKeyRow).where(
+            ApiKeyRow.revoked_at.is_(None), or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now)
+        )
+        return [
+            KeyEntry(
+                id=row.id,
+                digest=row.digest,
+                project=row.project,
+                models=row.models,
+                expires_at=row.expires_at.timestamp() if row.expires_at else None,
+            )
+            for row in await self._session.scalars(query.order_by(ApiKeyRow.id))
+        ]
+
+    async def create(self, key: ApiKey, digest: str, purpose: KeyPurpose = "application") -> None:
+        """Adds a key."""
+        self._session.add(ApiKeyRow(**key.model_dump(), digest=digest, purpose=purpose))
+        await self._session.flush()
+
+    async def update(self, key_id: str, changes: Mapping[str, Any]) -> None:
+        """Sets columns by name."""
+        if changes:
+            await self._session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(**changes))
+
+    async def revoke_project(self, project: str, now: datetime) -> None:
+        """Ends all keys of a project."""
+        await self._session.execute(
+            update(ApiKeyRow).where(ApiKeyRow.project == project, ApiKeyRow.revoked_at.is_(None)).values(revoked_at=now)
+        )
+
+    async def revoke_playground(self, now: datetime, user: str | None = None) -> int:
+        """Ends the playground keys of a user (None: of all). Answers how many."""
+        query = update(ApiKeyRow).where(ApiKeyRow.purpose == "playground", ApiKeyRow.revoked_at.is_(None))
+        if user is not None:
+            query = query.where(ApiKeyRow.created_by == user)
+        ended = await self._session.scalars(query.values(revoked_at=now).returning(ApiKeyRow.id))
+        return len(ended.all())
+
+    async def touch(self, used: Mapping[str, datetime]) -> None:
+        """Notes the last use of keys; a late report of an earlier use changes nothing."""
+        for key_id, at in sorted(used.items()):
+            await self._session.execute(
+                update(ApiKeyRow)
+                .where(ApiKeyRow.id == key_id, or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < at))
+                .values(last_used_at=at)
+            )
+
+
+def _value(row: ApiKeyRow) -> ApiKey:
+    return ApiKey.model_validate(row, from_attributes=True)

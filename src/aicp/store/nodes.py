@@ -1,0 +1,121 @@
+"""Nodes as their agents report them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, String, Text, func, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aicp.core.errors import NotFoundError
+from aicp.core.node import Node, NodeState, NodeStatus
+from aicp.core.value import Page
+from aicp.store.database import Base, Transaction
+
+
+class NodeRow(Base):
+    """A machine. `cordoned` is intent; `lost`, `reason`, `seen_at` and `status` are written by the reconcile loop."""
+
+    __tablename__ = "nodes"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), index=True)
+    pool: Mapped[str] = mapped_column(String(63), index=True)
+    address: Mapped[str] = mapped_column(Text, default="")
+    cordoned: Mapped[bool] = mapped_column(default=False)
+    lost: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+    status: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Nodes:
+    """Queries over nodes."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._session = tx.session
+
+    async def find(self, node_id: str) -> Node | None:
+        """The node with this id, or with this name."""
+        row = await self._session.get(NodeRow, node_id)
+        if row is None:
+            row = await self._session.scalar(select(NodeRow).where(NodeRow.name == node_id).limit(1))
+        return None if row is None else _node(row)
+
+    async def get(self, node_id: str) -> Node:
+        """The node with this id or name. Raises NotFoundError."""
+        node = await self.find(node_id)
+        if node is None:
+            raise NotFoundError(f"There is no node {node_id!r}.", hint="`aicp node list` shows those that registered.")
+        return node
+
+    async def all(self, pool: str | None = None) -> list[Node]:
+        """Every node, by name."""
+        query = select(NodeRow).order_by(NodeRow.name, NodeRow.id)
+        if pool is not None:
+            query = query.where(NodeRow.pool == pool)
+        return [_node(row) for row in await self._session.scalars(query)]
+
+    async def list(
+        self, *, pool: str | None = None, search: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Page[Node]:
+        """One page, by name."""
+        query = select(NodeRow)
+        if pool is not None:
+            query = query.where(NodeRow.pool == pool)
+        if search:
+            query = query.where(NodeRow.name.contains(search, autoescape=True))
+        total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
+        rows = await self._session.scalars(query.order_by(NodeRow.name, NodeRow.id).offset(offset).limit(limit))
+        return Page(items=[_node(row) for row in rows], total=total or 0, offset=offset, limit=limit)
+
+    async def seen(self, status: NodeStatus, now: datetime, *, pool: str, address: str = "") -> NodeState | None:
+        """Keeps what an agent reports; answers the state before, None for a node that is new."""
+        row = await self._session.get(NodeRow, status.node_id)
+        before = None if row is None else _node(row).state
+        if row is None:
+            row = NodeRow(id=status.node_id, pool=pool, created_at=now, cordoned=False, lost=False)
+            self._session.add(row)
+        row.name, row.address = status.hostname, address
+        row.lost, row.seen_at = False, now
+        if not row.cordoned:
+            row.reason = None
+        row.status = status.model_dump(mode="json")
+        await self._session.flush()
+        return before
+
+    async def mark_lost(self, node_id: str, reason: str) -> bool:
+        """Notes that the agent is silent; False when that was known."""
+        row = await self._session.get(NodeRow, node_id)
+        if row is None or row.lost:
+            return False
+        row.lost, row.reason = True, reason
+        await self._session.flush()
+        return True
+
+    async def cordon(self, node_id: str, cordoned: bool, reason: str | None) -> None:
+        """Keeps new replicas off a node, or lets them on again."""
+        row = await self._session.get(NodeRow, node_id)
+        if row is None:
+            raise NotFoundError(f"There is no node {node_id!r}.")
+        row.cordoned = cordoned
+        if not row.lost:
+            row.reason = reason if cordoned else None
+        await self._session.flush()
+
+
+def _node(row: NodeRow) -> Node:
+    state = NodeState.LOST if row.lost else NodeState.CORDONED if row.cordoned else NodeState.READY
+    return Node(
+        id=row.id,
+        name=row.name,
+        pool=row.pool,
+        state=state,
+        reason=row.reason,
+        address=row.address,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        status=None if row.status is None else NodeStatus.model_validate(row.status),
+    )

@@ -1,0 +1,101 @@
+"""Uploads; how much of each file came is what the file on the disk says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, String, Text, func, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aicp.core.errors import NotFoundError
+from aicp.core.upload import Upload, UploadFile, UploadState
+from aicp.store.database import Base, Transaction
+
+
+class UploadRow(Base):
+    """`files` holds path, size_bytes and sha256 of each announced file; its position is its name on the disk."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(63), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    files: Mapped[list[Any]]
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(String(100), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Uploads:
+    """Queries over uploads."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._session = tx.session
+
+    async def create(self, upload: Upload) -> None:
+        """A new upload."""
+        fields = upload.model_dump(exclude={"files"})
+        files = [file.model_dump(exclude={"offset"}) for file in upload.files]
+        self._session.add(UploadRow(**fields, files=files))
+        await self._session.flush()
+
+    async def get(self, upload_id: str) -> Upload:
+        """An upload, all offsets 0. Raises NotFoundError."""
+        row = await self._session.get(UploadRow, upload_id, populate_existing=True)
+        if row is None:
+            raise NotFoundError(f"There is no upload {upload_id!r}.", hint="It may have expired.")
+        return _upload(row)
+
+    async def count(self, created_by: str) -> int:
+        """How many uploads a user has."""
+        query = select(func.count()).select_from(UploadRow).where(UploadRow.created_by == created_by)
+        return await self._session.scalar(query) or 0
+
+    async def move(
+        self, upload_id: str, current: UploadState, wanted: UploadState, *, job_id: str | None = None, error: str = ""
+    ) -> bool:
+        """Moves an upload from `current` to `wanted`; False when it is in another state."""
+        values: dict[str, Any] = {"state": wanted, "error": error or None}
+        if job_id is not None:
+            values["job_id"] = job_id
+        query = update(UploadRow).where(UploadRow.id == upload_id, UploadRow.state == current).values(**values)
+        result = await self._session.execute(query.execution_options(synchronize_session=False))
+        assert isinstance(result, CursorResult)
+        return result.rowcount == 1
+
+    async def extend(self, upload_id: str, expires_at: datetime) -> None:
+        """Moves the end of an upload's life on."""
+        await self._session.execute(update(UploadRow).where(UploadRow.id == upload_id).values(expires_at=expires_at))
+
+    async def delete(self, upload_id: str) -> None:
+        """Removes an upload; an unknown one is no error."""
+        row = await self._session.get(UploadRow, upload_id)
+        if row is not None:
+            await self._session.delete(row)
+            await self._session.flush()
+
+    async def expired(self, at: datetime) -> Sequence[str]:
+        """Ids of uploads whose life ended."""
+        return list(await self._session.scalars(select(UploadRow.id).where(UploadRow.expires_at < at)))
+
+    async def ids(self) -> set[str]:
+        """Ids of all uploads."""
+        return set(await self._session.scalars(select(UploadRow.id)))
+
+
+def _upload(row: UploadRow) -> Upload:
+    return Upload(
+        id=row.id,
+        project=row.project,
+        state=UploadState(row.state),
+        files=[UploadFile.model_validate(file) for file in row.files],
+        job_id=row.job_id,
+        error=row.error,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
