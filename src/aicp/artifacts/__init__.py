@@ -1,0 +1,1 @@
+"""Where bytes live: content-addressed files, verified and de-duplicated."""

@@ -1,0 +1,1 @@
+"""One file a mechanism that confines a replica's processes to its allocation."""

@@ -1,0 +1,63 @@
+"""What an enforcer is: one mechanism that confines the processes of a replica to its allocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from aicp.core.launch import Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an enforcer does for one replica.
+
+    `join` are files into which the process writes its own pid before it becomes the engine. `note` says to people what
+    is enforced and with what rounding, or why nothing is.
+    """
+
+    enforced: bool
+    note: str
+    join: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What the group holds now; None where the mechanism does not say. `out_of_memory_kills` counts since it exists."""
+
+    memory_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    cpu_seconds: float | None = None
+    out_of_memory_kills: int | None = None
+
+
+class Enforcer(Protocol):
+    """The required part. A driver's module ends in `driver = ...`. `group` is a replica's id, unique on the node.
+
+    Every method is idempotent and none raises because the mechanism is absent or not writable.
+    """
+
+    def apply(self, group: str, allocation: Allocation) -> Applied:
+        """Makes the group, or brings the limits of an existing one to `allocation`."""
+        ...
+
+    def usage(self, group: str) -> Consumption:
+        """What the group consumes; all None when there is no group."""
+        ...
+
+    def pids(self, group: str) -> list[int]:
+        """Every process in the group; empty when there is no group."""
+        ...
+
+    def release(self, group: str) -> bool:
+        """Removes the group. False while processes are still in it; True also when there was none."""
+        ...
+
+
+@runtime_checkable
+class LiveResize(Protocol):
+    """An enforcer whose limits can change under a running process: calling `apply` again does it."""
+
+    def can_resize(self) -> bool:
+        """Whether it can on this machine."""
+        ...

@@ -1,0 +1,1 @@
+"""One file an engine: (version, allocation) to LaunchSpec, health, metric names."""

@@ -1,0 +1,179 @@
+"""What an engine driver is: it describes how to start a serving program and what that needs. It starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from aicp.core.accelerator import Accelerator
+from aicp.core.errors import InvalidError
+from aicp.core.launch import Allocation, LaunchSpec
+from aicp.core.model import Architecture, ModelFormat, ModelType, ModelVersion
+from aicp.core.service import Choice, Fit, MemoryPart, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A parameter a user may set in mode custom. `type` is bool, int, float or str; bounds are inclusive."""
+
+    name: str
+    type: str
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """What a replica should do: how much context for how many simultaneous requests, on what."""
+
+    context_length: int
+    users: int
+    cpu_cores: float
+    vendor: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the driver takes when the user asks nothing; every value with its reason."""
+
+    context_length: int
+    users: int
+    cpu_cores: float
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """Everything a driver needs to describe one replica. `served_name` is the name the engine answers to."""
+
+    version: ModelVersion
+    model_type: ModelType
+    allocation: Allocation
+    mode: Mode
+    sizing: Sizing
+    served_name: str
+    engine_version: str
+    variant: str = "cpu"
+    flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Engine(Protocol):
+    """The required part of a driver. All methods are pure: same arguments, same answer, no input or output."""
+
+    name: str
+    title: str
+    """How people call it: vLLM, llama.cpp."""
+    versions: Sequence[str]
+    """Versions with a lock, newest first."""
+    formats: frozenset[ModelFormat]
+    internal: bool
+    """True keeps the engine out of every automatic choice and out of the publish page."""
+    environment: bool
+    """Whether the engine runs in an isolated environment of its own."""
+    flags: Mapping[str, Flag]
+    refused_fields: Sequence[str]
+    """Top-level request fields that would steer the engine; the gateway refuses them."""
+    metrics: Mapping[str, str]
+    """Platform metric name -> the engine's own Prometheus name."""
+
+    def variants(self, accelerators: Sequence[Accelerator]) -> Sequence[str]:
+        """Environment variants that run on these accelerators, best first; empty when none does."""
+        ...
+
+    def supports(self, version: ModelVersion, model_type: ModelType, accelerators: Sequence[Accelerator]) -> Fit:
+        """Whether this engine can serve that version there, with the reason. Memory is judged by the planner."""
+        ...
+
+    def endpoints(self, model_type: ModelType) -> Sequence[str]:
+        """Paths the engine serves natively for a model of this type, e.g. /v1/chat/completions."""
+        ...
+
+    def defaults(self, version: ModelVersion, model_type: ModelType, mode: Mode, node_cores: float) -> Defaults:
+        """Context, users and cores for `mode` on a node with `node_cores` usable cores."""
+        ...
+
+    def settings(self, request: LaunchRequest) -> Sequence[Choice]:
+        """The engine parameters of the mode, each with its reason; user flags come out as chosen by the user.
+
+        Raises InvalidError for a flag off the allow-list or out of its range.
+        """
+        ...
+
+    def estimate(
+        self, version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing
+    ) -> Sequence[MemoryPart]:
+        """Memory of one replica by part at its peak: weights, kv_cache, engine_overhead, ..."""
+        ...
+
+    def launch(self, request: LaunchRequest) -> LaunchSpec:
+        """How to start one replica."""
+        ...
+
+
+@runtime_checkable
+class ReportsCache(Protocol):
+    """An engine that publishes its prefix-cache events."""
+
+    def cache_events(self) -> str:
+        """Where it publishes them."""
+        ...
+
+
+def kv_bytes_per_token(architecture: Architecture, bytes_per_value: float) -> int:
+    """Bytes that one token keeps in the KV cache over all layers that keep one; 0 when the model does not say.
+
+    Keys and values of every KV head: 2 x layers x kv_heads x head_dim x bytes. With a compressed cache (MLA, the
+    DeepSeek-V2 paper, section 2.1): layers x (width of the latent + width of the shared rotary key) x bytes.
+    """
+    layers = architecture.kv_layers if architecture.kv_layers is not None else architecture.layers
+    if layers is None:
+        return 0
+    if architecture.kv_lora_rank is not None:
+        return round(layers * (architecture.kv_lora_rank + (architecture.rope_head_dim or 0)) * bytes_per_value)
+    heads = architecture.kv_heads or architecture.attention_heads
+    width = architecture.head_dim
+    if width is None and architecture.hidden_size and architecture.attention_heads:
+        width = architecture.hidden_size // architecture.attention_heads
+    if heads is None or width is None:
+        return 0
+    return round(2 * layers * heads * width * bytes_per_value)
+
+
+def flag_choices(allowed: Mapping[str, Flag], given: Mapping[str, Any], mode: Mode) -> list[Choice]:
+    """The user's flags as choices. Raises InvalidError for one off the list, out of range, or outside mode custom."""
+    if given and mode is not Mode.CUSTOM:
+        raise InvalidError(
+            f"Engine flags were given with mode {mode}, which sets them itself.", hint="Choose mode custom."
+        )
+    return [
+        Choice(name=name, value=_checked(allowed, name, value), chosen_by="user", reason="asked for")
+        for name, value in given.items()
+    ]
+
+
+def _checked(allowed: Mapping[str, Flag], name: str, value: Any) -> Any:
+    flag = allowed.get(name)
+    if flag is None:
+        raise InvalidError(
+            f"The engine flag {name!r} is not allowed.", hint=f"Allowed: {', '.join(sorted(allowed)) or 'none'}."
+        )
+    if flag.type == "float" and type(value) is int:
+        value = float(value)
+    if type(value).__name__ != flag.type:
+        raise InvalidError(f"The engine flag {name!r} must be of type {flag.type}, not {type(value).__name__}.")
+    too_small = flag.minimum is not None and flag.type in ("int", "float") and value < flag.minimum
+    too_large = flag.maximum is not None and flag.type in ("int", "float") and value > flag.maximum
+    if too_small or too_large:
+        raise InvalidError(
+            f"The engine flag {name!r} is {value}, outside {_bound(flag.minimum)} to {_bound(flag.maximum)}."
+        )
+    if flag.choices and value not in flag.choices:
+        raise InvalidError(f"The engine flag {name!r} is {value!r}.", hint=f"Allowed: {', '.join(flag.choices)}.")
+    return value
+
+
+def _bound(limit: float | None) -> str:
+    return "any" if limit is None else f"{limit:g}"

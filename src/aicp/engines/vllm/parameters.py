@@ -1,0 +1,142 @@
+"""Which vLLM parameters each mode sets, and why; which ones a user may set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicp.core.errors import InvalidError
+from aicp.core.model import ModelType
+from aicp.core.service import Choice, Mode
+from aicp.engines.base import Flag, LaunchRequest, flag_choices
+from aicp.engines.vllm.memory import KV_BLOCK_TOKENS, kv_cache_bytes
+
+_TOOL_PARSERS = (
+    "apertus", "deepseek_v3", "deepseek_v31", "deepseek_v32", "ernie45", "gemma4", "glm45", "granite", "granite4",
+    "hermes", "hunyuan_a13b", "internlm", "jamba", "kimi_k2", "lfm2", "llama3_json", "llama4_json", "mimo",
+    "minimax_m2", "mistral", "olmo3", "openai", "phi4_mini_json", "pythonic", "qwen3_coder", "qwen3_json", "qwen3_xml",
+    "seed_oss", "step3", "xlam",
+)  # fmt: skip
+_REASONING_PARSERS = (
+    "deepseek_r1", "deepseek_v3", "ernie45", "gemma4", "glm45", "granite", "hunyuan_a13b", "kimi_k2", "mimo",
+    "minimax_m2", "mistral", "olmo3", "openai_gptoss", "qwen3", "seed_oss", "step3",
+)  # fmt: skip
+
+FLAGS: dict[str, Flag] = {
+    flag.name: flag
+    for flag in (
+        Flag(
+            "max_num_batched_tokens", "int", "tokens computed in one step; smaller steps stream more evenly", 64, 65536
+        ),
+        Flag("max_num_seqs", "int", "requests computed at the same time", 1, 1024),
+        Flag("enforce_eager", "bool", "no compiled graphs: starts faster, computes slower"),
+        Flag("enable_prefix_caching", "bool", "keep the cache of shared prompt beginnings"),
+        Flag("dtype", "str", "type of weights and computation", choices=("auto", "bfloat16", "float16", "float32")),
+        Flag("block_size", "int", "tokens in one block of the KV cache", 16, 128),
+        Flag("seed", "int", "seed of the random sampler", 0, 2**31 - 1),
+        Flag("generation_config", "str", "sampling defaults: the model's own or vLLM's", choices=("auto", "vllm")),
+        Flag(
+            "tool_call_parser", "str", "how the model writes tool calls; turns tool calling on", choices=_TOOL_PARSERS
+        ),
+        Flag("reasoning_parser", "str", "how the model marks its reasoning", choices=_REASONING_PARSERS),
+    )
+}
+
+_STEP_TOKENS = {
+    ("cpu", Mode.BALANCED): (256, "a step of 256 tokens keeps the longest gap between streamed tokens near a second"),
+    ("cpu", Mode.LONG_TEXT): (1024, "long prompts are read in larger steps: fewer passes over the weights"),
+    ("cuda", Mode.BALANCED): (2048, "vLLM's own default: throughput and even streaming in balance"),
+    ("cuda", Mode.LONG_TEXT): (8192, "long prompts are read in larger steps: fewer passes over the weights"),
+}
+
+
+def choose(request: LaunchRequest) -> list[Choice]:
+    """Every parameter of the launch with its reason; the user's flags replace the mode's choices of the same name.
+
+    Raises InvalidError for a forbidden flag, or a context the model was not made for.
+    """
+    limit = request.version.context_length
+    if limit is not None and request.sizing.context_length > limit:
+        raise InvalidError(
+            f"A context of {request.sizing.context_length} tokens was asked, and the model was made for {limit}.",
+            hint=f"Ask for at most {limit}.",
+        )
+    chosen = {choice.name: choice for choice in [*_sizes(request), *_variant_choices(request)]}
+    for choice in flag_choices(FLAGS, request.flags, request.mode):
+        chosen[choice.name] = choice
+    return list(chosen.values())
+
+
+def arguments(choices: list[Choice]) -> list[str]:
+    """The choices as command-line arguments."""
+    words: list[str] = []
+    for choice in choices:
+        if choice.name in _ENVIRONMENT:
+            continue
+        words += _words(choice.name, choice.value)
+    return words
+
+
+def environment(choices: list[Choice]) -> dict[str, str]:
+    """The choices that vLLM reads from variables."""
+    return {_ENVIRONMENT[choice.name]: str(choice.value) for choice in choices if choice.name in _ENVIRONMENT}
+
+
+_ENVIRONMENT = {"threads": "OMP_NUM_THREADS"}
+
+
+def _words(name: str, value: Any) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    extra = ["--enable-auto-tool-choice"] if name == "tool_call_parser" else []
+    if value is True:
+        return [option, *extra]
+    if value is False:
+        negative = (
+            option.replace("--enable-", "--no-enable-") if option.startswith("--enable-") else f"--no-{option[2:]}"
+        )
+        return [negative]
+    return [option, str(value), *extra]
+
+
+def _chosen(name: str, value: Any, reason: str) -> Choice:
+    return Choice(name=name, value=value, chosen_by="platform", reason=reason)
+
+
+def _sizes(request: LaunchRequest) -> list[Choice]:
+    sizing = request.sizing
+    pooling = request.model_type is not ModelType.CHAT
+    kind = "cpu" if request.variant == "cpu" else "cuda"
+    mode = Mode.LONG_TEXT if request.mode is Mode.LONG_TEXT else Mode.BALANCED
+    step, why = _STEP_TOKENS[kind, mode]
+    if pooling:
+        step, why = max(step, sizing.context_length), "a text is embedded in one piece, so a step holds the longest one"
+    cache = kv_cache_bytes(request.version, request.model_type, sizing)
+    return [
+        _chosen("max_model_len", sizing.context_length, "the context that was asked for"),
+        _chosen("max_num_seqs", sizing.users, "the number of simultaneous requests that was asked for"),
+        _chosen("max_num_batched_tokens", step, why),
+        _chosen(
+            "kv_cache_memory_bytes",
+            cache // max(1, len(request.allocation.devices)) if kind == "cuda" else cache,
+            f"{sizing.users} requests of {sizing.context_length} tokens, in blocks of {KV_BLOCK_TOKENS}; "
+            "a fixed size needs no trial run at start",
+        ),
+    ]
+
+
+def _variant_choices(request: LaunchRequest) -> list[Choice]:
+    runner = "generate" if request.model_type is ModelType.CHAT else "pooling"
+    common = [_chosen("runner", runner, f"the model's type is {request.model_type}")]
+    if request.variant != "cpu":
+        devices = len(request.allocation.devices)
+        return [*common, _chosen("tensor_parallel_size", max(1, devices), "one part of the weights on each device")]
+    threads = max(1, int(request.allocation.cpu_cores))
+    return [
+        *common,
+        _chosen("threads", threads, "one computing thread for each allocated core"),
+        _chosen("enforce_eager", True, "starts in seconds; compiling costs over a minute and gains 1.4x per token"),
+        _chosen(
+            "distributed_executor_backend",
+            "uni",
+            "computing inside the engine process saves one process: half a gigabyte and a third of the start",
+        ),
+    ]

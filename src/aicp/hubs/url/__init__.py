@@ -1,0 +1,70 @@
+"""An archive (tar, tar.gz, zip) or a single GGUF file over HTTP(S)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from aicp.core.errors import InvalidError
+from aicp.core.model import UrlSource
+from aicp.hubs.base import HubContext, HubFile, Listing, Sink, refuse_offline
+from aicp.hubs.url.archive import unpack
+from aicp.hubs.url.download import download
+
+
+class UrlHub:
+    """Downloads once into the work directory, unpacks there under numbers instead of names, then hands files over."""
+
+    local = False
+
+    def resolve(self, source: UrlSource, context: HubContext) -> Listing:
+        refuse_offline(context, source)
+        name = unquote(PurePosixPath(urlsplit(source.url).path).name) or "model"
+        manifest = context.work_dir / "unpacked.json"
+        if not manifest.exists():
+            manifest.write_text(json.dumps(self._bring(source, name, context)))
+        files = [
+            HubFile(path, size, stamp=source.url, handle=place)  # the work directory is this import's own
+            for path, size, place in json.loads(manifest.read_text())
+        ]
+        shown = source.url.partition("?")[0]  # the query of a signed address is a credential
+        return Listing(identity=shown, files=files, name=name)
+
+    def _bring(self, source: UrlSource, name: str, context: HubContext) -> list[tuple[str, int, str]]:
+        """(path, size, name in the work directory) of all files, downloaded and unpacked."""
+        target = context.work_dir / "download"
+        context.progress.say("downloading")
+        download(source.url, target, context)
+        _check_digest(target, source.sha256)
+        with target.open("rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+        if is_gguf:
+            path = name if name.lower().endswith(".gguf") else f"{name}.gguf"
+            return [(path, target.stat().st_size, target.name)]
+        context.progress.say("unpacking")
+        unpacked = unpack(target, context.work_dir / "files", context)
+        target.unlink()
+        return [(path, place.stat().st_size, f"files/{place.name}") for path, place in unpacked]
+
+    def fetch(self, source: UrlSource, file: HubFile, sink: Sink, context: HubContext) -> None:
+        sink.take(context.work_dir / file.handle)
+        context.progress.advance(file.size_bytes)
+
+
+def _check_digest(target: Path, wanted: str | None) -> None:
+    if wanted is None:
+        return
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wanted.lower():
+        target.unlink()
+        raise InvalidError(
+            f"The file's SHA-256 is {found} and not {wanted}.",
+            hint="Check the address and the digest.",
+            code="digest_mismatch",
+        )
+
+
+driver = UrlHub()

@@ -1,0 +1,1 @@
+"""One driver a place to run replicas: start, stop, observe, logs."""

@@ -1,0 +1,79 @@
+"""What a runner is: one kind of place where replicas run. It reaches agents, it does not contain them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from aicp.core.launch import ObservedReplica, ReplicaLaunch
+from aicp.core.node import EnvironmentStatus, NodeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """Where an agent answers: `unix:/path/agent.sock` or a base URL, and the token it wants."""
+
+    address: str
+    token: str
+
+
+class Runner(Protocol):
+    """The required part. Failures to reach an agent raise UnavailableError."""
+
+    async def nodes(self) -> list[NodeStatus]:
+        """Status of every node that answers; nodes that do not are left out."""
+        ...
+
+    async def start(self, launch: ReplicaLaunch) -> ObservedReplica:
+        """All members or none. Idempotent by (replica_id, generation); returns at once, `observe` shows the rest."""
+        ...
+
+    async def observe(self) -> list[ObservedReplica]:
+        """Every replica the answering nodes know, also ended ones they have not forgotten."""
+        ...
+
+    async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
+        """SIGTERM, then SIGKILL of the group after `grace_seconds`. Returns at once; already stopped is success."""
+        ...
+
+    async def close(self) -> None:
+        """Gives connections back."""
+        ...
+
+
+@runtime_checkable
+class KeepsEnvironments(Protocol):
+    """A runner whose nodes hold engine environments. Failures to reach a node raise UnavailableError."""
+
+    async def environments(self, node_id: str) -> list[EnvironmentStatus]:
+        """Every environment on the node, also one that is being built or is broken."""
+        ...
+
+    async def install_environment(self, node_id: str, engine: str, version: str, variant: str) -> EnvironmentStatus:
+        """Begins a build; returns at once. One that is built or being built is success."""
+        ...
+
+    async def remove_environment(self, node_id: str, engine: str, version: str, variant: str) -> None:
+        """Removes one or cancels its build. Raises ConflictError while a replica uses it; absent is success."""
+        ...
+
+
+class RunnerDriver(Protocol):
+    """A module of this folder ends in `driver = ...` of this shape."""
+
+    def connect(self, agents: Sequence[AgentAddress]) -> Runner:
+        """A runner over the agents of the listed nodes. No connection is made yet."""
+        ...
+
+
+@runtime_checkable
+class StreamsLogs(Protocol):
+    """A runner that can read engine logs."""
+
+    def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+        """The last `tail` lines, then with `follow` new text as it comes. Works for ended replicas.
+
+        Raises NotFoundError when no node knows the replica.
+        """
+        ...
