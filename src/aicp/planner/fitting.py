@@ -1,0 +1,123 @@
+"""Whether a plan fits, with the numbers, and what would fit instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aicp.core.model import ModelType, ModelVersion
+from aicp.core.quantity import format_bytes
+from aicp.core.service import Fit, ServiceSpec
+from aicp.planner.sizing import Attempt, Size, make_size, try_size
+from aicp.scheduler.placement import CPU, Placement, Snapshot, place, relief
+
+_SMALLER = (("int8", 8), ("int4", 4))
+
+
+def judge(spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attempt: Attempt, snapshot: Snapshot) -> Fit:
+    """The verdict on the attempt that was chosen."""
+    size = attempt.size
+    limit = version.context_length
+    if spec.context_length and limit and spec.context_length > limit:
+        return Fit(
+            fits=False,
+            reason=f"The model was made for a context of {limit} tokens; {spec.context_length} were asked.",
+            suggestions=[f"context {limit}"],
+        )
+    given = spec.compute.memory_bytes
+    if attempt.candidate.vendor == CPU and given is not None and given < size.needed_bytes:
+        needed = format_bytes(size.needed_bytes)
+        return Fit(
+            fits=False,
+            reason=f"One replica needs {needed} ({_sum(size)}); {format_bytes(given)} were given.",
+            suggestions=[f"memory {needed}", *_smaller(spec, version, model_type, attempt, snapshot, given)],
+            needed_bytes=size.needed_bytes,
+            available_bytes=given,
+        )
+    if attempt.refusal is None:
+        where = ", ".join(sorted({placement.node for placement in attempt.placements}))
+        text = f"It fits: {format_bytes(size.needed_bytes)} for each replica ({_sum(size)}) on node {where}."
+        return Fit(fits=True, reason=text, needed_bytes=size.needed_bytes)
+    return _refused(spec, version, model_type, attempt, snapshot)
+
+
+def _refused(
+    spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attempt: Attempt, snapshot: Snapshot
+) -> Fit:
+    assert attempt.refusal is not None
+    need = attempt.size.requirement
+    suggestions: list[str] = []
+    if attempt.placements:
+        suggestions.append(f"{len(attempt.placements)} instead of {spec.replicas} replicas")
+    suggestions.extend(_smaller(spec, version, model_type, attempt, snapshot, None))
+    suggestions.extend(f"stop {name}" for name in relief(need, snapshot, ""))
+    sentence = attempt.refusal.sentence
+    available = max((int(item.available) for item in attempt.refusal.reasons if item.what == "memory"), default=None)
+    return Fit(
+        fits=False,
+        reason=f"{sentence[0].upper()}{sentence[1:]}. One replica needs {_sum(attempt.size)}.",
+        suggestions=suggestions,
+        needed_bytes=attempt.size.needed_bytes,
+        available_bytes=available,
+    )
+
+
+def _sum(size: Size) -> str:
+    return " + ".join(f"{part.name.replace('_', ' ')} {format_bytes(part.bytes)}" for part in size.parts)
+
+
+def _smaller(
+    spec: ServiceSpec,
+    version: ModelVersion,
+    model_type: ModelType,
+    attempt: Attempt,
+    snapshot: Snapshot,
+    given: int | None,
+) -> list[str]:
+    """What would fit: fewer users, a shorter context, a smaller format; each alone, found by halving."""
+
+    def fits(size: Size) -> bool:
+        if given is not None:
+            return size.needed_bytes <= given
+        return try_size(spec, attempt.candidate, snapshot, size).fits
+
+    asked = attempt.size.sizing
+    found: list[str] = []
+    for count in _halves(asked.users, 1):
+        if fits(make_size(spec, version, model_type, attempt.candidate, users=count)):
+            found.append(f"{count} users")
+            break
+    for length in _halves(asked.context_length, 256):
+        if fits(make_size(spec, version, model_type, attempt.candidate, context_length=length)):
+            found.append(f"context {length}")
+            break
+    if version.quantization is None:
+        found.extend(_quantized(attempt.size, snapshot, given))
+    return found
+
+
+def _quantized(size: Size, snapshot: Snapshot, given: int | None) -> list[str]:
+    weights = next((part.bytes for part in size.parts if part.name == "weights"), 0)
+    for name, bits in _SMALLER:
+        saved = int(weights * (1 - bits / 16))
+        need = size.requirement
+        on_card = max(0, need.accelerator_memory_bytes - saved // max(1, need.accelerators))
+        smaller = replace(
+            need,
+            accelerator_memory_bytes=on_card,
+            memory_bytes=need.memory_bytes - saved if need.vendor == CPU else need.memory_bytes,
+        )
+        if given is not None:
+            enough = size.needed_bytes - saved <= given
+        else:
+            enough = isinstance(place(smaller, snapshot), Placement)
+        if saved and enough:
+            return [f"an {name} version of the model (about {format_bytes(weights - saved)} of weights)"]
+    return []
+
+
+def _halves(value: int, least: int) -> list[int]:
+    found: list[int] = []
+    while value // 2 >= least:
+        value //= 2
+        found.append(value)
+    return found

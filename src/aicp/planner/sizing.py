@@ -1,0 +1,235 @@
+"""Which engine on which accelerators, and how large: candidates, and whether one of them fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from aicp.core.accelerator import Accelerator
+from aicp.core.errors import InvalidError
+from aicp.core.model import ModelType, ModelVersion
+from aicp.core.node import EnvironmentState, Node, NodeState
+from aicp.core.quantity import GIB, MIB
+from aicp.core.service import MemoryPart, ServiceSpec
+from aicp.engines.base import Defaults, Engine, Sizing
+from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place
+
+RESERVE_SHARE = 0.1
+"""Added to the estimate, so that a peak beyond it does not end the engine."""
+RESERVE_LEAST = 256 * MIB
+HOST_BESIDE_ACCELERATOR = 4 * GIB
+"""Host memory of an engine whose weights lie on an accelerator: interpreter, libraries, staging buffers."""
+USABLE_SHARE = 0.9
+"""Share of an accelerator's memory that an engine may plan with; the rest is the driver's and fragmentation."""
+_LEAST_CONTEXT = 1024
+_COUNTS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An engine that can serve the model on the accelerators of one vendor."""
+
+    engine: Engine
+    engine_version: str
+    variant: str
+    vendor: str
+    accelerators: tuple[Accelerator, ...]
+    installed: bool
+    defaults: Defaults
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large one replica is."""
+
+    sizing: Sizing
+    parts: tuple[MemoryPart, ...]
+    requirement: Requirement
+    shrunk: str = ""
+    """How it was made smaller than the driver's defaults so that it fits."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of one replica by the estimate, with the reserve."""
+        return sum(part.bytes for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate at one size, tried on the snapshot."""
+
+    candidate: Candidate
+    size: Size
+    placements: tuple[Placement, ...]
+    refusal: Refusal | None
+
+    @property
+    def fits(self) -> bool:
+        return self.refusal is None
+
+
+def find_candidates(
+    spec: ServiceSpec,
+    version: ModelVersion,
+    model_type: ModelType,
+    nodes: Sequence[Node],
+    engines: Mapping[str, Engine],
+) -> list[Candidate]:
+    """Engines that can serve the model in the pool, the preferred one first.
+
+    Accelerators before the CPU, installed before to be installed. Raises InvalidError with every engine's reason when
+    none can.
+    """
+    refused: list[str] = []
+    found: list[Candidate] = []
+    for vendor, accelerators in _vendors(spec, nodes).items():
+        for engine in _eligible(spec, engines):
+            fit = engine.supports(version, model_type, accelerators)
+            variants = engine.variants(accelerators)
+            if not fit.fits or not variants:
+                why = fit.reason if not fit.fits else f"it has no build for {vendor}"
+                refused.append(f"{engine.name} on {vendor}: {why}")
+                continue
+            found.append(
+                _candidate(spec, engine, variants, vendor, accelerators, fit.reason, version, model_type, nodes)
+            )
+    if not found:
+        raise InvalidError(
+            f"No engine can serve {version.model}:{version.version} in pool {spec.pool}.",
+            hint="; ".join(refused) or "No node of the pool has registered yet; look at `aicp node list`.",
+            code="no_engine",
+            details={"refused": refused},
+        )
+    return sorted(found, key=lambda item: (item.vendor == CPU, not item.installed))
+
+
+def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
+    if spec.engine is None:
+        return [engine for _, engine in sorted(engines.items()) if not engine.internal]
+    if spec.engine not in engines:
+        raise InvalidError(f"There is no engine {spec.engine!r}.", hint=f"Known: {', '.join(sorted(engines))}.")
+    return [engines[spec.engine]]
+
+
+def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accelerator, ...]]:
+    """The vendors in the pool with one node's accelerators each: the largest set there is."""
+    best: dict[str, tuple[Accelerator, ...]] = {}
+    for node in nodes:
+        if node.status is None or node.pool != spec.pool or node.state == NodeState.LOST:
+            continue
+        for vendor in {item.vendor for item in node.status.accelerators}:
+            mine = tuple(item for item in node.status.accelerators if item.vendor == vendor)
+            if len(mine) > len(best.get(vendor, ())):
+                best[vendor] = mine
+    wanted = spec.compute.vendor or (CPU if spec.compute.accelerators == 0 else None)
+    if wanted is None and spec.compute.accelerators:
+        best.pop(CPU, None)
+    return {vendor: best[vendor] for vendor in sorted(best) if wanted in (None, vendor)}
+
+
+def _candidate(
+    spec: ServiceSpec,
+    engine: Engine,
+    variants: Sequence[str],
+    vendor: str,
+    accelerators: tuple[Accelerator, ...],
+    reason: str,
+    version: ModelVersion,
+    model_type: ModelType,
+    nodes: Sequence[Node],
+) -> Candidate:
+    if spec.engine_version is not None and spec.engine_version not in engine.versions:
+        raise InvalidError(
+            f"There is no version {spec.engine_version!r} of {engine.name}.",
+            hint=f"Known: {', '.join(engine.versions)}.",
+        )
+    wanted = [spec.engine_version] if spec.engine_version else list(engine.versions)
+    have = {
+        (item.version, item.variant)
+        for node in nodes
+        if node.status
+        for item in node.status.environments
+        if item.engine == engine.name and item.state == EnvironmentState.INSTALLED
+    }
+    ready = [(number, variant) for number in wanted for variant in variants if (number, variant) in have]
+    number, variant = ready[0] if ready else (wanted[0], variants[0])
+    cores = max((node.status.cpu_cores for node in nodes if node.status), default=1)
+    usable = max((item.cores for item in accelerators if item.cores), default=cores)
+    defaults = engine.defaults(version, model_type, spec.mode, float(usable))
+    installed = bool(ready) or not engine.environment
+    return Candidate(engine, number, variant, vendor, accelerators, installed, defaults, reason)
+
+
+def try_sizes(
+    spec: ServiceSpec, version: ModelVersion, model_type: ModelType, candidate: Candidate, snapshot: Snapshot
+) -> Attempt:
+    """The asked size; when not one replica fits, less of what was not asked: fewer users, then a shorter context."""
+    first = attempt = try_size(spec, candidate, snapshot, make_size(spec, version, model_type, candidate))
+    users, context = first.size.sizing.users, first.size.sizing.context_length
+    while not attempt.placements:
+        if spec.users is None and users > 1:
+            users = max(1, users // 2)
+        elif spec.context_length is None and context > _LEAST_CONTEXT:
+            context = max(_LEAST_CONTEXT, context // 2)
+        else:
+            return first
+        size = make_size(spec, version, model_type, candidate, context_length=context, users=users)
+        wanted = first.size.sizing
+        note = f"made smaller to fit: {users} of {wanted.users} users, context {context} of {wanted.context_length}"
+        attempt = try_size(spec, candidate, snapshot, replace(size, shrunk=note))
+    return attempt
+
+
+def try_size(spec: ServiceSpec, candidate: Candidate, snapshot: Snapshot, size: Size) -> Attempt:
+    """Places all asked replicas of that size, one after the other."""
+    placements: list[Placement] = []
+    for number in range(max(1, spec.replicas)):
+        answer = place(size.requirement, snapshot, "")
+        if isinstance(answer, Refusal):
+            return Attempt(candidate, size, tuple(placements), answer)
+        placements.append(answer)
+        snapshot = snapshot.plus(Commitment(f"planned-{number}", "", answer.allocation))
+    return Attempt(candidate, size, tuple(placements), None)
+
+
+def make_size(
+    spec: ServiceSpec,
+    version: ModelVersion,
+    model_type: ModelType,
+    candidate: Candidate,
+    *,
+    context_length: int | None = None,
+    users: int | None = None,
+) -> Size:
+    """One replica with what the user asked, and the driver's defaults for the rest."""
+    defaults = candidate.defaults
+    sizing = Sizing(
+        context_length=context_length or spec.context_length or defaults.context_length,
+        users=users or spec.users or defaults.users,
+        cpu_cores=spec.compute.cpu_cores or defaults.cpu_cores,
+        vendor=candidate.vendor,
+    )
+    estimated = list(candidate.engine.estimate(version, model_type, spec.mode, sizing))
+    needed = sum(part.bytes for part in estimated)
+    reserve = max(RESERVE_LEAST, int(needed * RESERVE_SHARE))
+    text = f"{RESERVE_SHARE:.0%} of the estimate, so that a peak beyond it does not end the engine"
+    parts = (*estimated, MemoryPart(name="reserve", bytes=reserve, explanation=text))
+    return Size(sizing, parts, _requirement(spec, candidate, sizing, needed + reserve))
+
+
+def _requirement(spec: ServiceSpec, candidate: Candidate, sizing: Sizing, needed: int) -> Requirement:
+    if candidate.vendor == CPU:
+        return Requirement(spec.pool, CPU, 0, 0, sizing.cpu_cores, spec.compute.memory_bytes or needed)
+    largest = max((item.memory_bytes for item in candidate.accelerators), default=0) * USABLE_SHARE
+    most = len(candidate.accelerators)
+    enough = [count for count in _COUNTS if count <= most and needed / count <= largest]
+    count = spec.compute.accelerators or next(iter(enough), max(1, most))
+    return Requirement(
+        pool=spec.pool,
+        vendor=candidate.vendor,
+        accelerators=count,
+        accelerator_memory_bytes=int(needed / count / USABLE_SHARE),
+        cpu_cores=sizing.cpu_cores,
+        memory_bytes=spec.compute.memory_bytes or HOST_BESIDE_ACCELERATOR,
+    )

@@ -1,0 +1,249 @@
+"""What to do so that services become what their users asked for. Pure: no input or output, no clock, no memory.
+
+An update makes the new template ready before the old one drains (one replica more than asked at most), and goes back
+by itself when the new one does not become healthy. Every pass starts from the full truth, so a lost action or a
+repeated one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from aicp.core.launch import ReplicaState
+from aicp.scheduler.placement import Commitment, Placement, Snapshot, place, relief
+from aicp.scheduler.service_status import (
+    FAILED_STARTS,
+    TROUBLE_LIMIT,
+    failed_starts,
+    has_failed,
+    last_failure,
+    service_status,
+)
+from aicp.scheduler.service_world import (
+    Action,
+    Actual,
+    Create,
+    Desired,
+    Drain,
+    Place,
+    Promote,
+    Remove,
+    ReplicaView,
+    Report,
+    RollBack,
+    Start,
+    Stop,
+    Wait,
+)
+
+SURGE = 1
+"""Replicas beyond the asked number while an update runs."""
+BACKOFF_FIRST = timedelta(seconds=5)
+BACKOFF_LIMIT = timedelta(minutes=5)
+STABLE_AFTER = timedelta(minutes=10)
+"""A replica that served this long and then fails starts the back-off anew."""
+
+LIVE = frozenset(
+    {
+        ReplicaState.PENDING,
+        ReplicaState.ALLOCATED,
+        ReplicaState.STARTING,
+        ReplicaState.LOADING,
+        ReplicaState.READY,
+        ReplicaState.DEGRADED,
+    }
+)
+_ORDER: Sequence[type] = (RollBack, Drain, Stop, Promote, Create, Place, Wait, Start, Remove, Report)
+
+
+def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Action]:
+    """The next steps, stops before starts so that resources come free. Empty when everything is as wanted."""
+    snapshot = actual.snapshot
+    actions: list[Action] = []
+    known = {service.service_id for service in desired}
+    for service in desired:
+        replicas = [replica for replica in actual.replicas if replica.service_id == service.service_id]
+        found, snapshot = _decide_service(service, replicas, snapshot, now)
+        actions.extend(found)
+    for replica in actual.replicas:
+        if replica.service_id not in known:
+            actions.extend(_removal(replica, "the service is gone"))
+    return sorted(actions, key=lambda action: _ORDER.index(type(action)))
+
+
+def _decide_service(
+    service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapshot, now: datetime
+) -> tuple[list[Action], Snapshot]:
+    # 1. Give up on a template that does not become healthy while another one can serve.
+    problem = _unhealthy(service, replicas, now)
+    if problem and service.fallback is not None:
+        return [RollBack(service.service_id, service.template, service.fallback, problem)], snapshot
+
+    # 2. Take away what is too much, hangs, or is drained.
+    removals = _hanging(service, replicas, now) | _surplus(service, replicas, snapshot)
+    actions: list[Action] = []
+    for replica in replicas:
+        if replica.id in removals:
+            reason, fault = removals[replica.id]
+            actions.extend(_removal(replica, reason, fault=fault))
+        elif replica.state == ReplicaState.DRAINING and replica.drained:
+            actions.append(Stop(replica.id))
+    kept = [replica for replica in replicas if replica.state in LIVE and replica.id not in removals]
+
+    # 3. Make what is missing, bind it, start it.
+    actions.extend(_missing(service, replicas, kept, now))
+    placed, snapshot = _placements(service, kept, snapshot)
+    actions.extend(placed)
+    actions.extend(
+        Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
+    )
+
+    # 4. Say how it stands.
+    current = _of_template(kept, service)
+    ready = sum(replica.state == ReplicaState.READY for replica in current)
+    if not service.promoted and 0 < service.replicas <= ready:
+        actions.append(Promote(service.service_id, service.template))
+    if service.deleted and not any(_holds(replica) for replica in replicas):
+        return [*actions, Remove(service.service_id)], snapshot
+    status = service_status(service, replicas, now)
+    if status != service.status:
+        actions.append(Report(service.service_id, status))
+    return actions, snapshot
+
+
+def _of_template(replicas: Iterable[ReplicaView], service: Desired) -> list[ReplicaView]:
+    return [replica for replica in replicas if replica.generation == service.template]
+
+
+def _holds(replica: ReplicaView) -> bool:
+    """Whether a deleted service must wait for it; one on a silent node is stopped when the node is back."""
+    return replica.state in LIVE or replica.state == ReplicaState.DRAINING
+
+
+def _removal(replica: ReplicaView, reason: str, *, fault: bool = False) -> list[Action]:
+    if replica.state == ReplicaState.PENDING:
+        return [Stop(replica.id)]
+    if replica.state in LIVE:
+        return [Drain(replica.id, reason, fault)]
+    # An ended row whose process is seen again came back with its node.
+    stray = replica.state in (ReplicaState.STOPPED, ReplicaState.FAILED) and replica.running
+    if stray or (replica.state == ReplicaState.DRAINING and replica.drained):
+        return [Stop(replica.id)]
+    return []
+
+
+def _timed_out(service: Desired, replica: ReplicaView, now: datetime) -> bool:
+    return (
+        replica.state in LIVE
+        and replica.ready_at is None
+        and replica.loading_at is not None
+        and now - replica.loading_at > timedelta(seconds=service.start_timeout_seconds)
+    )
+
+
+def _unhealthy(service: Desired, replicas: Sequence[ReplicaView], now: datetime) -> str | None:
+    """Why the newest template is given up; None while it may still become healthy."""
+    if service.promoted or service.replicas == 0:
+        return None
+    current = _of_template(replicas, service)
+    failures = failed_starts(current)
+    if failures >= FAILED_STARTS:
+        return f"{failures} starts failed: {last_failure(current)}"
+    for replica in current:
+        if replica.state in LIVE and replica.troubled_at and now - replica.troubled_at > TROUBLE_LIMIT:
+            return f"it does not start: {replica.reason}"
+    if any(_timed_out(service, replica, now) for replica in current):
+        return f"it did not become ready within {service.start_timeout_seconds:.0f} s"
+    return None
+
+
+def _hanging(service: Desired, replicas: Sequence[ReplicaView], now: datetime) -> dict[str, tuple[str, bool]]:
+    reason = f"it did not become ready within {service.start_timeout_seconds:.0f} s"
+    return {replica.id: (reason, True) for replica in replicas if _timed_out(service, replica, now)}
+
+
+def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapshot) -> dict[str, tuple[str, bool]]:
+    """Replicas to take away, each with a reason: all beyond the asked number, and old ones as new ones get ready."""
+    live = [replica for replica in replicas if replica.state in LIVE]
+    if service.replicas == 0:
+        return {replica.id: ("the service is stopped", False) for replica in live}
+    current = _best_first(_of_template(live, service))
+    extra = {replica.id: ("fewer replicas are wanted", False) for replica in current[service.replicas :]}
+    old = [replica for replica in live if replica.generation != service.template]
+    ready = sum(replica.state == ReplicaState.READY for replica in current)
+    useful = [
+        replica for replica in old if replica.state == ReplicaState.READY or replica.generation == service.fallback
+    ]
+    keep = max(0, service.replicas - ready)
+    if _blocked(service, replicas, useful, snapshot):
+        keep -= 1
+    kept = {replica.id for replica in _best_first(useful)[:keep]}
+    replaced = f"replaced by revision {service.template}"
+    return extra | {replica.id: (replaced, False) for replica in old if replica.id not in kept}
+
+
+def _blocked(
+    service: Desired, replicas: Sequence[ReplicaView], useful: Sequence[ReplicaView], snapshot: Snapshot
+) -> bool:
+    """Whether an update cannot go on unless one old replica makes room, while others still serve."""
+    pending = [replica for replica in _of_template(replicas, service) if replica.state == ReplicaState.PENDING]
+    leaving = any(replica.state == ReplicaState.DRAINING for replica in replicas)
+    serving = sum(replica.state == ReplicaState.READY for replica in replicas)
+    if leaving or not pending or not useful or serving < max(2, service.replicas):
+        return False
+    return not isinstance(place(service.requirement, snapshot, service.name), Placement)
+
+
+def _best_first(replicas: Iterable[ReplicaView]) -> list[ReplicaView]:
+    return sorted(replicas, key=lambda item: (item.state != ReplicaState.READY, item.created_at, item.id))
+
+
+def _missing(
+    service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[ReplicaView], now: datetime
+) -> list[Action]:
+    current = _of_template(kept, service)
+    count = service.replicas - len(current)
+    if len(kept) > len(current):
+        count = min(count, service.replicas + SURGE - len(kept))
+    if count <= 0 or now < _next_try(_of_template(replicas, service), now):
+        return []
+    return [Create(service.service_id, service.template, ordinal) for ordinal in range(count)]
+
+
+def _next_try(current: Iterable[ReplicaView], now: datetime) -> datetime:
+    """When the next replica may be made: at once, or after a wait that doubles with every failure in a row."""
+    failures = 0
+    newest: datetime | None = None
+    for replica in sorted(current, key=lambda item: (item.created_at, item.id), reverse=True):
+        if replica.state in LIVE:
+            continue
+        if not has_failed(replica):
+            break
+        ended = replica.ended_at or now
+        if replica.ready_at is not None and ended - replica.ready_at > STABLE_AFTER:
+            break
+        failures += 1
+        newest = max(newest or ended, ended)
+    if newest is None:
+        return now
+    return newest + min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(failures - 1, 10))
+
+
+def _placements(service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot) -> tuple[list[Action], Snapshot]:
+    actions: list[Action] = []
+    for replica in kept:
+        if replica.state != ReplicaState.PENDING:
+            continue
+        answer = place(service.requirement, snapshot, service.name)
+        if isinstance(answer, Placement):
+            snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
+            actions.append(Place(replica.id, answer.allocation, answer.node))
+            continue
+        reason = f"Waiting: {answer.sentence}."
+        stops = relief(service.requirement, snapshot, service.name)
+        if stops:
+            reason += f" Try: stop {' or '.join(stops)}."
+        if reason != replica.reason:
+            actions.append(Wait(replica.id, reason))
+    return actions, snapshot
