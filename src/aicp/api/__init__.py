@@ -1,0 +1,1 @@
+"""REST for people and the console: parse, authorise, call control, render."""

@@ -1,0 +1,29 @@
+"""REST: the catalogue of well-known models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from aicp.api.access import permits
+from aicp.api.use_cases import use_case
+from aicp.control.catalog import Catalog
+from aicp.core.catalog import CatalogModel
+from aicp.core.identity import Permission
+from aicp.core.model import ModelType
+from aicp.core.value import Page
+
+router = APIRouter(prefix="/api/v1/catalog", tags=["models"])
+
+
+@router.get("", dependencies=[permits(Permission.MODEL_READ)])
+async def list_catalog(
+    catalog: Annotated[Catalog, use_case(Catalog)],
+    search: str | None = None,
+    type: ModelType | None = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Page[CatalogModel]:
+    """Well-known models with sizes, where to get them, and the mode that suits them."""
+    return catalog.list(search=search, type=type, offset=offset, limit=limit)

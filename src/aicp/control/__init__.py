@@ -1,0 +1,1 @@
+"""Use cases: validate intent, write desired state, answer queries."""

@@ -1,0 +1,136 @@
+"""API keys: made, changed and revoked by those who may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicp.core.access import Caller
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.identity import Permission
+from aicp.core.value import Page
+from aicp.security.keys import key_digest, make_key
+from aicp.store.api_keys import SORTS
+from aicp.store.api_keys import ApiKeys as StoredKeys
+from aicp.store.database import Database, Transaction
+from aicp.store.events import Events
+from aicp.store.projects import Projects
+
+_MOST_MODELS = 1000
+
+
+class ApiKeys:
+    """Keys of applications. A change reaches every gateway within a second."""
+
+    def __init__(self, database: Database, clock: Clock, bell: Bell, pepper: bytes) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._pepper = pepper
+
+    async def list(
+        self,
+        caller: Caller,
+        *,
+        project: str | None = None,
+        search: str | None = None,
+        revoked: bool | None = None,
+        sort: str = "-created_at",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[ApiKey]:
+        """Keys of one project, or of all that the caller may see."""
+        projects = caller.visible_projects(Permission.KEY_READ)
+        if project is not None:
+            caller.require(Permission.KEY_READ, project, what=f"Project {project!r}")
+            projects = frozenset({project})
+        if sort.removeprefix("-") not in SORTS:
+            raise InvalidError(
+                f"Keys cannot be sorted by {sort!r}.", hint=f"By: {', '.join(SORTS)}; - before it: falling."
+            )
+        async with self._database.snapshot() as tx:
+            return await StoredKeys(tx).list(
+                projects=projects, search=search, revoked=revoked, sort=sort, offset=offset, limit=limit
+            )
+
+    async def get(self, caller: Caller, key_id: str) -> ApiKey:
+        """One key without its secret. Raises NotFoundError, also for a key of a project out of the caller's sight."""
+        async with self._database.snapshot() as tx:
+            return await _get(tx, caller, key_id, Permission.KEY_READ)
+
+    async def create(self, caller: Caller, wanted: ApiKeyCreate) -> ApiKeyCreated:
+        """Makes a key. Its secret is in this answer only."""
+        caller.require(Permission.KEY_WRITE, wanted.project, what=f"Project {wanted.project!r}")
+        self._check(wanted)
+        fresh = make_key()
+        key = ApiKey(
+            id=fresh.id,
+            name=wanted.name,
+            project=wanted.project,
+            prefix=fresh.prefix,
+            models=_cleaned(wanted.models),
+            expires_at=wanted.expires_at,
+            created_at=self._clock.now(),
+            created_by=caller.user,
+        )
+        async with self._database.transaction() as tx:
+            if await Projects(tx).find(wanted.project) is None:
+                raise NotFoundError(f"Project {wanted.project!r} does not exist.")
+            await StoredKeys(tx).create(key, key_digest(self._pepper, fresh.secret))
+            await self._audit(tx, caller, "key.create", key, wanted.model_dump(mode="json"))
+        self._bell.ring("key", key.id)
+        return ApiKeyCreated(key=key, secret=fresh.secret)
+
+    async def update(self, caller: Caller, key_id: str, wanted: ApiKeyUpdate) -> ApiKey:
+        """Changes what is given; `models` or `expires_at` null lifts the limit."""
+        changes = wanted.model_dump(exclude_unset=True)
+        if changes.get("name", ...) is None:
+            raise InvalidError("A key needs a name.", details={"fields": {"name": "missing"}})
+        self._check(wanted)
+        if "models" in changes:
+            changes["models"] = _cleaned(wanted.models)
+        async with self._database.transaction() as tx:
+            key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            if key.revoked_at is not None:
+                raise ConflictError("The key was revoked; that cannot be undone.", hint="Make a new key.")
+            await StoredKeys(tx).update(key_id, changes)
+            details = wanted.model_dump(mode="json", exclude_unset=True)
+            await self._audit(tx, caller, "key.update", key, details)
+            changed = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+        self._bell.ring("key", key_id)
+        return changed
+
+    async def revoke(self, caller: Caller, key_id: str) -> None:
+        """Ends a key for good; one that ended before is success too."""
+        async with self._database.transaction() as tx:
+            key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            if key.revoked_at is not None:
+                return
+            await StoredKeys(tx).update(key_id, {"revoked_at": self._clock.now()})
+            await self._audit(tx, caller, "key.revoke", key, {"name": key.name})
+        self._bell.ring("key", key_id)
+
+    def _check(self, wanted: ApiKeyCreate | ApiKeyUpdate) -> None:
+        if wanted.expires_at is not None and wanted.expires_at <= self._clock.now():
+            raise InvalidError("The key would be over at once.", details={"fields": {"expires_at": "in the past"}})
+        if wanted.models is not None and len(wanted.models) > _MOST_MODELS:
+            raise InvalidError(f"A key may name at most {_MOST_MODELS} models.", hint="Allow all of the project.")
+
+    async def _audit(self, tx: Transaction, caller: Caller, action: str, key: ApiKey, details: dict[str, Any]) -> None:
+        now = self._clock.now()
+        await Events(tx).audit(caller, now, action, "key", key.id, project=key.project, details=details)
+
+
+def _cleaned(models: list[str] | None) -> list[str] | None:
+    return None if models is None else sorted({model.strip() for model in models if model.strip()})
+
+
+async def _get(tx: Transaction, caller: Caller, key_id: str, permission: Permission) -> ApiKey:
+    what = f"Key {key_id!r}"
+    key = await StoredKeys(tx).find(key_id)
+    if key is None:
+        raise NotFoundError(f"{what} does not exist.")
+    caller.require(permission, key.project, what=what)
+    return key

@@ -1,0 +1,39 @@
+"""What the gateways say of themselves, written down for the reconcile loop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.gateway import GatewayStatus, Heartbeat
+from aicp.store.database import Database
+from aicp.store.gateways import Gateways as StoredGateways
+
+_WRITE_SECONDS = 2.0
+_FORGOTTEN_AFTER = timedelta(days=1)
+
+
+class Gateways:
+    """Takes heartbeats, one a second from each gateway; writes one that says something new, and else every 2 s."""
+
+    def __init__(self, database: Database, clock: Clock, bell: Bell) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._written: dict[str, GatewayStatus] = {}
+
+    async def heartbeat(self, gateway_id: str, beat: Heartbeat) -> None:
+        """Notes a heartbeat."""
+        now = self._clock.now()
+        status = GatewayStatus(id=gateway_id, seen_at=now, **beat.model_dump())
+        before = self._written.get(gateway_id)
+        changed = before is None or before.model_copy(update={"seen_at": now}) != status
+        if not changed and before and (now - before.seen_at).total_seconds() < _WRITE_SECONDS:
+            return
+        async with self._database.transaction() as tx:
+            await StoredGateways(tx).save(status)
+            await StoredGateways(tx).forget(now - _FORGOTTEN_AFTER)
+        self._written[gateway_id] = status
+        if changed:
+            self._bell.ring("gateway", gateway_id)

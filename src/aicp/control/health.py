@@ -1,0 +1,18 @@
+"""Whether the control plane can do its work."""
+
+from __future__ import annotations
+
+from aicp.store.database import Database
+from aicp.store.organizations import Organizations
+
+
+class Health:
+    """Asks what everything else needs: the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check(self) -> None:
+        """Raises UnavailableError when the database does not answer."""
+        async with self._database.snapshot() as tx:
+            await Organizations(tx).list()

@@ -1,0 +1,126 @@
+"""Measured numbers over time, and the figures of the first page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from aicp.core.access import Caller
+from aicp.core.clock import Clock
+from aicp.core.errors import InvalidError
+from aicp.core.identity import Permission
+from aicp.core.metric import MetricSeries
+from aicp.core.model import Visibility
+from aicp.core.overview import Overview, OverviewFigure, OverviewService
+from aicp.core.service import Service
+from aicp.store.database import Database, Transaction
+from aicp.store.metrics import Metrics as StoredMetrics
+from aicp.store.nodes import Nodes
+from aicp.store.pools import Pools, pool_use
+from aicp.store.services import Services
+
+_DAY = timedelta(hours=24)
+_NOW = timedelta(minutes=2)
+_SPARK_SECONDS = 900
+_TOP = 8
+
+
+class Metrics:
+    """Series of measured numbers."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def series(
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        service: str | None,
+        node: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        step_seconds: int | None,
+    ) -> list[MetricSeries]:
+        """Series of `name`, by default of the last hour. Those of services need to be seen, as do nodes."""
+        until = until or self._clock.now()
+        since = since or until - timedelta(hours=1)
+        if since >= until:
+            raise InvalidError("`since` must be before `until`.")
+        labels = {key: value for key, value in {"service": service, "node": node}.items() if value is not None}
+        async with self._database.snapshot() as tx:
+            if node is not None:
+                labels["node"] = (await Nodes(tx).get(node)).id
+            found = await StoredMetrics(tx).series(
+                name, since=since, until=until, step_seconds=step_seconds, labels=labels
+            )
+            visible = {item.name for item in await _visible(tx, caller)}
+        return [
+            item
+            for item in found
+            if item.labels.get("service") in visible
+            or ("service" not in item.labels and caller.may(Permission.NODE_READ))
+        ]
+
+    async def overview(self, caller: Caller) -> Overview:
+        """Four figures with their last 24 hours, and the busiest services."""
+        now = self._clock.now()
+        async with self._database.snapshot() as tx:
+            use = pool_use(await Nodes(tx).all(), await Pools(tx).snapshot())
+            services = await _visible(tx, caller)
+            lately = {
+                name: await StoredMetrics(tx).latest(name, since=now - _NOW)
+                for name in ("requests_per_second", "tokens_per_second", "ttft_ms")
+            }
+            figures = {
+                "accelerators": OverviewFigure(
+                    value=use.accelerators_in_use,
+                    total=use.accelerators,
+                    points=await self._spark(tx, "platform_accelerators_in_use", now),
+                ),
+                "memory": OverviewFigure(
+                    value=use.memory_used_bytes,
+                    total=use.memory_bytes,
+                    points=await self._spark(tx, "platform_memory_used_bytes", now),
+                ),
+            }
+            for figure, name in (("requests", "platform_requests_per_second"), ("errors", "platform_error_ratio")):
+                newest = await StoredMetrics(tx).latest(name, since=now - _NOW)
+                value = newest[0][1] if newest else 0.0
+                figures[figure] = OverviewFigure(value=value, points=await self._spark(tx, name, now))
+        return Overview(**figures, services=_top(services, lately))
+
+    async def _spark(self, tx: Transaction, name: str, now: datetime) -> list[tuple[float, float]]:
+        found = await StoredMetrics(tx).series(name, since=now - _DAY, until=now, step_seconds=_SPARK_SECONDS)
+        return found[0].points if found else []
+
+
+def _top(services: list[Service], lately: dict[str, list[tuple[dict[str, str], float]]]) -> list[OverviewService]:
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, found in lately.items():
+        for labels, value in found:
+            key = name if labels.get("quantile") in (None, "p99") else ""
+            values[labels.get("service", "")][key] = value
+    rows = [
+        OverviewService(
+            name=service.name,
+            state=service.state,
+            requests_per_second=values[service.name].get("requests_per_second", 0),
+            tokens_per_second=values[service.name].get("tokens_per_second", 0),
+            ttft_ms_p99=values[service.name].get("ttft_ms"),
+        )
+        for service in services
+    ]
+    return sorted(rows, key=lambda row: (-row.requests_per_second, row.name))[:_TOP]
+
+
+async def _visible(tx: Transaction, caller: Caller) -> list[Service]:
+    projects = caller.visible_projects(Permission.SERVICE_READ)
+    return [
+        service
+        for service in await Services(tx).all()
+        if projects is None
+        or service.project in projects
+        or (service.spec.visibility == Visibility.PUBLIC and caller.may(Permission.SERVICE_READ))
+    ]

@@ -1,0 +1,101 @@
+"""The route table: what the gateway needs to serve, built from the store whenever it changed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.launch import ReplicaState
+from aicp.core.model import Visibility
+from aicp.core.registry import Registry
+from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.core.service import Service
+from aicp.engines.base import Engine
+from aicp.store.api_keys import ApiKeys
+from aicp.store.database import Database
+from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.revisions import Revision, Revisions
+from aicp.store.routes import RouteStates
+from aicp.store.services import Services
+
+_RECHECK_SECONDS = 1.0
+"""A lost ring, or a key that expires, shows after this long."""
+
+
+class RouteTables:
+    """Builds tables and waits for the next one. Only ready replicas are targets."""
+
+    def __init__(
+        self, database: Database, clock: Clock, bell: Bell, engines: Registry[Engine], *, pepper: bytes
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._engines = engines
+        self._pepper = base64.b64encode(pepper).decode()
+        self._published: str | None = None
+
+    async def current(self) -> RouteTable:
+        """The table of this moment. What it routes to is noted in the store, so that draining can wait for it."""
+        async with self._database.snapshot() as tx:
+            keys = await ApiKeys(tx).entries(self._clock.now())
+            deleted = await Services(tx).deleted()
+            services = [service for service in await Services(tx).all() if service.id not in deleted]
+            revisions = await Revisions(tx).newest()
+            ready = await Replicas(tx).in_state(ReplicaState.READY)
+        routes = [
+            self._route(service, revisions[service.id][0], ready) for service in services if service.id in revisions
+        ]
+        table = RouteTable(etag="", pepper=self._pepper, keys=keys, routes=routes)
+        table = replace(table, etag=_etag(table))
+        if table.etag != self._published:
+            targets = [target.replica_id for route in routes for target in route.targets]
+            async with self._database.transaction() as tx:
+                await RouteStates(tx).publish(table.etag, targets, self._clock.now())
+            self._published = table.etag
+        return table
+
+    async def wait(self, etag: str, seconds: float) -> RouteTable | None:
+        """The first table whose etag is another, or None after `seconds`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        with self._bell.subscription("key", "service", "replica", "project") as rings:
+            while True:
+                table = await self.current()
+                if table.etag != etag:
+                    return table
+                left = deadline - loop.time()
+                if left <= 0:
+                    return None
+                await Bell.wait(rings, min(_RECHECK_SECONDS, left))
+
+    def _route(self, service: Service, revision: Revision, ready: list[StoredReplica]) -> RouteEntry:
+        engine = self._engines.get(revision.plan.engine)
+        return RouteEntry(
+            name=service.name,
+            service=service.name,
+            project=None if service.spec.visibility == Visibility.PUBLIC else service.project,
+            type=service.type.value,
+            engine=engine.name,
+            upstream_model=service.name,
+            endpoints=list(engine.endpoints(service.type)),
+            refused_fields=list(engine.refused_fields),
+            targets=[
+                Target(replica_id=item.replica.id, address=item.replica.address, token=item.token)
+                for item in ready
+                if item.service_id == service.id and item.replica.address
+            ],
+            context_length=revision.plan.context_length,
+            created_at=service.created_at.timestamp(),
+            reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
+        )
+
+
+def _etag(table: RouteTable) -> str:
+    text = json.dumps(asdict(table), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

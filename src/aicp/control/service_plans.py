@@ -1,0 +1,115 @@
+"""Plans made on what the store knows now, and the checks that a publish or a change must pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aicp.core.access import Caller
+from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.identity import Permission
+from aicp.core.model import Model, ModelVersion, Visibility
+from aicp.core.registry import Registry
+from aicp.core.service import Plan, ServiceSpec
+from aicp.engines.base import Engine
+from aicp.planner.plan import Planned, PlanRequest, make_plan
+from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot, place, relief
+from aicp.store.database import Transaction
+from aicp.store.models import Models
+from aicp.store.nodes import Nodes
+from aicp.store.pools import Pools
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A spec with everything resolved."""
+
+    spec: ServiceSpec
+    model: Model
+    version: ModelVersion
+    planned: Planned
+
+
+class ServicePlans:
+    """Makes proposals."""
+
+    def __init__(self, engines: Registry[Engine], gateway_url: str) -> None:
+        self._engines = engines
+        self._gateway_url = gateway_url
+
+    async def propose(
+        self, tx: Transaction, caller: Caller, name: str | None, project: str, spec: ServiceSpec
+    ) -> Proposal:
+        """What `spec` would run; memory that the service itself holds counts as free.
+
+        Raises NotFoundError for an unknown model or pool, InvalidError when no engine can serve it.
+        """
+        model, version = await self.resolve(tx, caller, spec)
+        spec = _with_visibility(spec, model, project)
+        await Pools(tx).get(spec.pool)
+        snapshot = await Pools(tx).snapshot()
+        engines = {engine: self._engines.get(engine) for engine in self._engines.names()}
+        request = PlanRequest(name or model.name, project, spec, model, version, self._gateway_url)
+        own = request.name
+        planned = make_plan(
+            request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service == own), engines
+        )
+        return Proposal(spec, model, version, planned)
+
+    async def resolve(self, tx: Transaction, caller: Caller, spec: ServiceSpec) -> tuple[Model, ModelVersion]:
+        """The model and version that `spec.model` stands for now; hidden models are not found."""
+        model, version = await Models(tx).resolve(spec.model)
+        if model.visibility == Visibility.PROJECT and not caller.may(Permission.MODEL_READ, model.project):
+            raise NotFoundError(f"There is no model {spec.model!r}.")
+        return model, version
+
+
+def _with_visibility(spec: ServiceSpec, model: Model, project: str) -> ServiceSpec:
+    """A project's own model is published for that project only, whatever else was asked."""
+    if model.visibility != Visibility.PROJECT:
+        return spec
+    if model.project != project:
+        raise InvalidError(
+            f"Model {model.name!r} belongs to project {model.project!r} and cannot be published in {project!r}.",
+            hint="Publish it in its own project, or make the model public.",
+        )
+    return spec.model_copy(update={"visibility": Visibility.PROJECT})
+
+
+def require_fit(plan: Plan) -> None:
+    """Raises InvalidError with the numbers and what would fit instead."""
+    if plan.fit.fits:
+        return
+    raise InvalidError(
+        f"{plan.name} does not fit: {plan.fit.reason}",
+        hint=f"Try: {'; '.join(plan.fit.suggestions)}." if plan.fit.suggestions else None,
+        code="does_not_fit",
+        details={"fit": plan.fit.model_dump(mode="json"), "memory": [part.model_dump() for part in plan.memory]},
+    )
+
+
+async def require_room(tx: Transaction, service: str, need: Requirement, replicas: int) -> None:
+    """Raises InvalidError unless that many replicas fit, what the service holds now counting as free."""
+    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
+    for number in range(replicas):
+        answer = place(need, snapshot, service)
+        if isinstance(answer, Refusal):
+            raise _refused(f"{number} of {replicas} replicas of {service} fit: {answer.sentence}.", need, snapshot)
+        snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
+
+
+async def require_surge(tx: Transaction, service: str, need: Requirement) -> None:
+    """Raises ConflictError unless one new replica fits beside the one that must keep serving meanwhile."""
+    snapshot = await Pools(tx).snapshot()
+    answer = place(need, snapshot, service)
+    if isinstance(answer, Refusal):
+        raise ConflictError(
+            f"An update keeps the present revision serving until the new one is ready, and both do not fit:"
+            f" {answer.sentence}.",
+            hint=f"Stop the service first (`aicp service stop {service}`), update it, then start it again.",
+            code="no_room_for_update",
+        )
+
+
+def _refused(message: str, need: Requirement, snapshot: Snapshot) -> InvalidError:
+    tries = [f"stop {name}" for name in relief(need, snapshot, "")]
+    return InvalidError(message, hint=f"Try: {'; '.join(tries)}." if tries else None, code="does_not_fit")

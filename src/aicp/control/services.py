@@ -1,0 +1,359 @@
+"""Services: publish, change, roll back, stop, delete. Writes what should be; the reconcile loop makes it so."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Protocol
+
+from aicp.control.service_plans import Proposal, ServicePlans, require_fit, require_room, require_surge
+from aicp.core.access import Caller
+from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.errors import ConflictError, NotFoundError
+from aicp.core.identity import Permission
+from aicp.core.model import Visibility
+from aicp.core.registry import Registry
+from aicp.core.replica import Replica
+from aicp.core.service import (
+    Plan,
+    Published,
+    Service,
+    ServiceCreate,
+    ServiceRevision,
+    ServiceSpec,
+    ServiceState,
+    ServiceUpdate,
+)
+from aicp.core.value import Page
+from aicp.engines.base import Engine
+from aicp.planner.samples import curl_sample, python_sample
+from aicp.store.database import Database, Transaction
+from aicp.store.events import Events
+from aicp.store.models import Models
+from aicp.store.projects import Projects
+from aicp.store.replicas import Replicas
+from aicp.store.revisions import PENDING, READY, ROLLED_BACK, Revision, Revisions
+from aicp.store.services import Services as StoredServices
+
+_WITHOUT_RESTART = frozenset({"replicas", "drain_seconds", "visibility"})
+"""Fields of a spec that change nothing about a running replica."""
+_TIMED = re.compile(r"^(Loading|Starting): [^(]*$")
+
+
+class MakesKeys(Protocol):
+    """Makes API keys; the use case of keys is one."""
+
+    async def create(self, caller: Caller, wanted: ApiKeyCreate) -> ApiKeyCreated:
+        """A new key with its secret."""
+        ...
+
+
+class Services:
+    """Use cases over services. `gateway_url` is the base URL of the OpenAI-compatible API."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        engines: Registry[Engine],
+        keys: MakesKeys,
+        *,
+        gateway_url: str,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._keys = keys
+        self._gateway_url = gateway_url
+        self._plans = ServicePlans(engines, gateway_url)
+
+    async def list(
+        self,
+        caller: Caller,
+        *,
+        project: str | None = None,
+        state: ServiceState | None = None,
+        search: str | None = None,
+        sort: str = "name",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[Service]:
+        """Public services, and those of the caller's projects."""
+        async with self._database.snapshot() as tx:
+            page = await StoredServices(tx).list(
+                projects=caller.visible_projects(Permission.SERVICE_READ),
+                project=project,
+                state=state,
+                search=search,
+                sort=sort,
+                offset=offset,
+                limit=limit,
+            )
+            since = await StoredServices(tx).since([service.id for service in page.items])
+        return page.model_copy(update={"items": [self._shown(item, since[item.id]) for item in page.items]})
+
+    async def get(self, caller: Caller, name: str) -> Service:
+        """One service."""
+        async with self._database.snapshot() as tx:
+            service = await self._visible(tx, caller, name)
+            since = await StoredServices(tx).since([service.id])
+        return self._shown(service, since[service.id])
+
+    async def plan(self, caller: Caller, body: ServiceCreate) -> Plan:
+        """What publishing `body` would run, and why; changes nothing. One that does not fit is answered too."""
+        caller.require(Permission.SERVICE_READ, body.project)
+        async with self._database.snapshot() as tx:
+            return (await self._plans.propose(tx, caller, body.name, body.project, body.spec)).planned.plan
+
+    async def publish(self, caller: Caller, body: ServiceCreate) -> Published:
+        """Publishes a model under a public name. Raises InvalidError with numbers when it does not fit."""
+        caller.require(Permission.SERVICE_WRITE, body.project, what=f"Project {body.project!r}")
+        if body.create_key:
+            caller.require(Permission.KEY_WRITE, body.project)
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            await _require_project(tx, body.project)
+            proposal = await self._plans.propose(tx, caller, body.name, body.project, body.spec)
+            plan = proposal.planned.plan
+            await self._require_free(tx, plan.name)
+            require_fit(plan)
+            services = StoredServices(tx)
+            service_id = await services.create(
+                plan.name, body.project, body.description, proposal.model.type, proposal.spec, now
+            )
+            await Revisions(tx).add(_revision(service_id, 1, 1, proposal, caller.user), now)
+            await Events(tx).audit(
+                caller,
+                now,
+                "service.create",
+                "service",
+                plan.name,
+                project=body.project,
+                message=f"Published {plan.model}:{plan.version} on {plan.engine} {plan.engine_version}.",
+                details={"spec": body.spec.model_dump(mode="json")},
+            )
+        self._bell.ring("service", plan.name)
+        key = await self._key(caller, plan.name, body.project) if body.create_key else None
+        return Published(
+            service=await self.get(caller, plan.name),
+            plan=plan,
+            key=key.secret if key else None,
+            key_id=key.key.id if key else None,
+            curl=curl_sample(self._gateway_url, plan.name, proposal.model.type, key.secret if key else None),
+            python=python_sample(self._gateway_url, plan.name, proposal.model.type, key.secret if key else None),
+        )
+
+    async def update(self, caller: Caller, name: str, body: ServiceUpdate) -> Service:
+        """A new revision, another number of replicas, stop or start, another description."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            service = await self._changeable(tx, caller, name)
+            current = (await Revisions(tx).newest(service.id))[service.id][0]
+            spec = body.spec or current.spec
+            if body.replicas is not None:
+                spec = spec.model_copy(update={"replicas": body.replicas})
+            revision = await self._next_revision(tx, caller, service, current, spec)
+            if revision is not None or body.stopped not in (None, service.stopped):
+                service = await self._advance(tx, service, revision, now, stopped=body.stopped)
+            if body.description is not None:
+                await StoredServices(tx).change(service, now, description=body.description)
+            await Events(tx).audit(
+                caller,
+                now,
+                "service.update",
+                "service",
+                name,
+                project=service.project,
+                message=_describe(body, revision),
+                details={
+                    "before": current.spec.model_dump(mode="json"),
+                    "change": body.model_dump(mode="json", exclude_none=True),
+                },
+            )
+        self._bell.ring("service", name)
+        return await self.get(caller, name)
+
+    async def rollback(self, caller: Caller, name: str, generation: int | None = None) -> Service:
+        """Back to revision `generation`, or to the one before; an update under way is given up."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            service = await self._changeable(tx, caller, name)
+            newest = (await Revisions(tx).newest(service.id))[service.id]
+            if generation is None and newest[0].outcome == PENDING and any(item.outcome == READY for item in newest):
+                await Revisions(tx).settle(service.id, newest[0].template, ROLLED_BACK, f"by {caller.user}")
+                await self._advance(tx, service, None, now)
+                message = f"Gave up revision {newest[0].generation}."
+            else:
+                target = await self._target(tx, service, newest, generation)
+                number = service.generation + 1
+                spec = target.spec.model_copy(update={"replicas": newest[0].spec.replicas})
+                revision = _copy(target, number, number, spec, caller.user, PENDING)
+                await require_room(tx, name, revision.requirement, spec.replicas)
+                await self._advance(tx, service, revision, now)
+                message = f"Back to revision {target.generation}, as revision {number}."
+            await Events(tx).audit(
+                caller, now, "service.rollback", "service", name, project=service.project, message=message
+            )
+        self._bell.ring("service", name)
+        return await self.get(caller, name)
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """Replicas finish their requests and stop, then the service is gone; logs stay. Again is success."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            service = await self._visible(tx, caller, name)
+            caller.require(Permission.SERVICE_WRITE, service.project, what=f"Service {name!r}")
+            if service.id in await StoredServices(tx).deleted():
+                return
+            await StoredServices(tx).change(service, now, deleted=True)
+            await Events(tx).audit(caller, now, "service.delete", "service", name, project=service.project)
+        self._bell.ring("service", name)
+
+    async def revisions(self, caller: Caller, name: str, *, offset: int, limit: int) -> Page[ServiceRevision]:
+        """History, newest first."""
+        async with self._database.snapshot() as tx:
+            service = await self._visible(tx, caller, name)
+            return await Revisions(tx).list(service.id, offset=offset, limit=limit)
+
+    async def replicas(self, caller: Caller, name: str, *, offset: int, limit: int) -> Page[Replica]:
+        """Running and ended replicas, newest first."""
+        async with self._database.snapshot() as tx:
+            await self._visible(tx, caller, name)
+            return await Replicas(tx).list(service=name, offset=offset, limit=limit)
+
+    async def _next_revision(
+        self, tx: Transaction, caller: Caller, service: Service, current: Revision, spec: ServiceSpec
+    ) -> Revision | None:
+        """The revision that `spec` makes; None when it changes nothing. Replicas restart only when they must."""
+        _, version = await self._plans.resolve(tx, caller, spec)
+        number = service.generation + 1
+        if _shape(spec) == _shape(current.spec) and version.id == current.version.id:
+            if spec == current.spec:
+                return None
+            if spec.replicas > current.spec.replicas:
+                await require_room(tx, service.name, current.requirement, spec.replicas)
+            return _copy(current, number, current.template, spec, caller.user, current.outcome)
+        proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
+        require_fit(proposal.planned.plan)
+        if service.replicas_ready == 1 and not service.stopped:
+            await require_surge(tx, service.name, proposal.planned.requirement)
+        return _revision(service.id, number, number, proposal, caller.user)
+
+    async def _advance(
+        self,
+        tx: Transaction,
+        service: Service,
+        revision: Revision | None,
+        now: datetime,
+        *,
+        stopped: bool | None = None,
+    ) -> Service:
+        """The next generation of intent. Stopping, starting and giving up need no revision of their own."""
+        spec = revision.spec if revision else service.spec
+        number = await StoredServices(tx).advance(service, now, spec=spec, stopped=stopped)
+        if revision is not None:
+            await Revisions(tx).add(revision, now)
+            if revision.outcome == READY:
+                await StoredServices(tx).set_serving(service.id, revision.generation)
+        return service.model_copy(update={"generation": number})
+
+    async def _target(
+        self, tx: Transaction, service: Service, newest: list[Revision], generation: int | None
+    ) -> Revision:
+        if generation is not None:
+            target = await Revisions(tx).get(service.id, generation)
+        elif len(newest) > 1:
+            target = newest[1]
+        else:
+            raise ConflictError(f"{service.name} has no earlier revision to go back to.")
+        await Models(tx).version(target.version.model, target.version.version)
+        return target
+
+    async def _visible(self, tx: Transaction, caller: Caller, name: str) -> Service:
+        service = await StoredServices(tx).get(name)
+        public = service.spec.visibility == Visibility.PUBLIC and caller.may(Permission.SERVICE_READ)
+        if not public and not caller.may(Permission.SERVICE_READ, service.project):
+            raise NotFoundError(f"There is no service {name!r}.")
+        return service
+
+    async def _changeable(self, tx: Transaction, caller: Caller, name: str) -> Service:
+        service = await self._visible(tx, caller, name)
+        caller.require(Permission.SERVICE_WRITE, service.project, what=f"Service {name!r}")
+        if service.id in await StoredServices(tx).deleted():
+            raise ConflictError(f"Service {name!r} is being deleted.")
+        return service
+
+    async def _require_free(self, tx: Transaction, name: str) -> None:
+        taken = await StoredServices(tx).find(name)
+        if taken is None:
+            return
+        if taken.id in await StoredServices(tx).deleted():
+            raise ConflictError(
+                f"The service {name!r} that was deleted is still stopping.", hint="Try again in a few seconds."
+            )
+        raise ConflictError(
+            f"There is a service {name!r} already.",
+            hint=f"Choose another name, or change it with `aicp service update {name}`.",
+        )
+
+    async def _key(self, caller: Caller, name: str, project: str) -> ApiKeyCreated:
+        return await self._keys.create(caller, ApiKeyCreate(name=f"{name}", project=project, models=[name]))
+
+    def _shown(self, service: Service, since: datetime) -> Service:
+        """With its address; the reason of a start that is under way says how long it takes already."""
+        reason = service.reason
+        if service.state == ServiceState.STARTING and _TIMED.match(reason):
+            reason = f"{reason} {(self._clock.now() - since).total_seconds():.0f} s"
+        return service.model_copy(update={"address": self._gateway_url, "reason": reason})
+
+
+def _shape(spec: ServiceSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
+
+
+def _revision(service_id: str, generation: int, template: int, proposal: Proposal, user: str) -> Revision:
+    return Revision(
+        service_id=service_id,
+        generation=generation,
+        template=template,
+        spec=proposal.spec,
+        type=proposal.model.type,
+        version=proposal.version,
+        requirement=proposal.planned.requirement,
+        plan=proposal.planned.plan,
+        created_by=user,
+    )
+
+
+def _copy(source: Revision, generation: int, template: int, spec: ServiceSpec, user: str, outcome: str) -> Revision:
+    return Revision(
+        service_id=source.service_id,
+        generation=generation,
+        template=template,
+        spec=spec,
+        type=source.type,
+        version=source.version,
+        requirement=source.requirement,
+        plan=source.plan.model_copy(update={"replicas": spec.replicas}),
+        outcome=outcome,
+        created_by=user,
+    )
+
+
+def _describe(body: ServiceUpdate, revision: Revision | None) -> str:
+    said: list[str] = []
+    if revision is not None:
+        said.append(f"Revision {revision.generation}.")
+    if body.replicas is not None:
+        said.append(f"Replicas: {body.replicas}.")
+    if body.stopped is not None:
+        said.append("Stopped." if body.stopped else "Started.")
+    return " ".join(said) or "Nothing that matters changed."
+
+
+async def _require_project(tx: Transaction, name: str) -> None:
+    if await Projects(tx).find(name) is None:
+        raise NotFoundError(f"There is no project {name!r}.", hint="`aicp project list` shows those that exist.")

@@ -1,0 +1,144 @@
+"""Metered consumption: taken in from the gateways, listed, summed, exported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from aicp.core.access import Caller
+from aicp.core.clock import Clock
+from aicp.core.identity import Permission
+from aicp.core.usage import Outcome, UsageBatch, UsageRecord, UsageRow
+from aicp.core.value import Page
+from aicp.store.api_keys import ApiKeys
+from aicp.store.database import Database
+from aicp.store.usage import Usage as StoredUsage
+from aicp.store.usage import UsageFilter, UsageSum, ttft_percentile
+
+_EXPORT_PAGE = 1000
+
+
+class UsageGroup(StrEnum):
+    """What a summary tells apart. Days and hours are UTC."""
+
+    KEY = "key"
+    PROJECT = "project"
+    SERVICE = "service"
+    DAY = "day"
+    HOUR = "hour"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which usage; `since` is included, `until` is not."""
+
+    project: str | None = None
+    api_key_id: str | None = None
+    service: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Usage:
+    """Usage of the projects that a caller may see."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def accept(self, batch: UsageBatch) -> int:
+        """Counts a gateway's batch, once however often it is sent; answers its sequence."""
+        async with self._database.transaction() as tx:
+            added = await StoredUsage(tx).accept(batch, self._clock.now())
+            used: dict[str, datetime] = {}
+            for record in added:
+                used[record.api_key_id] = max(record.started_at, used.get(record.api_key_id, record.started_at))
+            await ApiKeys(tx).touch(used)
+        return batch.sequence
+
+    async def list(self, caller: Caller, which: UsageQuery, *, offset: int = 0, limit: int = 100) -> Page[UsageRecord]:
+        """Single requests, newest first."""
+        async with self._database.snapshot() as tx:
+            return await StoredUsage(tx).list(_visible(caller, which), offset=offset, limit=limit)
+
+    async def summary(self, caller: Caller, which: UsageQuery, groups: Sequence[UsageGroup]) -> Page[UsageRow]:
+        """Sums over whole hours, told apart by `groups` (none: one row). Percentiles are within 5 %."""
+        apart = {"hour" if group in (UsageGroup.DAY, UsageGroup.HOUR) else group.value for group in groups}
+        async with self._database.snapshot() as tx:
+            sums = await StoredUsage(tx).sums(_visible(caller, which), apart)
+        rows: dict[tuple[str, ...], _Row] = {}
+        for item in sums:
+            group = {name.value: _label(name, item) for name in groups}
+            rows.setdefault(tuple(group.values()), _Row(group)).add(item)
+        items = [row.value() for row in rows.values() if row.requests]
+        return Page(items=items, total=len(items), limit=max(len(items), 1))
+
+    def export(self, caller: Caller, which: UsageQuery) -> AsyncIterator[UsageRecord]:
+        """All single requests, newest first, read page by page. What the caller may see is checked at once."""
+        return self._pages(_visible(caller, which))
+
+    async def _pages(self, which: UsageFilter) -> AsyncIterator[UsageRecord]:
+        last: UsageRecord | None = None
+        while True:
+            async with self._database.snapshot() as tx:
+                page = await StoredUsage(tx).after(which, last, _EXPORT_PAGE)
+            for record in page:
+                yield record
+            if len(page) < _EXPORT_PAGE:
+                return
+            last = page[-1]
+
+
+@dataclass(slots=True)
+class _Row:
+    group: dict[str, str]
+    requests: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    ttft: Counter[int] = field(default_factory=Counter[int])
+
+    def add(self, item: UsageSum) -> None:
+        self.requests += item.requests
+        self.errors += item.errors
+        self.prompt_tokens += item.prompt_tokens
+        self.completion_tokens += item.completion_tokens
+        self.ttft.update(item.ttft)
+
+    def value(self) -> UsageRow:
+        return UsageRow(
+            group=self.group,
+            requests=self.requests,
+            errors=self.errors,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            ttft_ms_p50=ttft_percentile(self.ttft, 0.5),
+            ttft_ms_p99=ttft_percentile(self.ttft, 0.99),
+        )
+
+
+def _label(group: UsageGroup, item: UsageSum) -> str:
+    if group is UsageGroup.DAY:
+        return item.group["hour"].date().isoformat()
+    if group is UsageGroup.HOUR:
+        return item.group["hour"].isoformat().replace("+00:00", "Z")
+    return str(item.group[group.value])
+
+
+def _visible(caller: Caller, which: UsageQuery) -> UsageFilter:
+    projects = caller.visible_projects(Permission.USAGE_READ)
+    if which.project is not None:
+        caller.require(Permission.USAGE_READ, which.project, what=f"Project {which.project!r}")
+        projects = frozenset({which.project})
+    return UsageFilter(
+        projects=projects,
+        api_key_id=which.api_key_id,
+        service=which.service,
+        outcome=which.outcome,
+        since=which.since,
+        until=which.until,
+    )

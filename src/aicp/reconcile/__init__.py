@@ -1,0 +1,1 @@
+"""Loops: make the world match desired state, write observed state."""

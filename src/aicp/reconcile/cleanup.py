@@ -1,0 +1,70 @@
+"""Frees what nobody needs any more: expired uploads, abandoned arrivals, files no version refers to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import timedelta
+
+from aicp.artifacts.blobs import Blobs
+from aicp.artifacts.credentials import Credentials
+from aicp.artifacts.uploads import UploadFiles
+from aicp.core.clock import Clock
+from aicp.store.database import Database
+from aicp.store.jobs import Jobs
+from aicp.store.models import Models
+from aicp.store.uploads import Uploads
+
+_EVERY_SECONDS = 600.0
+_PARTIAL_LIFE = timedelta(days=7)
+_SETTLED = timedelta(hours=1)
+"""A younger folder may belong to something whose row is being written."""
+_BLOB_LIFE = timedelta(days=1)
+"""A file without a version may belong to an import that was interrupted and will be run again."""
+
+
+class Cleanup:
+    """One pass every ten minutes."""
+
+    def __init__(
+        self, database: Database, clock: Clock, blobs: Blobs, credentials: Credentials, uploads: UploadFiles
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._blobs = blobs
+        self._credentials = credentials
+        self._uploads = uploads
+
+    async def run(self) -> None:
+        """Works until canceled."""
+        while True:
+            await self.once()
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    async def once(self) -> None:
+        """One pass."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            for upload_id in await Uploads(tx).expired(now):
+                await Uploads(tx).delete(upload_id)
+            uploads = await Uploads(tx).ids()
+            jobs = {job.id for job in await Jobs(tx).unfinished("model_import")}
+        await asyncio.to_thread(self._sweep, uploads, jobs)
+        with self._blobs.collection() as remove:
+            old = list(await asyncio.to_thread(self._old_blobs))
+            async with self._database.snapshot() as tx:
+                referenced = await Models(tx).referenced()
+            await asyncio.to_thread(remove, old, referenced)
+
+    def _old_blobs(self) -> list[str]:
+        return list(self._blobs.digests(older_than=(self._clock.now() - _BLOB_LIFE).timestamp()))
+
+    def _sweep(self, uploads: set[str], jobs: set[str]) -> None:
+        settled = (self._clock.now() - _SETTLED).timestamp()
+        self._uploads.keep_only(uploads, older_than=settled)
+        self._credentials.keep_only(jobs, older_than=settled)
+        self._blobs.forget_partials(older_than=(self._clock.now() - _PARTIAL_LIFE).timestamp())
+        work = self._blobs.root / "work"
+        for folder in work.iterdir() if work.is_dir() else ():
+            if folder.name not in jobs and folder.stat().st_mtime < settled:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,239 @@
+"""Model imports: brings the files of a source into the store of blobs, checks them, and writes one new version."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aicp.artifacts.admission import Admission, admit, without_remote_code
+from aicp.artifacts.blobs import Blobs
+from aicp.artifacts.credentials import Credentials
+from aicp.artifacts.digest import version_digest
+from aicp.artifacts.formats.inspect import Facts, FileSet, check_weights, inspect_files
+from aicp.artifacts.partial import explained_space
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.errors import InvalidError
+from aicp.core.ids import new_id
+from aicp.core.job import Job
+from aicp.core.model import ImportRequest, ModelCreate, ModelFile, ModelVersion
+from aicp.core.registry import Registry
+from aicp.hubs.base import Hub, HubContext, HubFile, HubSettings, Listing
+from aicp.reconcile.jobs import JobContext
+from aicp.store.database import Database
+from aicp.store.events import Events
+from aicp.store.models import Models
+
+_WEIGHTS = (".safetensors", ".gguf")
+_CONFIG_BYTES = 4 * 2**20
+_NO_CONFIG = ("tokenizer.json", "vocab.json")
+_LICENSE = re.compile(rb"^---\s.*?^license:\s*[\"']?([\w.+-]{1,80})", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Everything that a version needs, on the disk and checked."""
+
+    listing: Listing
+    files: list[ModelFile]
+    admission: Admission
+    facts: Facts
+    notes: list[str]
+    license: str | None
+
+
+class ModelImport:
+    """Worker of kind `model_import`; parameters are `model` and `request` (an ImportRequest without credentials)."""
+
+    kind = "model_import"
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        blobs: Blobs,
+        credentials: Credentials,
+        hubs: Registry[Hub],
+        settings: HubSettings,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._blobs = blobs
+        self._credentials = credentials
+        self._hubs = hubs
+        self._settings = settings
+
+    async def run(self, job: Job, context: JobContext) -> Mapping[str, Any]:
+        """Imports; the result is {model, version, digest, existing}."""
+        request = self._request(job)
+        work_dir = self._blobs.root / "work" / job.id
+        with self._blobs.pinned() as pin, explained_space():
+            arrived = await asyncio.to_thread(self._bring, request, work_dir, context, pin)
+            context.phase("saving")
+            context.check()
+            result = await self._save(job, request, arrived)
+        await asyncio.to_thread(shutil.rmtree, work_dir, ignore_errors=True)
+        self._bell.ring("model", result["model"])
+        return result
+
+    def ended(self, job: Job) -> None:
+        """Clears what a finished job leaves; the job runner calls it for every job that ended."""
+        self._credentials.remove(job.id)
+        shutil.rmtree(self._blobs.root / "work" / job.id, ignore_errors=True)
+
+    def _request(self, job: Job) -> ImportRequest:
+        fields = dict(job.parameters["request"])
+        fields["source"] = {**fields["source"], **self._credentials.get(job.id)}
+        return ImportRequest.model_validate(fields)
+
+    def _bring(
+        self, request: ImportRequest, work_dir: Path, context: JobContext, pin: Callable[[str], bool]
+    ) -> Arrived:
+        hub = self._hubs.get(request.source.kind)
+        work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        hub_context = HubContext(work_dir, context, self._settings)
+        context.phase("reading the source")
+        listing = hub.resolve(request.source, hub_context)
+        strict = listing.strict and not request.skip_unsafe
+        admission = admit([file.path for file in listing.files], strict=strict)
+        by_path = {file.path: file for file in listing.files}
+        chosen = sorted((by_path[path] for path in admission.kept), key=lambda file: file.path.endswith(_WEIGHTS))
+        arrival = _Arrival(self._blobs, pin, strict)
+        context.phase("copying", total=sum(file.size_bytes for file in chosen))
+        self._blobs.check_space(sum(file.size_bytes for file in chosen if not arrival.has(file)))
+        for file in chosen:
+            context.say(file.path)
+            arrival.bring(
+                file, listing, context, lambda sink, file=file: hub.fetch(request.source, file, sink, hub_context)
+            )
+        context.phase("checking", total=len(chosen), unit="files")
+        facts = inspect_files(arrival.file_set(), admission.format, hint=listing.name)
+        notes = [*listing.notes, *admission.notes, *arrival.notes]
+        license = request.license or listing.license or _license_of(arrival.file_set())
+        return Arrived(listing, arrival.files, admission, facts, notes, license)
+
+    async def _save(self, job: Job, request: ImportRequest, arrived: Arrived) -> dict[str, Any]:
+        name, now, digest = job.parameters["model"], self._clock.now(), version_digest(arrived.files)
+        async with self._database.transaction() as tx:
+            models = Models(tx)
+            same = await models.version_with_digest(name, digest)
+            if same is not None and request.version in (None, same.version):
+                return {"model": name, "version": same.version, "digest": digest, "existing": True}
+            if await models.find(name) is None:
+                await models.create(_new_model(name, request), now)
+            version = ModelVersion(
+                id=new_id("ver"),
+                model=name,
+                version=request.version or await models.next_version(name),
+                digest=digest,
+                format=arrived.admission.format,
+                files=arrived.files,
+                size_bytes=sum(file.size_bytes for file in arrived.files),
+                weight_bytes=arrived.facts.weight_bytes,
+                architecture=arrived.facts.architecture,
+                parameters=arrived.facts.parameters,
+                dtype=arrived.facts.dtype,
+                quantization=arrived.facts.quantization,
+                context_length=arrived.facts.context_length,
+                license=arrived.license,
+                source=arrived.listing.identity,
+                lineage={"job": job.id, "revision": arrived.listing.revision},
+                notes=arrived.notes,
+                created_at=now,
+                created_by=job.created_by,
+            )
+            await models.add_version(version, arrived.facts.type)
+            await Events(tx).note(
+                now, "model.imported", "model", name, f"Version {version.version} from {version.source}.",
+                project=job.project, details={"version": version.version, "digest": digest},
+            )  # fmt: skip
+        return {"model": name, "version": version.version, "digest": digest, "existing": False}
+
+
+class _Arrival:
+    """Files of one import as they come in."""
+
+    def __init__(self, blobs: Blobs, pin: Callable[[str], bool], strict: bool) -> None:
+        self._blobs = blobs
+        self._pin = pin
+        self._strict = strict
+        self.files: list[ModelFile] = []
+        self.notes: list[str] = []
+
+    def has(self, file: HubFile) -> bool:
+        """Whether the content is here already; it then stays."""
+        return file.sha256 is not None and self._pin(file.sha256)
+
+    def bring(self, file: HubFile, listing: Listing, context: JobContext, fetch: Callable[[Any], None]) -> None:
+        """Stores one file, unless its content is here, and checks it if it holds weights or configuration."""
+        if self.has(file):
+            assert file.sha256 is not None
+            digest = file.sha256
+            context.advance(file.size_bytes)
+        else:
+            key = "\0".join((listing.identity, listing.revision or "", file.path, str(file.size_bytes), file.stamp))
+            with self._blobs.partial(key, size_bytes=file.size_bytes, sha256=file.sha256) as partial:
+                context.advance(partial.offset)
+                fetch(partial)
+                digest = self._blobs.keep(partial)
+        self._pin(digest)
+        self._add(file.path, digest, file.size_bytes)
+
+    def _add(self, path: str, digest: str, size_bytes: int) -> None:
+        if path.endswith(".json") and size_bytes <= _CONFIG_BYTES and not path.endswith(_NO_CONFIG):
+            digest, size_bytes = self._without_code(path, digest, size_bytes)
+        self.files.append(ModelFile(path=path, sha256=digest, size_bytes=size_bytes))
+        if path.lower().endswith(_WEIGHTS):
+            check_weights(self.file_set(), path)
+
+    def _without_code(self, path: str, digest: str, size_bytes: int) -> tuple[str, int]:
+        try:
+            cleaned = without_remote_code(self._blobs.read(digest))
+        except InvalidError as error:
+            raise InvalidError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+        if cleaned is None:
+            return digest, size_bytes
+        if self._strict:
+            raise InvalidError(
+                f"{path} names code to run (`auto_map`), which never enters.",
+                hint="Remove `auto_map`, or import with skip_unsafe to have it removed from the stored copy.",
+                code="unsafe_files",
+                details={"files": [{"path": path, "reason": "auto_map names code to run"}]},
+            )
+        self.notes.append(f"removed auto_map (names code to run) from {path}")
+        digest = self._blobs.add_bytes(cleaned)
+        self._pin(digest)
+        return digest, len(cleaned)
+
+    def file_set(self) -> FileSet:
+        """The files so far."""
+        digests = {file.path: file.sha256 for file in self.files}
+        return FileSet(
+            {file.path: file.size_bytes for file in self.files}, lambda path: self._blobs.open(digests[path])
+        )
+
+
+def _license_of(files: FileSet) -> str | None:
+    for path in ("README.md", "readme.md", "Readme.md"):
+        if path in files.sizes:
+            with files.open(path) as file:
+                found = _LICENSE.match(file.read(8192))
+            return found.group(1).decode("ascii", "replace") if found else None
+    return None
+
+
+def _new_model(name: str, request: ImportRequest) -> ModelCreate:
+    return ModelCreate(
+        name=name,
+        description=request.description,
+        type=request.type,
+        visibility=request.visibility,
+        project=request.project,
+    )

@@ -1,0 +1,116 @@
+"""What a runner's report means for the row of a replica. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from aicp.core.launch import ObservedReplica, ReplicaState
+from aicp.core.replica import ENDED_REPLICA_STATES, REPLICA_TRANSITIONS
+from aicp.store.replicas import StoredReplica
+
+_GONE = frozenset({ReplicaState.STOPPED, ReplicaState.FAILED})
+_MEMORY_STEP = 0.02
+"""Memory is written when it moved by this share; every byte would be a write a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The state a row should have, and its other columns."""
+
+    state: ReplicaState
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def observed_change(
+    stored: StoredReplica, seen: ObservedReplica | None, *, answers: bool, lost: bool, now: datetime
+) -> Change | None:
+    """What to write; None when nothing changed.
+
+    `seen` is the runner's report, `answers` whether the replica's node answered this time, `lost` whether the node
+    has been silent for too long.
+    """
+    state = stored.replica.state
+    if state == ReplicaState.PENDING:
+        return None
+    if state in ENDED_REPLICA_STATES:
+        running = seen is not None and seen.state not in _GONE and seen.state != ReplicaState.DRAINING
+        return Change(state, {"running": running}) if running != stored.running else None
+    if seen is None:
+        return _unseen(stored, answers=answers, lost=lost)
+    if seen.state in _GONE:
+        return _ended(stored, seen)
+    if state == ReplicaState.DRAINING or seen.state == ReplicaState.DRAINING:
+        return None
+    return _alive(stored, seen, now)
+
+
+def _unseen(stored: StoredReplica, *, answers: bool, lost: bool) -> Change | None:
+    state = stored.replica.state
+    if not answers:
+        silent = lost and state not in (ReplicaState.LOST, ReplicaState.FENCED)
+        return Change(ReplicaState.LOST, {"reason": "Its node does not answer."}) if silent else None
+    if state == ReplicaState.DRAINING:
+        return _drained(stored)
+    if state in (ReplicaState.LOST, ReplicaState.FENCED):
+        return Change(ReplicaState.STOPPED, {"reason": "Its node came back without it."})
+    if not stored.running:
+        return None
+    values = {"running": False, "address": None, "token": None, "pid": None, "phase": "starting again"}
+    return Change(ReplicaState.STARTING, {**values, "reason": "Its node was started anew."})
+
+
+def _ended(stored: StoredReplica, seen: ObservedReplica) -> Change:
+    if stored.replica.state == ReplicaState.DRAINING:
+        return _drained(stored)
+    if stored.replica.state in (ReplicaState.LOST, ReplicaState.FENCED):
+        return Change(ReplicaState.STOPPED, {"reason": seen.reason})
+    return Change(ReplicaState.FAILED, {"reason": seen.reason or "Its node stopped it."})
+
+
+def _drained(stored: StoredReplica) -> Change:
+    if stored.fault:
+        return Change(ReplicaState.FAILED, {"reason": stored.fault, "running": False})
+    return Change(ReplicaState.STOPPED, {"running": False})
+
+
+def _alive(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> Change | None:
+    replica = stored.replica
+    state = seen.state
+    if state != replica.state and state not in REPLICA_TRANSITIONS[replica.state]:
+        state = ReplicaState.LOADING  # it was up between two looks; the next look moves it on
+    member = seen.members[0] if seen.members else None
+    values: dict[str, Any] = {
+        "running": True,
+        "reason": seen.reason,
+        "phase": seen.phase,
+        "progress": seen.progress,
+        "address": seen.address,
+        "token": seen.token,
+        "pid": member.pid if member else None,
+        "restarts": seen.restarts,
+        "adopted": seen.adopted,
+        "memory_bytes": _noticeable(replica.memory_bytes, member.memory_bytes if member else None),
+        "memory_peak_bytes": _noticeable(replica.memory_peak_bytes, member.memory_peak_bytes if member else None),
+        "troubled_at": _troubled_at(stored, seen, now),
+    }
+    before = {**replica.model_dump(), "running": stored.running, "token": stored.token}
+    before["troubled_at"] = stored.troubled_at
+    changed = {name: value for name, value in values.items() if before[name] != value}
+    return Change(state, changed) if changed or state != replica.state else None
+
+
+def _troubled_at(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> datetime | None:
+    """Since when starts fail: from the first failure of a replica that never became ready."""
+    if stored.replica.ready_at is not None or seen.state == ReplicaState.READY:
+        return None
+    if stored.troubled_at is None and seen.reason:
+        return now
+    return stored.troubled_at
+
+
+def _noticeable(before: int | None, now: int | None) -> int | None:
+    if before and now and abs(now - before) < before * _MEMORY_STEP:
+        return before
+    return now

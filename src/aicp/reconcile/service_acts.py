@@ -1,0 +1,180 @@
+"""The steps that the loop about services takes, each safe to repeat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.errors import UnavailableError
+from aicp.core.launch import ReplicaState
+from aicp.core.registry import Registry
+from aicp.core.service import Condition, ServiceState
+from aicp.engines.base import Engine
+from aicp.reconcile.launches import build_launch
+from aicp.runners.base import Runner
+from aicp.scheduler.service_world import (
+    Action,
+    Create,
+    Drain,
+    Place,
+    Promote,
+    Remove,
+    Report,
+    RollBack,
+    Start,
+    Stop,
+    Wait,
+)
+from aicp.store.database import Database
+from aicp.store.events import Events
+from aicp.store.replicas import Replicas
+from aicp.store.revisions import READY, ROLLED_BACK, Revisions
+from aicp.store.services import Services
+
+STOP_GRACE_SECONDS = 10.0
+
+
+class ServiceActs:
+    """Executes decisions. `names` maps the ids of services to their names, as last observed."""
+
+    def __init__(self, database: Database, runner: Runner, engines: Registry[Engine], clock: Clock, bell: Bell) -> None:
+        self._database = database
+        self._runner = runner
+        self._engines = engines
+        self._clock = clock
+        self._bell = bell
+        self.names: dict[str, str] = {}
+
+    async def act(self, action: Action) -> None:
+        """One step; done again it changes nothing."""
+        match action:
+            case Promote():
+                await self._promote(action)
+            case RollBack():
+                await self._roll_back(action)
+            case Report():
+                await self._report(action)
+            case Remove():
+                await self._remove(action)
+            case Create():
+                await self._create(action)
+            case _:
+                await self._act_on_replica(action)
+
+    async def _act_on_replica(self, action: Place | Wait | Start | Drain | Stop) -> None:
+        match action:
+            case Place():
+                await self._place(action)
+            case Wait():
+                await self._move(action.replica_id, ReplicaState.PENDING, reason=action.reason)
+            case Start():
+                await self._start(action)
+            case Drain():
+                fault = action.reason if action.fault else None
+                changes = {"reason": action.reason, "fault": fault, "phase": None}
+                await self._move(action.replica_id, ReplicaState.DRAINING, **changes)
+            case Stop():
+                await self._stop(action)
+
+    async def _create(self, action: Create) -> None:
+        name = self.names[action.service_id]
+        async with self._database.transaction() as tx:
+            service = await Services(tx).get(name)
+            await Replicas(tx).create(service.id, name, service.project, action.template, self._clock.now())
+        self._bell.ring("service", name)
+
+    async def _place(self, action: Place) -> None:
+        async with self._database.transaction() as tx:
+            await Replicas(tx).place(action.replica_id, action.allocation, action.node, self._clock.now())
+        self._bell.ring("replica", action.replica_id)
+
+    async def _start(self, action: Start) -> None:
+        async with self._database.snapshot() as tx:
+            item = await Replicas(tx).get(action.replica_id)
+            revision = await Revisions(tx).get(item.service_id, item.replica.generation)
+        if item.replica.allocation is None:
+            raise UnavailableError(f"Replica {item.replica.id} has no allocation yet.")
+        engine = self._engines.get(revision.plan.engine)
+        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine)
+        await self._runner.start(launch)
+        state = ReplicaState.STARTING if item.replica.state == ReplicaState.ALLOCATED else item.replica.state
+        await self._move(action.replica_id, state, running=True, reason=None)
+
+    async def _stop(self, action: Stop) -> None:
+        async with self._database.snapshot() as tx:
+            replica = (await Replicas(tx).get(action.replica_id)).replica
+        if replica.state == ReplicaState.PENDING:
+            await self._move(replica.id, ReplicaState.STOPPED)
+        else:
+            await self._runner.stop(replica.id, replica.generation, STOP_GRACE_SECONDS)
+
+    async def _promote(self, action: Promote) -> None:
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            generation = await Revisions(tx).settle(action.service_id, action.template, READY)
+            if generation is not None:
+                await Services(tx).set_serving(action.service_id, generation)
+                name = self.names[action.service_id]
+                await Events(tx).note(now, "service.serving", "service", name, f"Revision {generation} is ready.")
+        self._bell.ring("service", self.names[action.service_id])
+
+    async def _roll_back(self, action: RollBack) -> None:
+        now = self._clock.now()
+        name = self.names[action.service_id]
+        async with self._database.transaction() as tx:
+            await Revisions(tx).settle(action.service_id, action.template, ROLLED_BACK, action.reason)
+            text = f"Revision {action.template} was rolled back to {action.fallback}: {action.reason}."
+            await Services(tx).set_condition(
+                action.service_id, Condition(type="Updated", status=False, reason="RolledBack", message=text, at=now)
+            )
+            await Events(tx).note(now, "service.rolled_back", "service", name, text, severity="error")
+        self._bell.ring("service", name)
+
+    async def _report(self, action: Report) -> None:
+        now = self._clock.now()
+        status = action.status
+        name = self.names[action.service_id]
+        async with self._database.transaction() as tx:
+            service = await Services(tx).get(name)
+            ready = Condition(
+                type="Ready",
+                status=status.state == ServiceState.READY,
+                reason=status.state.value.capitalize(),
+                message=status.reason,
+                at=now,
+            )
+            others = [item for item in service.conditions if item.type != ready.type]
+            await Services(tx).report(
+                action.service_id,
+                now,
+                state=status.state,
+                reason=status.reason,
+                ready=status.ready,
+                wanted=status.wanted,
+                observed_generation=status.observed_generation,
+                conditions=[*others, ready],
+            )
+            if status.state != service.state and status.state in (ServiceState.READY, ServiceState.FAILED):
+                await Events(tx).note(
+                    now,
+                    f"service.{status.state}",
+                    "service",
+                    name,
+                    status.reason or f"{name} is {status.state}.",
+                    project=service.project,
+                    severity="error" if status.state == ServiceState.FAILED else "info",
+                )
+        self._bell.ring("service", name)
+
+    async def _remove(self, action: Remove) -> None:
+        name = self.names[action.service_id]
+        async with self._database.transaction() as tx:
+            await Services(tx).remove(action.service_id)
+            await Events(tx).note(self._clock.now(), "service.removed", "service", name, f"{name} is gone.")
+        self._bell.ring("service", name)
+
+    async def _move(self, replica_id: str, state: ReplicaState, **changes: Any) -> None:
+        async with self._database.transaction() as tx:
+            await Replicas(tx).transition(replica_id, state, self._clock.now(), **changes)
+        self._bell.ring("replica", replica_id)

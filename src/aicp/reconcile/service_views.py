@@ -1,0 +1,124 @@
+"""From what the store knows to what decisions about services are made on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aicp.core.gateway import GatewayStatus
+from aicp.core.launch import ReplicaState
+from aicp.core.node import Node
+from aicp.core.service import Service
+from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
+from aicp.store.pools import make_snapshot
+from aicp.store.replicas import CHARGED, StoredReplica
+from aicp.store.revisions import READY, Revision
+
+_START_TIMEOUT_SECONDS = 1800.0
+"""Last resort over all tries of one replica; the node ends a single start that hangs much earlier."""
+_DEFAULT_DRAIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One observation."""
+
+    desired: tuple[Desired, ...] = ()
+    actual: Actual = field(default_factory=Actual)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredServices:
+    """All that the store knows, read at one moment."""
+
+    services: list[Service]
+    deleted: set[str]
+    revisions: dict[str, list[Revision]]
+    rolled_back: dict[str, tuple[int, str]]
+    replicas: list[StoredReplica]
+    nodes: list[Node]
+    gateways: list[GatewayStatus]
+    route: tuple[str, frozenset[str]] | None
+
+
+def make_world(stored: StoredServices, now: datetime) -> World:
+    """What should be and what is."""
+    drain = {service.id: service.spec.drain_seconds for service in stored.services}
+    views = tuple(
+        _view(item, drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)))
+        for item in stored.replicas
+    )
+    charged = [item for item in stored.replicas if item.replica.state in CHARGED and item.replica.allocation]
+    desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
+    return World(desired, Actual(views, make_snapshot(stored.nodes, charged)))
+
+
+def _desired(service: Service, stored: StoredServices) -> Desired:
+    revisions = stored.revisions[service.id]
+    newest = revisions[0]
+    promoted = newest.outcome == READY
+    older = (item.template for item in revisions[1:] if item.outcome == READY and item.template != newest.template)
+    deleted = service.id in stored.deleted
+    undone = stored.rolled_back.get(service.id)
+    note = ""
+    if undone is not None and undone[0] > newest.generation:
+        note = f"Revision {undone[0]} was rolled back: {undone[1]}"
+    return Desired(
+        service_id=service.id,
+        name=service.name,
+        generation=service.generation,
+        template=newest.template,
+        replicas=0 if deleted or service.stopped else newest.spec.replicas,
+        requirement=newest.requirement,
+        promoted=promoted,
+        fallback=None if promoted else next(older, None),
+        deleted=deleted,
+        note=note,
+        start_timeout_seconds=_START_TIMEOUT_SECONDS,
+        status=Status(
+            service.state,
+            service.reason,
+            service.replicas_ready,
+            service.replicas_wanted,
+            service.observed_generation,
+        ),
+    )
+
+
+def _view(item: StoredReplica, *, drained: bool) -> ReplicaView:
+    replica = item.replica
+    return ReplicaView(
+        id=replica.id,
+        service_id=item.service_id,
+        service=replica.service,
+        generation=replica.generation,
+        state=replica.state,
+        created_at=replica.created_at,
+        reason=replica.reason,
+        phase=replica.phase,
+        allocation=replica.allocation,
+        node=replica.node,
+        restarts=replica.restarts,
+        running=item.running,
+        drained=drained,
+        fault=item.fault,
+        troubled_at=item.troubled_at,
+        loading_at=item.loading_at,
+        ready_at=replica.ready_at,
+        ended_at=replica.ended_at,
+    )
+
+
+def _drained(item: StoredReplica, stored: StoredServices, now: datetime, drain_seconds: float) -> bool:
+    """Whether a draining replica may be stopped: every live gateway has a table without it and waits for nothing of
+    it, or its time is over. One that never served has nothing to drain."""
+    if item.replica.state != ReplicaState.DRAINING or item.draining_at is None:
+        return False
+    if item.replica.ready_at is None or now - item.draining_at >= timedelta(seconds=drain_seconds):
+        return True
+    if not stored.gateways:
+        return True
+    if stored.route is None or item.replica.id in stored.route[1]:
+        return False
+    etag = stored.route[0]
+    return all(gateway.etag == etag and not gateway.inflight.get(item.replica.id, 0) for gateway in stored.gateways)

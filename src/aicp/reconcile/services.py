@@ -1,0 +1,179 @@
+"""Makes services what their users asked for: looks at runner and store, decides in `scheduler`, acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.launch import ObservedReplica, ReplicaState
+from aicp.core.node import NodeState
+from aicp.core.registry import Registry
+from aicp.core.replica import ENDED_REPLICA_STATES
+from aicp.core.service import Condition
+from aicp.engines.base import Engine
+from aicp.reconcile.loop import Failure
+from aicp.reconcile.observation import observed_change
+from aicp.reconcile.service_acts import ServiceActs
+from aicp.reconcile.service_views import StoredServices, World, make_world
+from aicp.runners.base import Runner
+from aicp.scheduler.service_world import Action, Create, Promote, Remove, Report, RollBack, Start
+from aicp.scheduler.services import decide
+from aicp.store.database import Database, Transaction
+from aicp.store.events import Events
+from aicp.store.gateways import Gateways
+from aicp.store.nodes import Nodes
+from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.revisions import Revisions
+from aicp.store.routes import RouteStates
+from aicp.store.services import Services
+
+
+class ServiceReconciler:
+    """The owner of every replica state and every service status."""
+
+    name = "services"
+    interval_seconds = 1.0
+    bells: Sequence[str] = ("service", "replica", "node")
+
+    def __init__(self, database: Database, runner: Runner, engines: Registry[Engine], clock: Clock, bell: Bell) -> None:
+        self._database = database
+        self._runner = runner
+        self._clock = clock
+        self._bell = bell
+        self._owners: dict[str, str] = {}
+        self._acts = ServiceActs(database, runner, engines, clock, bell)
+
+    async def observe(self) -> World:
+        """Asks the runner, writes what changed, and answers the full truth."""
+        seen = {replica.replica_id: replica for replica in await self._runner.observe()}
+        stored = await self._read()
+        if await self._write_observed(stored, seen):
+            stored = await self._read()
+        self._owners = {item.replica.id: item.service_id for item in stored.replicas}
+        self._acts.names = {service.id: service.name for service in stored.services}
+        return make_world(stored, self._clock.now())
+
+    def decide(self, world: World, now: datetime) -> Sequence[Action]:
+        """See scheduler.services."""
+        return decide(world.desired, world.actual, now)
+
+    async def act(self, action: Action) -> None:
+        """One step; done again it changes nothing."""
+        await self._acts.act(action)
+
+    async def failed(self, action: Action | None, failure: Failure) -> None:
+        """Writes the failure as a condition of the service it concerns, and as the reason of a start."""
+        if action is None:
+            return
+        now = self._clock.now()
+        condition = Condition(
+            type="Reconciled",
+            status=False,
+            reason=f"{type(action).__name__}Failed",
+            message=f"{failure.message} (try {failure.attempts}, again at {failure.retry_at:%H:%M:%S})",
+            at=now,
+        )
+        async with self._database.transaction() as tx:
+            await Services(tx).set_condition(self._service_of(action), condition)
+            if isinstance(action, Start):
+                state = (await Replicas(tx).get(action.replica_id)).replica.state
+                await Replicas(tx).transition(action.replica_id, state, now, reason=failure.message)
+        self._bell.ring("service", self._acts.names.get(self._service_of(action), ""))
+
+    async def recovered(self, action: Action | None) -> None:
+        """Says that what failed went through."""
+        if action is None:
+            return
+        condition = Condition(type="Reconciled", status=True, reason="Recovered", at=self._clock.now())
+        async with self._database.transaction() as tx:
+            await Services(tx).set_condition(self._service_of(action), condition)
+
+    def _service_of(self, action: Action) -> str:
+        if isinstance(action, Create | Promote | RollBack | Report | Remove):
+            return action.service_id
+        return self._owners.get(action.replica_id, "")
+
+    async def _read(self) -> StoredServices:
+        async with self._database.snapshot() as tx:
+            services = Services(tx)
+            revisions = Revisions(tx)
+            return StoredServices(
+                services=await services.all(),
+                deleted=await services.deleted(),
+                revisions=await revisions.newest(),
+                rolled_back=await revisions.rolled_back(),
+                replicas=await Replicas(tx).current(),
+                nodes=await Nodes(tx).all(),
+                gateways=await Gateways(tx).live(self._clock.now()),
+                route=await RouteStates(tx).current(),
+            )
+
+    async def _write_observed(self, stored: StoredServices, seen: Mapping[str, ObservedReplica]) -> bool:
+        answering = await self._answering(stored.replicas, seen)
+        lost = {node.id for node in stored.nodes if node.state == NodeState.LOST}
+        now = self._clock.now()
+        changes = [
+            (item, change)
+            for item in stored.replicas
+            if (
+                change := observed_change(
+                    item,
+                    seen.get(item.replica.id),
+                    answers=item.node_id in answering,
+                    lost=item.node_id in lost,
+                    now=now,
+                )
+            )
+        ]
+        if not changes:
+            return False
+        async with self._database.transaction() as tx:
+            for item, change in changes:
+                await Replicas(tx).transition(item.replica.id, change.state, now, **change.values)
+                await _note_change(tx, item, change.state, change.values, now)
+        for item, _ in changes:
+            self._bell.ring("replica", item.replica.id)
+        return True
+
+    async def _answering(
+        self, replicas: Sequence[StoredReplica], seen: Mapping[str, ObservedReplica]
+    ) -> set[str | None]:
+        """Nodes that answered. Asked only when a replica is missing from the report: then it matters why."""
+        answering: set[str | None] = {member.node_id for item in seen.values() for member in item.members}
+        missing = {
+            item.node_id
+            for item in replicas
+            if item.node_id and item.replica.id not in seen and item.replica.state not in ENDED_REPLICA_STATES
+        }
+        if missing - answering:
+            answering |= {status.node_id for status in await self._runner.nodes()}
+        return answering
+
+
+async def _note_change(
+    tx: Transaction, item: StoredReplica, state: ReplicaState, values: Mapping[str, Any], now: datetime
+) -> None:
+    """Events that a user looks for afterwards: ready, failed, lost, restarted."""
+    replica = item.replica
+    what = None
+    if state != replica.state and state in (ReplicaState.READY, ReplicaState.FAILED, ReplicaState.LOST):
+        what = state.value
+    elif values.get("restarts", replica.restarts) > replica.restarts:
+        what = "restarted"
+    if what is None:
+        return
+    reason = values.get("reason") or replica.reason or ""
+    text = f"Replica {replica.id} of {replica.service} is {what}{': ' + reason if reason else ''}"
+    await Events(tx).note(
+        now,
+        f"replica.{what}",
+        "service",
+        replica.service,
+        text,
+        project=item.project,
+        severity="info" if what == "ready" else "warning",
+        details={"replica": replica.id, "node": replica.node},
+    )
