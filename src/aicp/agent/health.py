@@ -1,0 +1,49 @@
+"""Asks an engine whether it serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from aicp.core.launch import HealthCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One answer. `slow` tells a busy engine (no answer in time) from one that refuses or says it is ill."""
+
+    ok: bool
+    slow: bool = False
+    detail: str = ""
+
+
+class HealthProbe:
+    """One engine's health address, asked over a connection that is kept."""
+
+    def __init__(self, check: HealthCheck, address: str, token: str | None) -> None:
+        self._path = check.path
+        path = address.removeprefix("unix:") if address.startswith("unix:") else None
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=path) if path else None,
+            base_url="http://engine" if path else address,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            timeout=check.timeout_seconds,
+            trust_env=False,
+        )
+
+    async def ask(self) -> Probe:
+        """One question. Never raises."""
+        try:
+            answer = await self._http.get(self._path)
+        except httpx.TimeoutException:
+            return Probe(False, slow=True, detail="no answer in time")
+        except httpx.HTTPError as error:
+            return Probe(False, detail=str(error) or type(error).__name__)
+        return Probe(
+            answer.is_success, detail="" if answer.is_success else f"health check answered {answer.status_code}"
+        )
+
+    async def close(self) -> None:
+        """Gives the connection back."""
+        await self._http.aclose()

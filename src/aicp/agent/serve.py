@@ -1,0 +1,130 @@
+"""The agent's process: everything built, adopted, then served on a unix socket until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aicp.accelerators.base import AcceleratorDriver
+from aicp.agent.app import AgentParts, create_app
+from aicp.agent.confinement import can_enter
+from aicp.agent.engine_environments import EngineEnvironments, EnvironmentStore
+from aicp.agent.engine_user import find_engine_user
+from aicp.agent.model_copies import CopySource, ModelCopies
+from aicp.agent.node import NodeInventory, read_node_id
+from aicp.agent.replicas import Replicas
+from aicp.agent.site import Site
+from aicp.core.clock import SystemClock
+from aicp.core.registry import Registry
+from aicp.enforcers.base import Enforcer
+from aicp.telemetry.processes import OrphanReaper
+from aicp.web.serving import serve_app
+
+log = logging.getLogger(__name__)
+
+_REAP_SECONDS = 2.0
+_HOUSEKEEPING_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """All an agent is told. `engine_user` None: an unprivileged user when root, else the platform's own."""
+
+    data_dir: Path
+    socket_path: Path
+    token: str
+    control_url: str
+    artifacts_dir: Path | None
+    environment_store: EnvironmentStore
+    inherited: Mapping[str, str]
+    engine_user: str | None = None
+    control_certificate: Path | None = None
+
+
+def build_parts(config: AgentConfig) -> AgentParts:
+    """Builds the agent's objects. Raises AicpError when the settings cannot work."""
+    directory = config.data_dir / "agent"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node_id = read_node_id(directory / "node.id")
+    engine_user = find_engine_user(config.engine_user, os.geteuid())
+    clock = SystemClock()
+    accelerators = Registry[AcceleratorDriver]("aicp.accelerators")
+    source = CopySource(config.control_url, config.token, config.artifacts_dir, config.control_certificate)
+    copies = ModelCopies(directory / "models", source, clock)
+    environments = EngineEnvironments(config.environment_store)
+    site = Site(
+        node_id=node_id,
+        data_dir=config.data_dir,
+        replicas_dir=directory / "replicas",
+        copies=copies,
+        engines=environments,
+        accelerators=accelerators,
+        enforcers=Registry[Enforcer]("aicp.enforcers"),
+        clock=clock,
+        engine_user=engine_user,
+        namespaces=engine_user is not None and can_enter(),
+        inherited=config.inherited,
+    )
+    inventory = NodeInventory(node_id, config.data_dir, accelerators, copies, environments.statuses, clock)
+    return AgentParts(inventory, Replicas(site), environments, copies)
+
+
+async def serve(config: AgentConfig) -> None:
+    """Serves until SIGTERM or SIGINT, which stop every engine, or SIGHUP, which leaves them to the next agent."""
+    parts = build_parts(config)
+    stop, leaving = asyncio.Event(), asyncio.Event()
+
+    def leave() -> None:
+        leaving.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number, action in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, leave)):
+        loop.add_signal_handler(number, action)
+    await parts.replicas.adopt_all()
+    listener = _listen(config.socket_path)
+    background = [asyncio.create_task(_keep_house(parts)), asyncio.create_task(_clear_orphans())]
+    log.info("serving on %s", config.socket_path)
+    try:
+        await serve_app(create_app(parts, config.token), [listener], stop)
+    finally:
+        for task in background:
+            task.cancel()
+        await (parts.replicas.leave() if leaving.is_set() else parts.replicas.shut_down())
+        await parts.environments.close()
+
+
+async def _keep_house(parts: AgentParts) -> None:
+    while True:
+        await asyncio.to_thread(parts.replicas.forget_old)
+        used = {launch.model_digest for launch in parts.replicas.launches()}
+        for digest in parts.copies.unused_for_a_day(used):
+            await parts.copies.remove(digest)
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+
+async def _clear_orphans() -> None:
+    reaper = OrphanReaper()
+    while True:
+        reaper.reap()
+        await asyncio.sleep(_REAP_SECONDS)
+
+
+def _listen(path: Path) -> socket.socket:
+    """A unix socket that only the platform's user can reach; the one of a dead agent is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,167 @@
+"""From a launch spec to the plan of one start: placeholders, an environment built from an empty one, limits."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aicp
+from aicp.agent.confinement import View, allow_passage, plan_view
+from aicp.agent.launcher import LaunchPlan
+from aicp.agent.processes import MARK, TOKEN
+from aicp.agent.records import ReplicaFiles
+from aicp.agent.site import Site
+from aicp.core.errors import InvalidError, UnavailableError
+from aicp.core.launch import Allocation, LaunchSpec, ReplicaMember
+
+# the only variables of the platform's own environment that an engine sees
+INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+_PLACEHOLDER = re.compile(r"\{(python|model|model_file|listen|port|token|home|threads)\}")
+_LONGEST_RUN_PATH = 60  # engines put sockets below it whose whole path must fit into 107 bytes
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of one member: what to become, where it will answer, and what the enforcers said."""
+
+    plan: LaunchPlan
+    address: str
+    token: str
+    notes: list[str]
+
+
+def prepare_start(
+    site: Site, files: ReplicaFiles, replica_id: str, member: ReplicaMember, python: Path | None, model: Path | None
+) -> Start:
+    """Makes the replica's directories and limits and describes the process. Raises AicpError or OSError."""
+    spec, allocation = member.launch, member.allocation
+    run = _make_directories(site, files)
+    token = secrets.token_urlsafe(24)
+    socket_path = run / "e.sock"  # llama.cpp knows a unix socket by this ending
+    socket_path.unlink(missing_ok=True)
+    port = _free_port() if spec.listen == "tcp" else 0
+    values = {
+        "python": str(python or sys.executable),
+        "model": str(model or ""),
+        "model_file": str(model / spec.weights_file) if model and spec.weights_file else "",
+        "listen": str(socket_path),
+        "port": str(port),
+        "token": token,
+        "home": str(files.home),
+        "threads": str(threads(allocation)),
+    }
+    applied = [site.enforcers.get(name).apply(replica_id, allocation) for name in spec.enforcers]
+    readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
+    plan = LaunchPlan(
+        command=_command(spec, values),
+        env=build_environment(site, replica_id, spec, allocation, values, run),
+        directory=str(files.home),
+        identity_file=str(files.identity_file),
+        join=[path for one in applied for path in one.join],
+        user_id=site.engine_user.user_id if site.engine_user else None,
+        group_id=site.engine_user.group_id if site.engine_user else None,
+        view=_view(site, readable, [files.home, run]),
+    )
+    address = f"unix:{socket_path}" if spec.listen == "unix" else f"http://127.0.0.1:{port}"
+    return Start(plan, address, token, [one.note for one in applied])
+
+
+def threads(allocation: Allocation) -> int:
+    """Threads an engine should use: whole cores of its allocation, at least one."""
+    return max(1, int(allocation.cpu_cores))
+
+
+def build_environment(
+    site: Site, replica_id: str, spec: LaunchSpec, allocation: Allocation, values: Mapping[str, str], run: Path
+) -> dict[str, str]:
+    """The engine's environment, from an empty one: a few fixed variables, the allow-list, devices, then the spec's."""
+    home = values["home"]
+    env = {
+        "PATH": f"{Path(values['python']).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "USER": site.engine_user.name if site.engine_user else "aicp",
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(run),
+        "XDG_CACHE_HOME": f"{home}/.cache",
+        "PYTHONUNBUFFERED": "1",
+    }
+    env["LOGNAME"] = env["USER"]
+    env |= {name: value for name, value in (site.inherited or {}).items() if name in INHERITED}
+    env |= dict.fromkeys(_THREAD_VARIABLES, values["threads"])
+    for vendor in site.accelerators.names():
+        mine = [device for device in allocation.devices if device.vendor == vendor]
+        env |= site.accelerators.get(vendor).environment(mine)
+    env |= {name: fill(value, values) for name, value in spec.env.items()}
+    return env | {MARK: replica_id, TOKEN: values["token"]}
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`text` with the known placeholders replaced; other braces stay as they are."""
+    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
+
+
+def _command(spec: LaunchSpec, values: Mapping[str, str]) -> list[str]:
+    command = [fill(part, values) for part in spec.command]
+    if not command or not command[0].startswith("/"):
+        raise InvalidError(
+            f"The engine driver {spec.engine} describes a command that does not begin with an absolute path.",
+            hint="Begin it with {python}.",
+        )
+    return command
+
+
+def _make_directories(site: Site, files: ReplicaFiles) -> Path:
+    files.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    run = files.run if len(str(files.run)) <= _LONGEST_RUN_PATH else _short_directory(files.run)
+    for path in (files.home, run):
+        path.mkdir(mode=0o700, exist_ok=True)
+        if site.engine_user is not None:
+            site.engine_user.own(path)
+    return run
+
+
+def _short_directory(link: Path) -> Path:
+    """The directory behind `link`, made first where a path is short enough for sockets."""
+    if not link.is_dir():
+        link.unlink(missing_ok=True)
+        short = "/run" if os.access("/run", os.W_OK) else tempfile.gettempdir()
+        link.symlink_to(tempfile.mkdtemp(prefix="aicp-", dir=short))
+    return link.resolve()
+
+
+def _program_paths(site: Site, spec: LaunchSpec, python: Path | None) -> list[Path]:
+    if not spec.environment or python is None:
+        return [Path(sys.prefix), Path(sys.base_prefix), Path(aicp.__file__).parents[1]]
+    return [site.engines.directory(spec.engine, spec.engine_version, spec.variant), python.resolve().parents[1]]
+
+
+def _view(site: Site, readable: list[Path], writable: list[Path]) -> View | None:
+    if site.engine_user is None:
+        return None
+    if site.namespaces:
+        return plan_view(site.data_dir, readable, writable)
+    try:
+        for path in (*readable, *writable):
+            allow_passage(path, site.engine_user.user_id)
+    except OSError as error:
+        raise UnavailableError(
+            f"Engines run as {site.engine_user.name}, who cannot get to their files: {error.filename} is closed, "
+            "this machine allows no namespaces and its file system no access lists.",
+            hint="Put AICP_DATA_DIR and AICP_ENVIRONMENTS_DIR where every user may pass, for example /var/lib/aicp, "
+            "or let engines run as root with AICP_ENGINE_USER=root.",
+        ) from error
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,80 @@
+"""API keys as the gateway knows them: only digests, all in memory."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+
+from aicp.core.route import KeyEntry
+from aicp.security.keys import key_digest, key_id
+
+_LONGEST_KEY = 256
+
+
+class Key:
+    """A live key."""
+
+    __slots__ = ("digest", "expires_at", "id", "models", "project")
+
+    def __init__(self, entry: KeyEntry) -> None:
+        self.id = entry.id
+        self.project = entry.project
+        self.digest = entry.digest
+        self.models = None if entry.models is None else frozenset(entry.models)
+        self.expires_at = entry.expires_at
+
+
+class KeyRing:
+    """All live keys of one route table. Raises ValueError when the pepper is none.
+
+    A key that was verified once is known by its SHA-256 from then on: an HMAC for every request would be the largest
+    single cost of a request. Nothing but a live key ever gets there, so the list of known ones stays short.
+    """
+
+    def __init__(self, pepper: str, entries: Iterable[KeyEntry]) -> None:
+        try:
+            self._pepper = base64.b64decode(pepper, validate=True)
+        except binascii.Error as error:
+            raise ValueError("the pepper of the route table is not base64") from error
+        if len(self._pepper) < 16:
+            raise ValueError("the pepper of the route table is too short")
+        self._keys = {entry.id: Key(entry) for entry in entries}
+        # What an unknown key is compared with, so that it costs the same as a known one.
+        self._nobody = key_digest(self._pepper, "nobody")
+        self._verified: dict[bytes, Key] = {}
+
+    def check(self, text: bytes, now: datetime) -> Key | None:
+        """The key that `text` is, or None. An unknown key costs the same as a wrong secret of a known one."""
+        if len(text) > _LONGEST_KEY:
+            return None
+        fingerprint = sha256(text).digest()
+        key = self._verified.get(fingerprint)
+        if key is None:
+            key = self._verify(text)
+            if key is None:
+                return None
+            self._verified[fingerprint] = key
+        return None if key.expires_at is not None and key.expires_at <= now.timestamp() else key
+
+    def _verify(self, text: bytes) -> Key | None:
+        name = key_id(text.decode()) if text.isascii() else None
+        if name is None:
+            return None
+        key = self._keys.get(name)
+        digest = hmac.digest(self._pepper, text, sha256).hex()
+        same = hmac.compare_digest(digest, self._nobody if key is None else key.digest)
+        return key if same else None
+
+
+def presented_key(authorization: bytes | None, api_key: bytes | None) -> bytes:
+    """What a request's `Authorization: Bearer` or `x-api-key` header holds; empty when neither does."""
+    if authorization is not None:
+        if authorization.startswith(b"Bearer "):
+            return authorization[7:].strip()
+        scheme, _, text = authorization.partition(b" ")
+        return text.strip() if scheme.lower() == b"bearer" else b""
+    return (api_key or b"").strip()

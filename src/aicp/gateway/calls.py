@@ -1,0 +1,63 @@
+"""What is sent to an engine for a request, and how its answer becomes the client's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from aicp.gateway import anthropic_messages, openai_responses
+from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
+from aicp.gateway.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
+from aicp.gateway.errors import not_supported
+from aicp.gateway.routes import Route
+from aicp.gateway.streams import ChatStream, Stream, TypedStream
+from aicp.gateway.tokens import Tokens
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, ready for any replica of its route.
+
+    `whole` turns the engine's JSON into the client's (None: it is passed on), `open_stream` makes the stream's relay.
+    """
+
+    path: str
+    body: bytes
+    stream: bool
+    open_stream: Callable[[Tokens, str], Stream]
+    whole: Callable[[bytes, str], bytes] | None = None
+
+
+def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
+    """Raises ApiError 400 for what the schema or the engine does not allow."""
+    check_fields(fields, route.refused_fields, endpoint.field)
+    stream = "stream" in fields and flag_field(fields, "stream")
+    for path in endpoint.upstream:
+        if path in route.endpoints:
+            return _native(endpoint, path, route, fields, stream)
+    if CHAT.path in route.endpoints and endpoint is RESPONSES:
+        return _through_chat(openai_responses.Translation(fields, route.entry.upstream_model), stream)
+    if CHAT.path in route.endpoints and endpoint is MESSAGES:
+        return _through_chat(anthropic_messages.Translation(fields, route.entry.upstream_model), stream)
+    served = ", ".join(sorted(route.endpoints)) or "nothing"
+    message = (
+        f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves {served}."
+    )
+    raise not_supported(message, param="model")
+
+
+def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    model = route.entry.upstream_model
+    if model != route.name:
+        fields["model"] = msgspec.Raw(encode(model))
+    if not endpoint.counts_stream:
+        return Call(path, encode(fields), stream, lambda tokens, name: TypedStream(tokens, endpoint.dialect, name))
+    show = with_usage(fields) if stream else True
+    return Call(path, encode(fields), stream, lambda tokens, _: ChatStream(tokens, show_usage=show))
+
+
+def _through_chat(translation: openai_responses.Translation | anthropic_messages.Translation, stream: bool) -> Call:
+    body = encode(translation.chat(stream=stream))
+    return Call(CHAT.path, body, stream, translation.open_stream, translation.whole)

@@ -1,0 +1,347 @@
+"""A client's connection: HTTP/1.1 in, answers out in order."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections import deque
+from typing import cast
+
+import httptools
+
+from aicp.gateway import http
+from aicp.gateway.answer import Answer
+from aicp.gateway.errors import ApiError, internal_error
+from aicp.gateway.exchange import Exchange
+from aicp.gateway.gateway import Gateway
+from aicp.gateway.requests import Request
+
+log = logging.getLogger(__name__)
+
+_WANTED = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"x-request-id",
+        b"anthropic-version",
+    }
+)
+_SMALL_BODY = 1 << 16
+_WAITING_REQUESTS = 32
+_WAITING_BYTES = 1 << 20
+_DISCARD_BYTES = 1 << 28
+_DISCARD_SECONDS = 60.0
+_DISCARD_IDLE_SECONDS = 5.0
+
+
+class Connections(set["ClientConnection"]):
+    """All open connections; `empty` is set whenever the last one has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.empty = asyncio.Event()
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection; requests are read ahead but served one after the other."""
+
+    __slots__ = (
+        "_bytes_in_head",
+        "_clock",
+        "_discarded",
+        "_discarding",
+        "_gateway",
+        "_headers",
+        "_job",
+        "_limits",
+        "_live",
+        "_local",
+        "_loop",
+        "_now",
+        "_parser",
+        "_reading",
+        "_reading_since",
+        "_request",
+        "_stalled_since",
+        "_transport",
+        "_url",
+        "_waiting",
+        "busy",
+        "chunked",
+        "closing",
+    )
+
+    def __init__(self, gateway: Gateway, live: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        self._gateway = gateway
+        self._clock = gateway.site.clock
+        self._limits = gateway.site.limits
+        self._live = live
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport = cast(asyncio.Transport, None)
+        self._local = False
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._request: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._job: Exchange | None = None
+        self._bytes_in_head = self._discarded = 0
+        self._reading = self._discarding = False
+        self._now = self._reading_since = self._clock.monotonic()
+        self._stalled_since: float | None = None
+        self.busy = False
+        """A request is being served."""
+        self.closing = False
+        self.chunked = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._local = _is_local(transport.get_extra_info("peername"))
+        self._live.add(self)
+        if len(self._live) > self._limits.connections:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._now = self._clock.monotonic()
+        if self._discarding:
+            self._discarded += len(data)
+            if self._discarded > _DISCARD_BYTES:
+                self._transport.abort()
+            return
+        if not self._reading:
+            self._reading, self._reading_since = True, self._now
+        if self._request is None:
+            self._bytes_in_head += len(data)
+            if self._bytes_in_head > self._limits.header_bytes and self._head_too_large(data):
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse_bytes(ApiError(400, "This server speaks HTTP/1.1 only; do not ask for an upgrade."))
+            return
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                log.exception("a request could not be read")
+                self._refuse_bytes(internal_error())
+                return
+            self._refuse_bytes(ApiError(400, f"This is not HTTP/1.1: {error}.", code="malformed_http"))
+
+    def eof_received(self) -> bool:
+        """A client that ends its side has left."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._live.discard(self)
+        if not self._live:
+            self._live.empty.set()
+        self._waiting.clear()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+
+    def pause_writing(self) -> None:
+        self._stalled_since = self._clock.monotonic()
+        if self._job is not None:
+            self._job.pause()
+
+    def resume_writing(self) -> None:
+        self._stalled_since = None
+        if self._job is not None:
+            self._job.resume()
+
+    def on_url(self, url: bytes) -> None:
+        """httptools: the path, or a piece of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: a header line."""
+        lowered = name.lower()
+        if lowered in _WANTED:
+            self._headers[lowered] = value
+
+    def on_headers_complete(self) -> None:
+        """httptools: the head is whole, so that most refusals are known before a body is read."""
+        self._bytes_in_head = 0
+        if self._discarding:
+            return
+        old = self._parser.get_http_version() == "1.0"
+        url, headers = self._url, self._headers
+        self._url, self._headers = b"", {}
+        request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
+        self._gateway.admit(request, local=self._local)
+        length = int(headers.get(b"content-length", b"0"))
+        if length > self._limits.body_bytes:
+            self._too_large(request)
+        waits = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
+        if request.refusal is not None:
+            if length > _SMALL_BODY or waits or b"transfer-encoding" in headers:
+                self._refuse_early(request)
+        elif waits and not self.busy:
+            self._transport.write(http.CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a piece of the body."""
+        request = self._request
+        if request is None or self._discarding:
+            return
+        request.size += len(body)
+        if request.size > self._limits.body_bytes:
+            self._too_large(request)
+            self._refuse_early(request)
+        elif request.refusal is None:
+            request.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """httptools: the request is whole."""
+        request, self._request = self._request, None
+        self._reading = False
+        if request is None or self._discarding:
+            return
+        request.keep_alive = self._parser.should_keep_alive() and not request.old
+        if self.busy:
+            self._waiting.append(request)
+            if len(self._waiting) >= _WAITING_REQUESTS or sum(one.size for one in self._waiting) > _WAITING_BYTES:
+                self._transport.pause_reading()
+        else:
+            self._serve(request)
+
+    def write(self, data: bytes) -> None:
+        """Reply: sends bytes, unless the client has just left; the request is canceled then."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def finish(self, data: bytes) -> None:
+        """Reply: sends the last bytes of an answer."""
+        self.write(data)
+        self.done()
+
+    def abort(self) -> None:
+        """Reply: ends the connection."""
+        self._job = None
+        self.busy = False
+        self._transport.abort()
+
+    def done(self) -> None:
+        """Reply: the answer is complete; the next request may be served."""
+        self._job = None
+        self.busy = False
+        if self._transport.is_closing():
+            return
+        if self.closing and not self._discarding:
+            self._transport.close()
+        elif self.closing:
+            # the client sees the end of the answer at once, and may still send what it has begun to send
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        elif self._waiting:
+            # not at once: an answer without a wait would nest the next one in this one
+            self._loop.call_soon(self._serve_next)
+
+    def drain(self) -> None:
+        """The gateway is ending: the answer under way is the last one."""
+        self.closing = True
+        if not self.busy and not self._waiting and not self._reading:
+            self._transport.close()
+
+    def cut(self) -> None:
+        """The gateway ends now."""
+        if self._job is not None:
+            self._job.cancel("interrupted")
+        self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Once a second: what takes too long ends."""
+        limits = self._limits
+        if self.busy and not self._discarding:
+            self._now = now  # idle time begins when an answer ends
+        if self._stalled_since is not None and now - self._stalled_since > limits.stalled_reader_seconds:
+            self._transport.abort()
+        elif self._job is not None:
+            self._job.check(now)
+        elif self._discarding:
+            if now - self._now > _DISCARD_IDLE_SECONDS or now - self._reading_since > _DISCARD_SECONDS:
+                self._transport.abort()
+        elif self.busy:
+            return
+        elif self._reading:
+            self._check_reading(now)
+        elif now - self._now > limits.idle_seconds:
+            self._transport.close()
+
+    def _check_reading(self, now: float) -> None:
+        limits = self._limits
+        if self._request is None:
+            late = now - self._reading_since > limits.header_seconds
+        else:
+            late = now - self._now > limits.body_idle_seconds or now - self._reading_since > limits.body_seconds
+        if late:
+            self._refuse_bytes(ApiError(408, "The request did not arrive in time.", code="request_timeout"))
+
+    def _serve_next(self) -> None:
+        if self._waiting and not self.busy and not self._transport.is_closing():
+            request = self._waiting.popleft()
+            self._transport.resume_reading()
+            self._serve(request)
+
+    def _serve(self, request: Request) -> None:
+        self.busy = True
+        self.chunked = not request.old
+        self.closing = self.closing or not request.keep_alive
+        job = None
+        try:
+            job = self._gateway.begin(request, self)
+        except Exception:
+            log.exception("request %s could not be served", request.id)
+            if self.busy:
+                Answer(self, request.dialect, request.id).error(internal_error())
+        if self.busy:
+            self._job = job
+            if self._stalled_since is not None and job is not None:
+                job.pause()
+
+    def _too_large(self, request: Request) -> None:
+        size = self._limits.body_bytes // 2**20
+        request.refusal = ApiError(413, f"The body is larger than {size} MiB.", code="body_too_large")
+
+    def _refuse_early(self, request: Request) -> None:
+        """Answers before the body has come. What still comes is thrown away, else the client never sees the answer."""
+        self.closing = self._discarding = True
+        self._reading_since = self._clock.monotonic()
+        self._request = None
+        request.keep_alive = False
+        if self.busy or self._waiting:
+            self._waiting.append(request)
+        else:
+            self._serve(request)
+
+    def _head_too_large(self, data: bytes) -> bool:
+        """Whether it is the head, and not the body that came with it, that is too large; then it is refused."""
+        end = data.find(b"\r\n\r\n")
+        if end >= 0 and self._bytes_in_head - len(data) + end <= self._limits.header_bytes:
+            return False
+        size = self._limits.header_bytes // 1024
+        self._refuse_bytes(ApiError(431, f"The head of the request is larger than {size} KiB.", code="head_too_large"))
+        return True
+
+    def _refuse_bytes(self, error: ApiError) -> None:
+        """Answers what could not be read as a request."""
+        if self._discarding:
+            return  # its head was refused already
+        request = self._request or self._gateway.request(b"", b"", {})
+        request.refusal = request.refusal or error
+        self._refuse_early(request)
+
+
+def _is_local(peer: object) -> bool:
+    if not isinstance(peer, tuple):
+        return True
+    try:
+        return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return False

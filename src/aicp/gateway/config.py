@@ -1,0 +1,48 @@
+"""What a gateway process is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that keep one client from harming the others. Sizes are bytes, times seconds."""
+
+    header_bytes: int = 64 * 1024
+    body_bytes: int = 32 * 2**20
+    header_seconds: float = 10.0
+    """A request's head must be complete by then."""
+    body_idle_seconds: float = 10.0
+    """A body may pause for so long."""
+    body_seconds: float = 300.0
+    """A body must be complete by then, however steadily it trickles."""
+    idle_seconds: float = 75.0
+    """A connection without a request is closed then."""
+    stalled_reader_seconds: float = 120.0
+    """A client that takes nothing of its answer for so long is left."""
+    first_byte_seconds: float = 600.0
+    """An engine may be silent for so long, before its answer or within it."""
+    connect_seconds: float = 3.0
+    drain_seconds: float = 15.0
+    """Requests in flight at a shutdown may take so long."""
+    connections: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything `serve` needs. `directory` is the gateway's own part of the data directory.
+
+    `control_certificate` is what an https `control_url` must prove to be; it is pinned, not looked up by host name.
+    """
+
+    host: str
+    port: int
+    directory: Path
+    control_url: str
+    internal_token: str
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    control_certificate: Path | None = None
+    limits: Limits = field(default_factory=Limits)

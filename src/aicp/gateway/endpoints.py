@@ -1,0 +1,79 @@
+"""The paths that are served. A path is looked up whole, so no trick with slashes or escapes reaches another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from aicp.gateway.errors import ApiError, Dialect
+
+
+class Work(Enum):
+    """What a path is for."""
+
+    HEALTH = "health"
+    METRICS = "metrics"
+    MODELS = "models"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path. `upstream` are the engine's paths that serve it natively, best first.
+
+    `field` is the one that must be there; `counts_stream` says that streamed usage must be asked for.
+    """
+
+    path: str
+    work: Work
+    method: bytes
+    dialect: Dialect = Dialect.OPENAI
+    upstream: tuple[str, ...] = ()
+    field: str = ""
+    counts_stream: bool = False
+
+
+def _call(
+    path: str, field: str, *more: str, dialect: Dialect = Dialect.OPENAI, counts_stream: bool = False
+) -> Endpoint:
+    return Endpoint(path, Work.CALL, b"POST", dialect, (path, *more), field, counts_stream)
+
+
+CHAT = _call("/v1/chat/completions", "messages", counts_stream=True)
+RESPONSES = _call("/v1/responses", "input")
+MESSAGES = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
+_ENDPOINTS = (
+    Endpoint("/healthz", Work.HEALTH, b"GET"),
+    Endpoint("/metrics", Work.METRICS, b"GET"),
+    Endpoint("/v1/models", Work.MODELS, b"GET"),
+    CHAT,
+    _call("/v1/completions", "prompt", counts_stream=True),
+    _call("/v1/embeddings", "input"),
+    _call("/v1/rerank", "query"),
+    _call("/v2/rerank", "query", "/v1/rerank"),
+    _call("/v1/score", ""),
+    RESPONSES,
+    MESSAGES,
+    _call("/v1/messages/count_tokens", "messages", dialect=Dialect.ANTHROPIC),
+)
+_BY_PATH = {endpoint.path.encode(): endpoint for endpoint in _ENDPOINTS}
+_MODEL = b"/v1/models/"
+_ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
+
+
+def find_endpoint(method: bytes, path: bytes) -> Endpoint:
+    """The endpoint of a path, whatever its query. Raises ApiError 404 or 405."""
+    endpoint = _BY_PATH.get(path)
+    if endpoint is not None and method == endpoint.method:
+        return endpoint
+    path = path.partition(b"?")[0]
+    endpoint = _BY_PATH.get(path)
+    if endpoint is None and path.startswith(_MODEL) and len(path) > len(_MODEL):
+        endpoint = _ONE_MODEL
+    if endpoint is None:
+        shown = path[:100].decode("ascii", "replace")
+        raise ApiError(404, f"There is nothing at {shown}.", code="unknown_url")
+    if method != endpoint.method:
+        allowed = endpoint.method.decode()
+        raise ApiError(405, f"{endpoint.path} takes {allowed} only.", code="method_not_allowed", allow=allowed)
+    return endpoint

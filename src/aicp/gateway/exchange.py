@@ -1,0 +1,360 @@
+"""One metered request: replicas tried, the answer relayed. Callbacks only; no task on a warm path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aicp.core.clock import Clock
+from aicp.gateway import http
+from aicp.gateway.answer import Answer
+from aicp.gateway.calls import Call
+from aicp.gateway.config import Limits
+from aicp.gateway.engine_errors import engine_error
+from aicp.gateway.errors import ApiError, engine_failed, internal_error, unavailable
+from aicp.gateway.meter import Meter
+from aicp.gateway.metrics import Metrics
+from aicp.gateway.replicas import Replica, choose
+from aicp.gateway.routes import Route
+from aicp.gateway.streams import Stream
+from aicp.gateway.tokens import usage_of_body, usage_of_part
+from aicp.gateway.upstream import UpstreamConnection
+from aicp.gateway.usage import UsageLog
+
+_BUSY = (429, 503)
+_BROKEN = (500, 502, 504)
+_MOST_REPLICAS = 3
+_MOST_LOSSES = 2
+_WHOLE_BYTES = 1 << 18
+"""A longer answer is passed on as it comes."""
+_HELD_BYTES = 1 << 26
+"""What must be held whole may be so long."""
+_CLIENT_LEFT = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all requests of a gateway share. `random` gives floats from 0 to 1."""
+
+    log: UsageLog
+    metrics: Metrics
+    clock: Clock
+    random: Callable[[], float]
+    limits: Limits
+
+
+class Exchange:
+    """A request on its way. The connection of the client calls `cancel`, `pause`, `resume` and `check`."""
+
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_connecting",
+        "_connection",
+        "_failure",
+        "_headers",
+        "_heard",
+        "_losses",
+        "_meter",
+        "_over",
+        "_parts",
+        "_paused",
+        "_pooled",
+        "_replica",
+        "_route",
+        "_silent",
+        "_site",
+        "_size",
+        "_status",
+        "_stream",
+        "_touched",
+        "_tried",
+    )
+
+    def __init__(self, site: Site, route: Route, call: Call, meter: Meter, answer: Answer) -> None:
+        self._site, self._route, self._call, self._meter, self._answer = site, route, call, meter, answer
+        self._tried: list[Replica] = []
+        self._losses = 0
+        self._replica: Replica | None = None
+        self._connection: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._failure: ApiError | None = None
+        self._pooled = self._paused = self._over = self._heard = False
+        self._silent = True
+        self._touched = meter.began
+        self._reset()
+
+    def start(self) -> None:
+        """Sends the request to the best replica that was not tried yet, or gives up."""
+        site = self._site
+        replica = None
+        if len(self._tried) < _MOST_REPLICAS:
+            now = site.clock.monotonic() if self._tried else self._touched
+            replica = choose(self._route.replicas, self._tried, now, site.random)
+        if replica is None:
+            message = f"No replica of {self._route.name!r} answers at the moment; try again."
+            self._fail(self._failure or unavailable(message, retry_after=2))
+            return
+        if self._tried:
+            site.metrics.retries += 1
+            self._reset()
+        self._tried.append(replica)
+        self._replica = replica
+        replica.began()
+        connection = replica.pool.take()
+        if connection is None:
+            self._connect(replica)
+        else:
+            self._send(replica, connection, pooled=True)
+
+    def cancel(self, outcome: str = "canceled") -> None:
+        """The client has left, or the gateway ends: the engine's work ends at once."""
+        if self._over:
+            return
+        self._over = True
+        if self._replica is not None:
+            self._replica.left_open()
+        self._drop()
+        self._close(outcome, _CLIENT_LEFT)
+
+    def pause(self) -> None:
+        """The client takes no more for now."""
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """The client takes more."""
+        self._paused = False
+        self._heard = True
+        if self._connection is not None:
+            self._connection.resume()
+
+    def check(self, now: float) -> None:
+        """Gives up on an engine that has been silent for too long. Connecting has a limit of its own."""
+        if self._heard:
+            self._heard, self._touched = False, now
+        seconds = self._site.limits.first_byte_seconds
+        if self._over or self._paused or self._connecting is not None or now - self._touched < seconds:
+            return
+        if self._replica is not None:
+            self._replica.failed(now)
+        self._drop()
+        self._fail(ApiError(504, f"The engine said nothing for {seconds:.0f} s.", code="engine_timeout"))
+
+    def answer_at_once(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        """The engine's whole answer came in one piece."""
+        kind = headers.get(b"content-type", http.JSON)
+        if status != 200 or kind != http.JSON or self._call.whole is not None:
+            self.answer_head(status, headers)
+            self.answer_data(body)
+            self.answer_end()
+            return
+        replica = self._replica
+        if self._over or replica is None:
+            return
+        self._over = True
+        self._connection = self._replica = None
+        replica.inflight -= 1
+        replica.succeeded()
+        self._meter.count(usage_of_body(body))
+        self._meter.close("ok", 200, replica.id)
+        self._answer.whole(body)
+
+    def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """The engine begins to answer."""
+        self._status, self._headers = status, headers
+        if status == 200 and headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+            self._stream = self._call.open_stream(self._meter.tokens, self._meter.request_id)
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of the engine's answer."""
+        if self._over:
+            return
+        self._heard = True
+        if self._stream is None:
+            self._hold(data)
+            return
+        if self._silent:
+            self._silent = False
+            self._meter.first_token()
+        try:
+            data = self._stream.feed(data)
+        except ApiError as error:
+            self._drop()
+            self._fail(error)
+            return
+        if self._stream.complete and not self._meter.closed:
+            # closed before the client can know that it has everything
+            self._close("engine_error" if self._stream.failed else "ok", 200)
+        if data:
+            self._answer.piece(data, http.EVENTS)
+
+    def answer_end(self) -> None:
+        """The engine has said everything."""
+        if self._over:
+            return
+        self._connection = None
+        self._judge()
+        self._release()
+        body = b"".join(self._parts)
+        if self._stream is not None:
+            data = self._stream.finish()
+            self._finish("engine_error" if self._stream.failed else "ok")
+            self._answer.end(data, http.EVENTS)
+        elif self._status != 200:
+            self._refused(engine_error(self._status, body, self._headers.get(b"retry-after")))
+        elif self._answer.sent:
+            self._meter.count(usage_of_part(body))
+            self._finish("ok")
+            self._answer.end(body, http.JSON)
+        else:
+            self._answer_whole(body)
+
+    def answer_lost(self) -> None:
+        """The engine's connection ended in the middle."""
+        connection, self._connection = self._connection, None
+        replica = self._replica
+        if self._over or connection is None or replica is None:
+            return
+        if self._pooled and not connection.answered:
+            # an idle connection may end just when it is used: that says nothing about the replica
+            self._connect(replica)
+            return
+        replica.failed(self._site.clock.monotonic())
+        self._release()
+        self._losses += 1
+        self._try_on(unavailable("The replica that worked on this request ended; try again.", retry_after=1))
+
+    def answer_failed(self) -> None:
+        """The gateway itself has failed on the answer."""
+        self._drop()
+        if self._meter.closed:
+            self._over = True
+            self._answer.abort()
+        else:
+            self._fail(internal_error())
+
+    def _refused(self, error: ApiError) -> None:
+        """The engine has answered with an error; another replica may do better."""
+        if error.status < 500 and self._status not in _BUSY:
+            self._fail(error)
+            return
+        self._losses += self._status in _BROKEN
+        self._try_on(error)
+
+    def _try_on(self, error: ApiError) -> None:
+        """Tries another replica; `error` is what the client hears when there is none."""
+        self._failure = error
+        # a request that ends every replica it meets must not meet them all
+        if self._answer.sent or self._losses >= _MOST_LOSSES:
+            self._fail(error)
+        else:
+            self.start()
+
+    def _connect(self, replica: Replica) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connected(replica))
+
+    async def _connected(self, replica: Replica) -> None:
+        try:
+            connection = await replica.pool.connect(self._site.limits.connect_seconds)
+        except OSError:
+            self._connecting = None
+            replica.failed(self._site.clock.monotonic())
+            if not self._over:
+                self._release()
+                self.start()
+            return
+        self._connecting = None
+        if self._over:
+            replica.pool.give(connection)
+        else:
+            self._send(replica, connection, pooled=False)
+
+    def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
+        self._connection, self._pooled = connection, pooled
+        name = self._meter.request_id.encode()
+        connection.send(replica.pool.request(self._call.path, name, self._call.body), self)
+        if self._paused:
+            connection.pause()
+
+    def _hold(self, data: bytes) -> None:
+        """Keeps an answer until it is whole; a long one is passed on, always without its last piece."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._status == 200 and self._call.whole is None and self._size > _WHOLE_BYTES:
+            held = b"".join(self._parts[:-1])
+            self._parts = [data]
+            if not self._answer.sent:
+                self._meter.count(usage_of_part(held[:4096]))
+            self._answer.piece(held, http.JSON)
+        elif self._size > _HELD_BYTES:
+            self._drop()
+            self._fail(engine_failed("The engine's answer is too large."))
+
+    def _answer_whole(self, body: bytes) -> None:
+        self._meter.count(usage_of_body(body))
+        kind = self._headers.get(b"content-type", http.JSON)
+        if self._call.whole is not None:
+            kind = http.JSON
+            try:
+                body = self._call.whole(body, self._meter.request_id)
+            except ApiError as error:
+                self._fail(error)
+                return
+        self._finish("ok")
+        self._answer.whole(body, kind)
+
+    def _judge(self) -> None:
+        """What a complete answer says of its replica."""
+        replica = self._replica
+        if replica is None:
+            return
+        if self._status in _BUSY:
+            replica.left_open()  # busy is not broken
+        elif self._status >= 500:
+            replica.failed(self._site.clock.monotonic())
+        else:
+            replica.succeeded()
+
+    def _fail(self, error: ApiError) -> None:
+        """Tells the client, in the middle of its answer if need be."""
+        self._over = True
+        if not self._answer.sent:
+            outcome = "rejected" if error.status < 500 else "unavailable" if error.status == 503 else "engine_error"
+            self._close(outcome, error.status)
+            self._answer.error(error)
+            return
+        self._close("engine_error", 200)
+        if self._stream is None:
+            self._answer.abort()
+        else:
+            self._answer.end(self._stream.break_off(error), http.EVENTS)
+
+    def _finish(self, outcome: str) -> None:
+        self._over = True
+        self._close(outcome, 200)
+
+    def _close(self, outcome: str, status: int) -> None:
+        self._meter.close(outcome, status, self._tried[-1].id if self._tried else None)
+
+    def _drop(self) -> None:
+        """Ends the connection to the engine in the middle of its answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        self._release()
+
+    def _release(self) -> None:
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            replica.inflight -= 1
+
+    def _reset(self) -> None:
+        """Nothing of an answer has come."""
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._stream: Stream | None = None
+        self._parts: list[bytes] = []
+        self._size = 0

@@ -1,0 +1,87 @@
+"""What the gateway does for and asks of the control plane: the newest route table, a sign of life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from aicp.core.clock import Clock
+from aicp.core.errors import AicpError
+from aicp.core.route import RouteTable
+from aicp.gateway.routes import Routes
+
+log = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 30.0
+_BEAT_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+"""Short: control is on this machine, and a revoked key must be known within a second of its return."""
+
+
+class Control(Protocol):
+    """The control plane as the gateway sees it. All methods raise AicpError."""
+
+    async def routes(self, etag: str = "", *, wait_seconds: float = 30.0) -> RouteTable | None:
+        """The table, or None when it still is the one of `etag`."""
+        ...
+
+    async def heartbeat(
+        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+    ) -> None:
+        """Table in use and requests in flight."""
+        ...
+
+
+class Following:
+    """Keeps `routes` up to date and control informed."""
+
+    def __init__(self, routes: Routes, control: Control, gateway_id: str, clock: Clock) -> None:
+        self._routes, self._control, self._gateway_id, self._clock = routes, control, gateway_id, clock
+        self._started_at = clock.now()
+        self._changed = asyncio.Event()
+        self.heard_at = clock.monotonic()
+        """When control last answered, monotonic."""
+
+    async def follow(self) -> None:
+        """Waits for one table after the other for ever."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                table = await self._control.routes(self._routes.etag, wait_seconds=_WAIT_SECONDS)
+                self.heard_at = self._clock.monotonic()
+                if table is not None:
+                    await self._take(table)
+                pause = _FIRST_PAUSE_SECONDS
+            except (AicpError, ValueError) as error:
+                if pause == _FIRST_PAUSE_SECONDS:
+                    log.warning("serving from the last route table: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def beat(self) -> None:
+        """Tells control once a second, and at once after a new table."""
+        while True:
+            self._changed.clear()
+            try:
+                routes = self._routes
+                await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at)
+                self.heard_at = self._clock.monotonic()
+            except AicpError as error:
+                log.debug("no heartbeat: %s", error)
+            try:
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _take(self, table: RouteTable) -> None:
+        self._routes.swap(table)
+        self._changed.set()
+        try:
+            await asyncio.to_thread(self._routes.save, table)
+        except OSError as error:
+            log.error("the route table cannot be kept for the next start: %s", error)

@@ -1,0 +1,190 @@
+"""The gateway itself: who may ask for what, and what becomes of it. Knows nothing of sockets."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aicp.gateway import http
+from aicp.gateway.answer import Answer, Reply
+from aicp.gateway.api_keys import Key, presented_key
+from aicp.gateway.bodies import encode, read_fields, text_field
+from aicp.gateway.calls import make_call
+from aicp.gateway.endpoints import Endpoint, Work, find_endpoint
+from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
+from aicp.gateway.exchange import Exchange, Site
+from aicp.gateway.meter import Meter
+from aicp.gateway.requests import Request, RequestIds
+from aicp.gateway.routes import Route, Routes
+from aicp.gateway.usage import Record
+
+_METRICS = b"text/plain; version=0.0.4"
+_JSON = b"application/json"
+_JSON_TYPES = (_JSON, b"text/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Serves requests from the table of `routes`. `gauges` gives values for /metrics by name."""
+
+    site: Site
+    routes: Routes
+    internal_token: str
+    gauges: Callable[[], dict[str, float]]
+    ids: RequestIds
+
+    def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
+        """A request whose head has come, with an id of its own."""
+        return Request(
+            self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
+        )
+
+    def admit(self, request: Request, *, local: bool) -> None:
+        """Judges a request by its head; sets its endpoint and key, or its refusal. `local`: it comes from here."""
+        try:
+            request.endpoint = endpoint = find_endpoint(request.method, request.path)
+            request.dialect = endpoint.dialect
+            if endpoint.work is Work.CALL:
+                request.key = self._check_key(request)
+                _check_kind(request)
+            elif endpoint.work is Work.MODELS:
+                request.key = self._check_key(request)
+            elif endpoint.work is Work.METRICS:
+                self._check_internal(request, local)
+        except ApiError as error:
+            request.refusal = error
+
+    def begin(self, request: Request, reply: Reply) -> Exchange | None:
+        """Serves a request that has arrived; None when it is answered already."""
+        answer = Answer(reply, request.dialect, request.id)
+        endpoint, key = request.endpoint, request.key
+        if request.refusal is not None or endpoint is None:
+            self._refuse(request, answer, request.refusal or wrong_key())
+        elif key is not None and endpoint.work is Work.CALL:
+            return self._call(request, endpoint, key, answer)
+        elif endpoint.work is Work.HEALTH:
+            answer.whole(b'{"status":"ok"}')
+        elif endpoint.work is Work.METRICS:
+            answer.whole(self.site.metrics.text(self.routes.inflight(), self.gauges()), _METRICS)
+        elif key is not None:
+            self._models(request, key, answer)
+        return None
+
+    def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Exchange | None:
+        site, record = self.site, self._record(request, key, endpoint)
+        meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        try:
+            exchange = self._prepare(request, endpoint, key, record, meter, answer)
+            exchange.start()
+        except ApiError as error:
+            meter.close("rejected" if error.status < 500 else "unavailable", error.status)
+            answer.error(error)
+            return None
+        except Exception:
+            meter.close("engine_error", 500)
+            raise
+        return exchange
+
+    def _prepare(
+        self, request: Request, endpoint: Endpoint, key: Key, record: Record, meter: Meter, answer: Answer
+    ) -> Exchange:
+        """All that can be refused; the record is open afterwards. Raises ApiError."""
+        fields = read_fields(request.body())
+        name = text_field(fields, "model")
+        table = self.routes.table
+        route = table.find(name, key) if table is not None else None
+        if route is None:
+            raise unknown_model(name)
+        record.service = route.service
+        call = make_call(endpoint, route, fields)
+        record.stream = call.stream
+        if not route.replicas:
+            raise _not_ready(route)
+        try:
+            meter.open()
+        except OSError as error:
+            raise _cannot_record(error) from error
+        return Exchange(self.site, route, call, meter, answer)
+
+    def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
+        endpoint = request.endpoint
+        if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
+            site, record = self.site, self._record(request, request.key, endpoint)
+            meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+            meter.close("rejected", error.status)
+        answer.error(error)
+
+    def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
+        return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
+
+    def _check_key(self, request: Request) -> Key:
+        table = self.routes.table
+        if table is None:
+            raise unavailable("The gateway waits for its first route table.", retry_after=1)
+        text = presented_key(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"))
+        key = table.keys.check(text, request.at)
+        if key is None:
+            self.site.metrics.wrong_keys += 1
+            raise wrong_key()
+        return key
+
+    def _check_internal(self, request: Request, local: bool) -> None:
+        text = presented_key(request.headers.get(b"authorization"), None)
+        if not hmac.compare_digest(text, self.internal_token.encode()) or not local:
+            raise wrong_key()
+
+    def _models(self, request: Request, key: Key, answer: Answer) -> None:
+        table = self.routes.table
+        routes = table.visible(key) if table is not None else []
+        wanted = (
+            request.path.partition(b"?")[0].removeprefix(b"/v1/models").removeprefix(b"/").decode("ascii", "replace")
+        )
+        describe = _anthropic_model if b"anthropic-version" in request.headers else _openai_model
+        if wanted:
+            route = next((route for route in routes if route.name == wanted), None)
+            if route is None:
+                answer.error(unknown_model(wanted))
+            else:
+                answer.whole(encode(describe(route)))
+            return
+        models = [describe(route) for route in routes]
+        listed: dict[str, Any] = {"object": "list", "data": models}
+        if describe is _anthropic_model:
+            ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {}
+            listed = {"data": models, "has_more": False, "first_id": None, "last_id": None} | ends
+        answer.whole(encode(listed), http.JSON)
+
+
+def _check_kind(request: Request) -> None:
+    kind = request.headers.get(b"content-type", _JSON)
+    if kind != _JSON and kind.partition(b";")[0].strip().lower() not in _JSON_TYPES:
+        shown = kind[:80].decode("ascii", "replace")
+        raise ApiError(415, f"The body must be application/json, not {shown}.", code="unsupported_media_type")
+    encoding = request.headers.get(b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
+        raise ApiError(415, "The body must not be compressed.", code="unsupported_media_type")
+
+
+def _not_ready(route: Route) -> ApiError:
+    reason = f": {route.entry.reason}" if route.entry.reason else ""
+    message = f"The model {route.name!r} has no ready replica{reason}."
+    return unavailable(message, retry_after=5, code="model_not_ready")
+
+
+def _cannot_record(error: OSError) -> ApiError:
+    message = f"Usage cannot be recorded on the gateway's disk ({error.strerror}), so nothing is served until it can."
+    return unavailable(message, retry_after=5, code="storage_unavailable")
+
+
+def _openai_model(route: Route) -> dict[str, Any]:
+    entry = route.entry
+    model = {"id": route.name, "object": "model", "created": int(entry.created_at), "owned_by": "aicp"}
+    return model if entry.context_length is None else {**model, "max_model_len": entry.context_length}
+
+
+def _anthropic_model(route: Route) -> dict[str, Any]:
+    created = datetime.fromtimestamp(route.entry.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": route.name, "display_name": route.name, "created_at": created}

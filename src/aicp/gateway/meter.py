@@ -1,0 +1,47 @@
+"""The usage record of one request: opened before its engine is called, closed once."""
+
+from __future__ import annotations
+
+from aicp.core.clock import Clock
+from aicp.gateway.metrics import Metrics
+from aicp.gateway.tokens import Tokens, Usage
+from aicp.gateway.usage import Record, UsageLog
+
+
+class Meter:
+    """Counts one request. `began` is the monotonic time at which the request was complete."""
+
+    __slots__ = ("_clock", "_log", "_metrics", "_record", "began", "closed", "request_id", "tokens")
+
+    def __init__(self, record: Record, log: UsageLog, metrics: Metrics, clock: Clock, began: float) -> None:
+        self._record, self._log, self._metrics, self._clock = record, log, metrics, clock
+        self.began = began
+        self.request_id = record.request_id
+        self.tokens = Tokens()
+        self.closed = False
+
+    def open(self) -> None:
+        """Writes that the request begins. Raises OSError when that is not possible."""
+        self._log.begin(self._record)
+
+    def first_token(self) -> None:
+        """The first piece of a streamed answer has come."""
+        self._record.ttft_ms = round((self._clock.monotonic() - self.began) * 1000, 3)
+
+    def count(self, usage: Usage | None) -> None:
+        """Takes the engine's counts."""
+        if usage is not None:
+            self.tokens.update(usage)
+
+    def close(self, outcome: str, status: int, replica_id: str | None = None) -> None:
+        """Writes how the request ended; the first word counts."""
+        if self.closed:
+            return
+        self.closed = True
+        record, tokens = self._record, self.tokens
+        record.duration_ms = round((self._clock.monotonic() - self.began) * 1000, 3)
+        record.outcome, record.status, record.replica_id = outcome, status, replica_id
+        record.prompt_tokens, record.completion_tokens = tokens.prompt, tokens.completion
+        record.cached_tokens = tokens.cached
+        self._log.end(record)
+        self._metrics.count(record)

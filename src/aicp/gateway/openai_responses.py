@@ -1,0 +1,240 @@
+"""OpenAI's responses on engines that only know chat completions: the request and the whole answer.
+
+Schema: OpenAI's public API reference, "Create a model response". Nothing is stored: every request stands alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from aicp.gateway.bodies import Fields, encode, text_field
+from aicp.gateway.chat_answers import TranslatedStream, ending_of, read_completion
+from aicp.gateway.errors import invalid, not_supported
+from aicp.gateway.response_objects import ResponseWriter, finished, function_call, message, reasoning
+from aicp.gateway.tokens import Tokens
+
+_OWN_FIELDS = frozenset(
+    {
+        "background",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "truncation",
+    }
+)
+_STATEFUL = ("previous_response_id", "conversation", "background", "prompt")
+
+Part = dict[str, Any]
+
+
+class Translation:
+    """One request. Raises ApiError 400 for what has no counterpart."""
+
+    def __init__(self, fields: Fields, model: str) -> None:
+        self._model = model
+        self._fields = fields
+        self._given: dict[str, Any] = msgspec.json.decode(encode(fields))
+        self._name = text_field(fields, "model")
+        for name in _STATEFUL:
+            if self._given.get(name):
+                message = f"The field {name!r} needs stored responses, which this engine has not; send the whole input."
+                raise not_supported(message, param=name)
+
+    def chat(self, *, stream: bool) -> dict[str, Any]:
+        """The chat request."""
+        given = self._given
+        body: dict[str, Any] = {name: raw for name, raw in self._fields.items() if name not in _OWN_FIELDS}
+        body |= {"model": self._model, "messages": self._messages()}
+        if given.get("max_output_tokens") is not None:
+            body["max_tokens"] = given["max_output_tokens"]
+        if given.get("tools"):
+            body["tools"] = [_tool(tool) for tool in _list(given["tools"], "tools")]
+            body["tool_choice"] = _tool_choice(given.get("tool_choice") or "auto")
+        shape = _object(given, "text").get("format")
+        if shape is not None:
+            body |= _format(shape)
+        effort = _object(given, "reasoning").get("effort")
+        if effort is not None:
+            body["reasoning_effort"] = effort
+        if stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return body
+
+    def whole(self, body: bytes, request_id: str) -> bytes:
+        """The response that a chat completion says. Raises ApiError 502 when it is none."""
+        completion, choice = read_completion(body)
+        name = request_id.removeprefix("req_")
+        said, output = choice.message, list[Part]()
+        if said.thoughts:
+            output.append(reasoning(f"rs_{name}", said.thoughts))
+        text = said.content or said.refusal
+        if text or not said.tool_calls:
+            output.append(message(f"msg_{name}", text or ""))
+        for number, call in enumerate(said.tool_calls or ()):
+            function = call.function
+            call_id = call.id or f"call_{number}"
+            output.append(function_call(f"fc_{name}_{number}", call_id, function.name or "", function.arguments or ""))
+        tokens = Tokens()
+        if completion.usage is not None:
+            tokens.update(completion.usage)
+        begun = self._response(request_id, completion.created)
+        return encode(finished(begun, output, ending_of(choice), tokens))
+
+    def open_stream(self, tokens: Tokens, request_id: str) -> TranslatedStream:
+        """The stream of events for a stream of chat chunks."""
+        return TranslatedStream(tokens, ResponseWriter(self._response(request_id, 0)))
+
+    def _response(self, request_id: str, created: int) -> Part:
+        """The response as it begins, with the request's own settings told back."""
+        given = self._given
+        return {
+            "id": f"resp_{request_id.removeprefix('req_')}",
+            "object": "response",
+            "created_at": created,
+            "status": "in_progress",
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": given.get("instructions"),
+            "max_output_tokens": given.get("max_output_tokens"),
+            "metadata": given.get("metadata") or {},
+            "model": self._name,
+            "output": [],
+            "parallel_tool_calls": given.get("parallel_tool_calls", True),
+            "previous_response_id": None,
+            "reasoning": given.get("reasoning") or {"effort": None, "summary": None},
+            "store": False,
+            "temperature": given.get("temperature"),
+            "text": given.get("text") or {"format": {"type": "text"}},
+            "tool_choice": given.get("tool_choice") or "auto",
+            "tools": given.get("tools") or [],
+            "top_p": given.get("top_p"),
+            "truncation": "disabled",
+            "usage": None,
+            "user": given.get("user"),
+        }
+
+    def _messages(self) -> list[Part]:
+        messages: list[Part] = []
+        instructions = self._given.get("instructions")
+        if instructions is not None:
+            if not isinstance(instructions, str):
+                raise invalid("The field 'instructions' must be text.", param="instructions", code="invalid_type")
+            messages.append({"role": "system", "content": instructions})
+        given = self._given["input"]
+        if isinstance(given, str):
+            messages.append({"role": "user", "content": given})
+            return messages
+        for item in _list(given, "input"):
+            if not isinstance(item, dict):
+                raise invalid("Every item of 'input' must be an object.", param="input", code="invalid_type")
+            _add(messages, item)
+        if not messages:
+            raise invalid("The field 'input' is empty.", param="input", code="invalid_value")
+        return messages
+
+
+def _add(messages: list[Part], item: Part) -> None:
+    kind = item.get("type") or "message"
+    if kind == "message":
+        role = "system" if item.get("role") == "developer" else item.get("role")
+        if role not in ("user", "assistant", "system"):
+            raise invalid(f"A message cannot have the role {role!r}.", param="input", code="invalid_value")
+        messages.append({"role": role, "content": _content(item.get("content"))})
+    elif kind == "function_call":
+        function = {"name": item.get("name"), "arguments": item.get("arguments")}
+        call = {"id": item.get("call_id"), "type": "function", "function": function}
+        # calls of one turn are one message of the model, with what it said before them
+        if messages and messages[-1]["role"] == "assistant":
+            messages[-1].setdefault("tool_calls", []).append(call)
+        else:
+            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+    elif kind == "function_call_output":
+        output = _content(item.get("output"))
+        messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
+    elif kind != "reasoning":
+        raise not_supported(f"Input of type {kind!r} cannot be given to this engine.", param="input")
+
+
+def _content(content: Any) -> Any:
+    if isinstance(content, str):
+        return content
+    parts = [_part(part) for part in _list(content, "input")]
+    if all(part["type"] == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    return parts
+
+
+def _part(part: Any) -> Part:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in ("input_text", "output_text", "text", "refusal"):
+        text = part.get("refusal") if kind == "refusal" else part.get("text")
+        if isinstance(text, str):
+            return {"type": "text", "text": text}
+        raise invalid("A text part needs its text.", param="input", code="invalid_type")
+    if kind == "input_image" and isinstance(part.get("image_url"), str):
+        return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail") or "auto"}}
+    raise not_supported(f"Content of type {kind!r} cannot be given to this engine.", param="input")
+
+
+def _tool(tool: Any) -> Part:
+    if not isinstance(tool, dict) or tool.get("type") != "function":
+        kind = tool.get("type") if isinstance(tool, dict) else tool
+        raise not_supported(f"The tool type {kind!r} needs OpenAI's own servers.", param="tools")
+    wanted = ("name", "description", "parameters", "strict")
+    return {"type": "function", "function": {name: tool[name] for name in wanted if tool.get(name) is not None}}
+
+
+def _tool_choice(choice: Any) -> Any:
+    if choice in ("auto", "none", "required"):
+        return choice
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        return {"type": "function", "function": {"name": choice.get("name")}}
+    raise not_supported("This 'tool_choice' cannot be given to this engine.", param="tool_choice")
+
+
+def _format(shape: Any) -> Part:
+    kind = shape.get("type") if isinstance(shape, dict) else None
+    if kind == "text":
+        return {}
+    if kind == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    if kind == "json_schema":
+        wanted = ("name", "description", "schema", "strict")
+        schema = {name: shape[name] for name in wanted if shape.get(name) is not None}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    raise not_supported(f"The text format {kind!r} cannot be given to this engine.", param="text")
+
+
+def _list(value: Any, param: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise invalid(f"The field {param!r} must be text or a list.", param=param, code="invalid_type")
+    return value
+
+
+def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
+    value = given.get(name) or {}
+    if not isinstance(value, dict):
+        raise invalid(f"The field {name!r} must be an object.", param=name, code="invalid_type")
+    return value

@@ -1,0 +1,75 @@
+"""One request as its client sent it."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from itertools import count
+
+from aicp.gateway.api_keys import Key
+from aicp.gateway.endpoints import Endpoint
+from aicp.gateway.errors import ApiError, Dialect
+
+_SOUND_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_RANDOM_BYTES = 6
+
+
+class Request:
+    """Filled while it arrives. `refusal` is set as soon as it is known that it will not be served."""
+
+    __slots__ = (
+        "at",
+        "dialect",
+        "endpoint",
+        "headers",
+        "id",
+        "keep_alive",
+        "key",
+        "method",
+        "old",
+        "parts",
+        "path",
+        "refusal",
+        "size",
+    )
+
+    def __init__(
+        self, name: str, at: datetime, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool
+    ) -> None:
+        self.id = name
+        self.at = at
+        """When its head had come."""
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.old = old
+        """HTTP/1.0: no chunked bodies, no kept connection."""
+        self.endpoint: Endpoint | None = None
+        self.dialect = Dialect.OPENAI
+        self.key: Key | None = None
+        self.refusal: ApiError | None = None
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.keep_alive = False
+
+    def body(self) -> bytes:
+        """The whole body; to be called once."""
+        parts, self.parts = self.parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class RequestIds:
+    """Makes ids: a random part for this run of the process and a count, which together never come twice."""
+
+    def __init__(self) -> None:
+        self._run = os.urandom(_RANDOM_BYTES).hex()
+        self._numbers = count(1)
+
+    def new(self, given: bytes | None) -> str:
+        """A new id. One that the client gave is its beginning, so that both sides can find it; it is never all of it,
+        because usage counts an id once."""
+        fresh = f"{self._run}{next(self._numbers):08x}"
+        if given is not None and _SOUND_ID.fullmatch(given):
+            return f"{given.decode()}.{fresh}"
+        return f"req_{fresh}"

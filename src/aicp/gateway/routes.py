@@ -1,0 +1,128 @@
+"""The route table in use: compiled for look-ups, kept on disk, swapped whole."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.gateway.api_keys import Key, KeyRing
+from aicp.gateway.replicas import Replica
+
+log = logging.getLogger(__name__)
+
+
+class Route:
+    """A public model name and where its requests go."""
+
+    __slots__ = ("endpoints", "entry", "name", "project", "refused_fields", "replicas", "service")
+
+    def __init__(self, entry: RouteEntry, replicas: tuple[Replica, ...]) -> None:
+        self.entry = entry
+        self.name = entry.name
+        self.service = entry.service
+        self.project = entry.project
+        self.endpoints = frozenset(entry.endpoints)
+        self.refused_fields = frozenset(entry.refused_fields)
+        self.replicas = replicas
+
+
+class Table:
+    """One compiled route table."""
+
+    __slots__ = ("_routes", "etag", "keys")
+
+    def __init__(self, etag: str, keys: KeyRing, routes: Iterable[Route]) -> None:
+        self.etag = etag
+        self.keys = keys
+        self._routes = {route.name: route for route in routes}
+
+    def find(self, name: str, key: Key) -> Route | None:
+        """The route of that name if `key` may use it."""
+        route = self._routes.get(name)
+        if route is None or (route.project is not None and route.project != key.project):
+            return None
+        return route if key.models is None or name in key.models else None
+
+    def visible(self, key: Key) -> list[Route]:
+        """All routes that `key` may use, by name."""
+        return [self._routes[name] for name in sorted(self._routes) if self.find(name, key) is not None]
+
+
+class Routes:
+    """The table in use (None until the first one) and the replicas of it and of earlier ones still busy."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._replicas: dict[str, Replica] = {}
+        self._leaving: list[Replica] = []
+        self.table: Table | None = None
+
+    @property
+    def etag(self) -> str:
+        """The etag of the table in use; empty without one."""
+        return "" if self.table is None else self.table.etag
+
+    def swap(self, raw: RouteTable) -> None:
+        """Takes a new table. Requests in flight keep their replicas. Raises ValueError and keeps the old table."""
+        keys = KeyRing(raw.pepper, raw.keys)
+        before, self._replicas = self._replicas, {}
+        routes = [Route(entry, self._targets(entry, before)) for entry in raw.routes]
+        self.table = Table(raw.etag, keys, routes)
+        for replica in before.values():
+            if self._replicas.get(replica.id) is not replica:
+                replica.pool.close()
+                self._leaving.append(replica)
+
+    def inflight(self) -> dict[str, int]:
+        """Requests in flight by replica; replicas that left the table are in it while they are busy."""
+        self._leaving = [replica for replica in self._leaving if replica.inflight]
+        counts = {replica.id: replica.inflight for replica in self._replicas.values()}
+        for replica in self._leaving:
+            counts[replica.id] = counts.get(replica.id, 0) + replica.inflight
+        return counts
+
+    def load(self) -> bool:
+        """Takes the table of the last run, if there is a sound one."""
+        try:
+            self.swap(msgspec.json.decode(self._path.read_bytes(), type=RouteTable))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            log.warning("the kept route table is of no use and is left aside: %s", error)
+            return False
+        return True
+
+    def save(self, raw: RouteTable) -> None:
+        """Keeps a table for the next start, readable by nobody else. Raises OSError."""
+        unfinished = self._path.with_name(f".{self._path.name}.new")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(raw))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path)
+
+    def _targets(self, entry: RouteEntry, before: dict[str, Replica]) -> tuple[Replica, ...]:
+        replicas: list[Replica] = []
+        for target in entry.targets:
+            replica = self._replicas.get(target.replica_id) or _kept(before, target)
+            if replica is None:
+                try:
+                    replica = Replica(target)
+                except ValueError as error:
+                    log.error("route %s: replica %s is left out: %s", entry.name, target.replica_id, error)
+                    continue
+            self._replicas[target.replica_id] = replica
+            replicas.append(replica)
+        return tuple(replicas)
+
+
+def _kept(before: dict[str, Replica], target: Target) -> Replica | None:
+    """The replica of the earlier table, unless it was started anew in between."""
+    replica = before.get(target.replica_id)
+    return replica if replica is not None and replica.target == target else None

@@ -1,0 +1,159 @@
+"""The gateway's process: its objects built, its loops started, served until a signal, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import signal
+import ssl
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aicp.client.internal import InternalClient
+from aicp.core.clock import Clock, SystemClock
+from aicp.core.errors import AicpError
+from aicp.core.ids import new_id
+from aicp.gateway.client_connection import ClientConnection, Connections
+from aicp.gateway.config import GatewayConfig
+from aicp.gateway.exchange import Site
+from aicp.gateway.following import Following
+from aicp.gateway.gateway import Gateway
+from aicp.gateway.metrics import Metrics
+from aicp.gateway.requests import RequestIds
+from aicp.gateway.routes import Routes
+from aicp.gateway.shipping import Shipping
+from aicp.gateway.usage import UsageLog
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_NEW_OBJECTS = 20_000
+_SWEEP_SECONDS = 1.0
+_LAST_SHIPMENT_SECONDS = 3.0
+
+
+async def serve(config: GatewayConfig) -> None:
+    """Serves until SIGTERM or SIGINT, then lets requests in flight end. Raises OSError when it cannot listen."""
+    config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    process = _Process(config, SystemClock())
+    await process.start()
+    # requests make no reference cycles: looking for some every few hundred objects costs a tenth of the processor
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 20, 50)
+    try:
+        await stop.wait()
+    finally:
+        await process.stop()
+
+
+class _Process:
+    def __init__(self, config: GatewayConfig, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        directory = config.directory
+        gateway_id = _gateway_id(directory / "gateway.id")
+        self._control = InternalClient(
+            config.control_url, config.internal_token, certificate=config.control_certificate
+        )
+        self._usage = UsageLog(directory)
+        self._routes = Routes(directory / "routes.json")
+        self._following = Following(self._routes, self._control, gateway_id, clock)
+        self._shipping = Shipping(directory, self._usage, gateway_id, self._control)
+        self._site = Site(self._usage, Metrics(), clock, random.random, config.limits)
+        self._gateway = Gateway(self._site, self._routes, config.internal_token, self._gauges, RequestIds())
+        self._live = Connections()
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        config, loop = self._config, asyncio.get_running_loop()
+        kept = self._routes.load()
+        tls = _server_tls(config.tls_certificate, config.tls_key)
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self._gateway, self._live, loop),
+            config.host,
+            config.port,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=config.limits.header_seconds if tls else None,
+        )
+        jobs: list[Coroutine[Any, Any, None]] = [
+            self._following.follow(),
+            self._following.beat(),
+            self._shipping.run(),
+            self._shipping.keep_on_disk(),
+            self._sweep(),
+        ]
+        self._tasks = [loop.create_task(job) for job in jobs]
+        if self._usage.problem is not None:
+            log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
+        log.info("serving on %s:%d%s", config.host, config.port, ", with the last route table" if kept else "")
+
+    async def stop(self) -> None:
+        log.info("draining %d connections", len(self._live))
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._live):
+            connection.drain()
+        if self._live:
+            self._live.empty.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._live.empty.wait(), self._config.limits.drain_seconds)
+        for connection in list(self._live):
+            connection.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(AicpError, OSError):
+            async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
+                await self._shipping.ship()
+        self._usage.close()
+        await self._control.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self._clock.monotonic()
+            for connection in list(self._live):
+                connection.check(now)
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "connections": len(self._live),
+            "usage_segments_waiting": self._shipping.waiting(),
+            "usage_writable": float(self._usage.problem is None),
+            "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
+        }
+
+
+def _gateway_id(path: Path) -> str:
+    """The id under which this directory's batches are counted; made at the first start."""
+    with suppress(FileNotFoundError):
+        kept = path.read_text().strip()
+        if kept:
+            return kept
+    fresh = new_id("gw")
+    unfinished = path.with_name(f".{path.name}.new")
+    with unfinished.open("w") as file:
+        file.write(fresh)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    return fresh
+
+
+def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,161 @@
+"""Streams of server-sent events on their way to the client: usage is read, and hidden when it was not asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from aicp.gateway.errors import ApiError, Dialect, openai_error
+from aicp.gateway.tokens import Event, Tokens, read_event
+
+_ENDS = (b"\n\n", b"\r\n\r\n")
+_DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
+_END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_EVENT = 16 * 2**20
+_LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+
+
+class Stream(Protocol):
+    """Turns the engine's stream into the client's."""
+
+    complete: bool
+    """The engine has said its last word."""
+    failed: bool
+    """The engine has reported an error within the stream."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What the client gets for a piece of the engine's stream. Raises ApiError when that is no stream of events."""
+        ...
+
+    def finish(self) -> bytes:
+        """What the client gets when the engine's answer ends."""
+        ...
+
+    def break_off(self, error: ApiError) -> bytes:
+        """What the client gets when the engine's answer ends too early."""
+        ...
+
+
+class EventBuffer:
+    """Cuts a stream into whole events."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def whole(self, data: bytes) -> bytes:
+        """All events that are complete with `data`, as one piece; the rest waits for more."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        if data.endswith(_ENDS):
+            return data
+        cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
+        if cut < 4:
+            cut = 0
+        self._rest = data[cut:]
+        if len(self._rest) > _LONGEST_EVENT:
+            raise ApiError(502, "The engine sent an event without end.", code="engine_error")
+        return data[:cut]
+
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def split_events(data: bytes) -> Iterator[bytes]:
+    """The events of a piece that ends with one."""
+    start = 0
+    for end in _END.finditer(data):
+        yield data[start : end.end()]
+        start = end.end()
+    if start < len(data):
+        yield data[start:]
+
+
+def event_data(event: bytes) -> bytes:
+    """The data of one event."""
+    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    return lines[0] if len(lines) == 1 else b"\n".join(lines)
+
+
+def error_event(error: ApiError) -> bytes:
+    """An error within a stream, as OpenAI's clients expect it."""
+    return b"data: %b\n\n" % msgspec.json.encode(openai_error(error))
+
+
+class ChatStream:
+    """Chat or text completions, passed on as they come."""
+
+    def __init__(self, tokens: Tokens, *, show_usage: bool) -> None:
+        self._tokens = tokens
+        self._show_usage = show_usage
+        self._events = EventBuffer()
+        self.complete = False
+        self.failed = False
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._events.whole(data)
+        if b'"usage"' in data or b'"error"' in data:
+            data = b"".join(event for event in split_events(data) if self._shown(event))
+        if data.endswith(_DONE):
+            self.complete = True
+        return data
+
+    def finish(self) -> bytes:
+        return self._events.rest()
+
+    def break_off(self, error: ApiError) -> bytes:
+        return error_event(error)
+
+    def _shown(self, event: bytes) -> bool:
+        read = read_event(event_data(event))
+        if read is None:
+            return True
+        self.failed = self.failed or read.error is not None
+        if read.usage is None:
+            return True
+        self._tokens.update(read.usage)
+        return self._show_usage or bool(read.choices)
+
+
+class TypedStream:
+    """Responses or messages of an engine that speaks them itself: every event has a `type`."""
+
+    def __init__(self, tokens: Tokens, dialect: Dialect, request_id: str) -> None:
+        self._tokens = tokens
+        self._request_id = request_id
+        self._dialect = dialect
+        self._events = EventBuffer()
+        self.complete = False
+        self.failed = False
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._events.whole(data)
+        for event in split_events(data):
+            read = read_event(event_data(event))
+            if read is not None:
+                self._read(read)
+        return data
+
+    def finish(self) -> bytes:
+        return self._events.rest()
+
+    def break_off(self, error: ApiError) -> bytes:
+        if self._dialect is Dialect.ANTHROPIC:
+            return b"event: error\ndata: %b\n\n" % error.body(self._dialect, self._request_id)
+        event = {"type": "error", "code": error.code, "message": error.message, "param": None, "sequence_number": 0}
+        return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)
+
+    def _read(self, event: Event) -> None:
+        message = event.message if not isinstance(event.message, str) else None
+        for part in (event, event.response, message):
+            if part is not None and part.usage is not None:
+                self._tokens.update(part.usage)
+        self.complete = self.complete or event.type in _LAST_TYPES
+        self.failed = self.failed or event.type in ("error", "response.failed")

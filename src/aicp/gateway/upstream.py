@@ -1,0 +1,268 @@
+"""Connections to one engine: an HTTP/1.1 client protocol and the pool that keeps idle ones."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from typing import Protocol, cast
+
+import httptools
+
+log = logging.getLogger(__name__)
+
+_IDLE_CONNECTIONS = 256
+_QUEUE_FULL_SECONDS = 0.005
+_WANTED = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"retry-after"})
+
+
+class Receiver(Protocol):
+    """Who gets an engine's answer: answer_at_once, or answer_head, answer_data*, and answer_end or answer_lost."""
+
+    def answer_at_once(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        """A whole answer that came in one piece."""
+        ...
+
+    def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """The status line and the wanted headers, names in lower case."""
+        ...
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of the body, unframed."""
+        ...
+
+    def answer_end(self) -> None:
+        """The answer is complete."""
+        ...
+
+    def answer_lost(self) -> None:
+        """The connection ended before the answer did."""
+        ...
+
+    def answer_failed(self) -> None:
+        """One of the other calls raised what it should not."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    __slots__ = (
+        "_complete",
+        "_head",
+        "_headers",
+        "_kept",
+        "_parser",
+        "_parts",
+        "_paused",
+        "_pool",
+        "_receiver",
+        "answered",
+        "closed",
+        "transport",
+    )
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self._pool = pool
+        self._receiver: Receiver | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._head = self._paused = False
+        self._complete = self._kept = False
+        self.answered = False
+        """Whether a byte of the present answer has come."""
+        self.closed = False
+        self.transport = cast(asyncio.Transport, None)
+
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        """Sends a whole request; the answer goes to `receiver`."""
+        self._receiver = receiver
+        self._headers = {}
+        self.answered = self._complete = False
+        if not self.transport.is_closing():  # else its end is on its way here
+            self.transport.write(request)
+
+    def pause(self) -> None:
+        """Reads no more for now; the engine feels it."""
+        if not self.closed and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on."""
+        if self._paused and not self.closed and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Ends the connection at once; the engine sees that nobody waits any more. The receiver is not called."""
+        self._receiver = None
+        self.closed = True
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            self.abort()  # an answer to nothing: the connection is out of step
+            return
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._lose()
+            return
+        try:
+            self._deliver(receiver)
+        except Exception:
+            log.exception("an answer of %s could not be dealt with", self._pool.address)
+            self.abort()
+            receiver.answer_failed()
+
+    def _deliver(self, receiver: Receiver) -> None:
+        if self._complete and self._head:
+            self._head = False
+            parts, self._parts = self._parts, []
+            self._settle()
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            receiver.answer_at_once(self._parser.get_status_code(), self._headers, body)
+            return
+        if self._head:
+            self._head = False
+            receiver.answer_head(self._parser.get_status_code(), self._headers)
+        if self._parts and self._receiver is not None:
+            parts, self._parts = self._parts, []
+            receiver.answer_data(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._complete and self._receiver is not None:
+            self._settle()
+            receiver.answer_end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._pool.forget(self)
+        if self._receiver is None:
+            return
+        framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
+        if exc is None and self.answered and self._headers and not framed:
+            receiver, self._receiver = self._receiver, None
+            receiver.answer_end()
+        else:
+            self._lose()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: a header line."""
+        lowered = name.lower()
+        if lowered in _WANTED:
+            self._headers[lowered] = value
+
+    def on_headers_complete(self) -> None:
+        """httptools: the head is whole. Interim answers (1xx) are passed over."""
+        self._head = self._parser.get_status_code() >= 200
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a piece of the body."""
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """httptools: the answer is whole."""
+        self._complete = self._parser.get_status_code() >= 200
+        # asked here: the parser forgets the message's framing right after
+        self._kept = self._parser.should_keep_alive()
+
+    def _settle(self) -> None:
+        """The answer is complete: the connection is free, or ends."""
+        self._receiver = None
+        self._complete = False
+        if self._kept and not self.closed:
+            if self._paused:
+                self.resume()
+            self._pool.give(self)
+        else:
+            self.closed = True
+            self.transport.close()
+
+    def _lose(self) -> None:
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.answer_lost()
+
+
+class UpstreamPool:
+    """Connections to one address, `unix:/path` or `http://127.0.0.1:port`. `token` is what the engine wants."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        self.address = address
+        self._path, self._host, self._port = _parse(address)
+        authorization = f"authorization: Bearer {token}\r\n" if token else ""
+        self._fixed = f"host: engine\r\n{authorization}content-type: application/json\r\n".encode()
+        self._heads: dict[str, bytes] = {}
+        self._idle: list[UpstreamConnection] = []
+        self._closed = False
+
+    def request(self, path: str, request_id: bytes, body: bytes) -> bytes:
+        """A POST as it goes over the wire."""
+        head = self._heads.get(path)
+        if head is None:
+            head = self._heads[path] = b"POST %b HTTP/1.1\r\n%b" % (path.encode(), self._fixed)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
+
+    def take(self) -> UpstreamConnection | None:
+        """The idle connection that was used last, if there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    async def connect(self, timeout_seconds: float) -> UpstreamConnection:
+        """A new connection. Raises OSError (TimeoutError among them)."""
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                try:
+                    return await self._open()
+                except OSError as error:
+                    # a unix socket refuses at once when its queue is full, where TCP would wait
+                    if error.errno != errno.EAGAIN:
+                        raise
+                await asyncio.sleep(_QUEUE_FULL_SECONDS)
+
+    async def _open(self) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        if self._path is not None:
+            _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(self), self._path)
+        else:
+            _, connection = await loop.create_connection(lambda: UpstreamConnection(self), self._host, self._port)
+        return connection
+
+    def give(self, connection: UpstreamConnection) -> None:
+        """Takes back a connection whose answer is complete."""
+        if self._closed or len(self._idle) >= _IDLE_CONNECTIONS:
+            connection.abort()
+        else:
+            self._idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection has ended."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Closes idle connections, and busy ones when they come back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().abort()
+
+
+def _parse(address: str) -> tuple[str | None, str, int]:
+    """Path, host and port. Raises ValueError for what is neither a unix socket nor a plain address."""
+    if address.startswith("unix:/"):
+        return address.removeprefix("unix:"), "", 0
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rstrip("/").rpartition(":")
+    if scheme != "http" or not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is no address of an engine")
+    return None, host.strip("[]"), int(port)
