@@ -1,0 +1,1 @@
+"""Commands; a client of the REST interface like any other."""

@@ -1,0 +1,71 @@
+"""The command `aicp`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aicp import __version__
+from aicp.cli import chat, declarations, identity, jobs, keys, models, nodes, platform, quickstart, records, services
+from aicp.cli.connection import Target
+from aicp.cli.output import exit_code, print_error
+from aicp.core.errors import AicpError
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="aicp: pool accelerators, publish models, govern who calls them.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Option(envvar="AICP_URL", help="Address of another platform.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="AICP_TOKEN", help="Session token.")] = None,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="AICP_DATA_DIR", help="Data of the platform on this machine.")
+    ] = Path("~/.aicp"),
+    port: Annotated[int | None, typer.Option(envvar="AICP_PORT", help="Its console and REST port.")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Options that hold for every command."""
+    ctx.obj = Target(url=url, token=token, data_dir=data_dir.expanduser().absolute(), port=port)
+
+
+for command in (platform.up, platform.down, platform.status, services.publish, services.logs, chat.chat):
+    app.command()(command)
+for command in (records.usage, records.audit, declarations.apply, declarations.export, identity.login, identity.logout):
+    app.command()(command)
+app.add_typer(models.app, name="model")
+app.add_typer(services.app, name="service")
+app.add_typer(keys.app, name="key")
+app.add_typer(jobs.app, name="job")
+app.add_typer(nodes.app, name="node")
+app.add_typer(nodes.pool_app, name="pool")
+app.add_typer(nodes.engine_app, name="engine")
+app.add_typer(identity.project_app, name="project")
+app.add_typer(identity.user_app, name="user")
+app.add_typer(quickstart.app, name="quickstart")
+
+
+def main() -> None:
+    """Entry point: errors in words, exit codes 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unreachable."""
+    try:
+        app()
+    except AicpError as error:
+        print_error(error)
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()

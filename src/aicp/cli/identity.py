@@ -1,0 +1,169 @@
+"""`aicp login`, `aicp project` and `aicp user`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, saved_login, target_of
+from aicp.cli.output import out, print_json, print_table
+from aicp.client.rest import Client
+from aicp.core.identity import ProjectCreate, Role, UserCreate, UserUpdate
+
+project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
+user_app = typer.Typer(no_args_is_help=True, help="People and programs that log in.")
+
+
+def login(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Argument(help="Address of the console.")] = None,
+    user: Annotated[str, typer.Option(prompt=True)] = "admin",
+    password: Annotated[str | None, typer.Option(help="Asked for when not given.", envvar="AICP_PASSWORD")] = None,
+) -> None:
+    """Log in and keep the session for later commands."""
+    secret = password or typer.prompt("Password", hide_input=True)
+    address = (url or target_of(ctx).url or target_of(ctx).local_url()).rstrip("/")
+    client, session = Client.login(address, user, secret)
+    client.close()
+    LOGIN_FILE.parent.mkdir(parents=True, exist_ok=True)
+    LOGIN_FILE.touch(mode=0o600)
+    LOGIN_FILE.chmod(0o600)
+    LOGIN_FILE.write_text(json.dumps({"url": address, "token": session.token}))
+    out.print(f"Logged in as {session.user.name} until {session.expires_at.astimezone():%Y-%m-%d %H:%M}.")
+    if session.user.must_change_password:
+        out.print("Change the first password with `aicp user password`.")
+
+
+def logout() -> None:
+    """End the kept session."""
+    saved = saved_login()
+    if saved:
+        with Client(saved["url"], saved["token"]) as client:
+            client.logout()
+    LOGIN_FILE.unlink(missing_ok=True)
+    out.print("Logged out.")
+
+
+@project_app.command("list")
+def list_projects(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List projects."""
+    projects = connect(ctx).projects.list()
+    if json_:
+        return print_json(projects)
+    print_table(
+        projects,
+        [
+            ("name", lambda p: p.name),
+            ("organization", lambda p: p.organization),
+            ("description", lambda p: p.description),
+        ],
+        empty="No projects.",
+    )
+
+
+@project_app.command("create")
+def create_project(ctx: typer.Context, name: str, description: str = "") -> None:
+    """Create a project."""
+    connect(ctx).projects.create(ProjectCreate(name=name, description=description))
+    out.print(f"Created project {name}.")
+
+
+@project_app.command("delete")
+def delete_project(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+    """Remove an empty project."""
+    if not yes:
+        typer.confirm(f"Remove project {name}?", abort=True)
+    connect(ctx).projects.delete(name)
+    out.print(f"Removed {name}.")
+
+
+@project_app.command()
+def members(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """List who has which role."""
+    found = connect(ctx).projects.members(name)
+    if json_:
+        return print_json([*found])
+    print_table(found, [("user", lambda m: m.user), ("role", lambda m: m.role)], empty="No members.")
+
+
+@project_app.command()
+def grant(ctx: typer.Context, name: str, user: str, role: Role) -> None:
+    """Give a user a role in a project."""
+    connect(ctx).projects.set_member(name, user, role)
+    out.print(f"{user} is {role.value} in {name}.")
+
+
+@project_app.command()
+def withdraw(ctx: typer.Context, name: str, user: str) -> None:
+    """Take a user's role in a project away."""
+    connect(ctx).projects.remove_member(name, user)
+    out.print(f"{user} has no role in {name}.")
+
+
+@user_app.command("list")
+def list_users(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List users."""
+    users = connect(ctx).users.list()
+    if json_:
+        return print_json(users)
+    print_table(
+        users,
+        [
+            ("name", lambda u: u.name),
+            ("platform roles", lambda u: [role.value for role in u.platform_roles]),
+            ("projects", lambda u: [f"{name}: {role.value}" for name, role in u.projects.items()]),
+            ("disabled", lambda u: u.disabled),
+            ("last login", lambda u: u.last_login_at),
+        ],
+        empty="No users.",
+    )
+
+
+@user_app.command("create")
+def create_user(
+    ctx: typer.Context,
+    name: str,
+    role: Annotated[list[Role] | None, typer.Option("--role", help="Platform role; repeat for several.")] = None,
+    project: Annotated[list[str] | None, typer.Option("--project", help="PROJECT=ROLE; repeat for several.")] = None,
+    email: str | None = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Create a user; the generated password is shown once."""
+    projects = {key: Role(value) for key, _, value in (item.partition("=") for item in project or [])}
+    body = UserCreate(name=name, email=email, platform_roles=role or [], projects=projects)
+    created = connect(ctx).users.create(body)
+    if json_:
+        return print_json(created)
+    out.print(f"Created {name}. First password (shown once): [bold]{created.password}[/]")
+
+
+@user_app.command("disable")
+def disable_user(ctx: typer.Context, name: str, enable: bool = False) -> None:
+    """Disable a user, or enable one again."""
+    connect(ctx).users.update(name, UserUpdate(disabled=not enable))
+    out.print(f"{name} is {'enabled' if enable else 'disabled'}.")
+
+
+@user_app.command("delete")
+def delete_user(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+    """Remove a user."""
+    if not yes:
+        typer.confirm(f"Remove user {name}?", abort=True)
+    connect(ctx).users.delete(name)
+    out.print(f"Removed {name}.")
+
+
+@user_app.command()
+def password(
+    ctx: typer.Context, name: Annotated[str | None, typer.Argument(help="Another user, as admin.")] = None
+) -> None:
+    """Change the own password, or set another user's."""
+    client = connect(ctx)
+    new = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+    if name:
+        client.users.update(name, UserUpdate(password=new))
+    else:
+        client.change_password(typer.prompt("Current password", hide_input=True), new)
+    out.print("Changed.")

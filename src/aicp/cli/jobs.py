@@ -1,0 +1,54 @@
+"""`aicp job`: imports, upload checks and engine installs."""
+
+from __future__ import annotations
+
+import typer
+
+from aicp.cli.connection import JsonFlag, connect
+from aicp.cli.output import out, print_json, print_table
+from aicp.cli.progress import job_words, wait_for_job
+
+app = typer.Typer(no_args_is_help=True, help="Look at, wait for and cancel long work.")
+
+
+@app.command("list")
+def list_jobs(ctx: typer.Context, state: str | None = None, kind: str | None = None, json_: JsonFlag = False) -> None:
+    """List jobs, newest first."""
+    jobs = connect(ctx).jobs.list(state=state, kind=kind)
+    if json_:
+        return print_json(jobs)
+    print_table(
+        jobs,
+        [
+            ("id", lambda j: j.id),
+            ("title", lambda j: j.title),
+            ("state", lambda j: j.state),
+            ("progress", lambda j: job_words(j)[0]),
+            ("created", lambda j: j.created_at),
+        ],
+        empty="No jobs yet. Imports and engine installs show here.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, job_id: str) -> None:
+    """Show a job as JSON."""
+    print_json(connect(ctx).jobs.get(job_id))
+
+
+@app.command()
+def wait(ctx: typer.Context, job_id: str, json_: JsonFlag = False) -> None:
+    """Wait for a job; fails when the job fails."""
+    client = connect(ctx)
+    job = wait_for_job(client, client.jobs.get(job_id), "Waiting")
+    if json_:
+        print_json(job)
+    else:
+        out.print(f"{job.title}: {job.state}.", markup=False)
+
+
+@app.command()
+def cancel(ctx: typer.Context, job_id: str) -> None:
+    """Cancel a job."""
+    connect(ctx).jobs.cancel(job_id)
+    out.print(f"Asked {job_id} to stop.")

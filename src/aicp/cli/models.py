@@ -1,0 +1,233 @@
+"""`aicp model`: import, look at and remove models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
+from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.progress import progress_line, wait_for_job
+from aicp.client.rest import Client
+from aicp.core.errors import InvalidError
+from aicp.core.model import (
+    DirectorySource,
+    HuggingFaceSource,
+    ImportRequest,
+    ImportSource,
+    Model,
+    ModelScopeSource,
+    ModelType,
+    ModelVersion,
+    S3Source,
+    UploadSource,
+    UrlSource,
+    Visibility,
+)
+from aicp.core.quantity import format_bytes
+
+app = typer.Typer(no_args_is_help=True, help="Import, look at and remove models.")
+
+
+def parse_source(text: str) -> ImportSource | Path:
+    """A source as people write it; a Path is a folder that may be on this machine only."""
+    scheme, _, rest = text.partition("://")
+    if scheme in ("http", "https"):
+        return UrlSource(url=text)
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        return S3Source(bucket=bucket, prefix=prefix)
+    if scheme in ("hf", "huggingface"):
+        repo, _, revision = rest.partition("@")
+        return HuggingFaceSource(repo=repo, revision=revision or None)
+    if scheme in ("ms", "modelscope"):
+        repo, _, revision = rest.partition("@")
+        return ModelScopeSource(repo=repo, revision=revision or None)
+    if "://" in text:
+        raise InvalidError(
+            f"{scheme}:// is no known source.",
+            hint="Use a folder, https://, s3://, hf://OWNER/NAME or ms://OWNER/NAME.",
+        )
+    return Path(text)
+
+
+def _upload(client: Client, directory: Path, resume: str | None) -> UploadSource:
+    if not directory.is_dir():
+        raise InvalidError(f"{directory} is not a folder on this machine.")
+    with progress_line("Upload") as report:
+
+        def show(sent: int, total: int) -> None:
+            report(f"{format_bytes(sent)} of {format_bytes(total)}", sent / total if total else None)
+
+        return UploadSource(upload_id=client.uploads.send_directory(directory, resume=resume, progress=show))
+
+
+@app.command("import")
+def import_model(
+    ctx: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="Folder, https://, s3://BUCKET/PREFIX, hf://OWNER/NAME, ms://OWNER/NAME.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="Model name; default: the source's last part.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Version name; default v1, v2, ...")] = None,
+    type_: Annotated[ModelType | None, typer.Option("--type", help="Found from the files when not given.")] = None,
+    description: str = "",
+    visibility: Visibility = Visibility.PUBLIC,
+    project: str = "default",
+    license_: Annotated[str | None, typer.Option("--license")] = None,
+    skip_unsafe: Annotated[bool, typer.Option("--skip-unsafe", help="Leave out code and pickles.")] = False,
+    upload: Annotated[bool, typer.Option("--upload", help="Send the folder from this machine.")] = False,
+    resume: Annotated[str | None, typer.Option(help="Take up an interrupted upload by its id.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Another endpoint for s3, hf or ms.")] = None,
+    wait: WaitFlag = True,
+    json_: JsonFlag = False,
+) -> None:
+    """Import a model version from a folder, an upload, a URL, an object store or a hub."""
+    client = connect(ctx)
+    parsed = parse_source(source)
+    if isinstance(parsed, Path):
+        last = parsed.absolute().name
+        found: ImportSource = (
+            _upload(client, parsed, resume) if upload else DirectorySource(path=str(parsed.absolute()))
+        )
+    else:
+        last = source.split("@")[0].rstrip("/").rsplit("/", 1)[-1]
+        found = parsed.model_copy(update={"endpoint": endpoint}) if endpoint else parsed
+    request = ImportRequest(
+        source=found,
+        version=version,
+        type=type_,
+        description=description,
+        visibility=visibility,
+        project=project,
+        license=license_,
+        skip_unsafe=skip_unsafe,
+    )
+    model = name or last.lower().replace(" ", "-")
+    job = client.models.import_version(model, request)
+    if wait:
+        job = wait_for_job(client, job, f"Importing {model}")
+    if json_:
+        print_json(job)
+    elif wait:
+        done = client.models.get(model)
+        out.print(f"Imported [bold]{model}[/] {done.latest.version if done.latest else ''}.")
+        _print_notes(done.latest)
+    else:
+        out.print(f"Job {job.id} imports {model}; follow it with `aicp job wait {job.id}`.")
+
+
+def _print_notes(version: ModelVersion | None) -> None:
+    for note in version.notes if version else []:
+        out.print(f"  note: {note}", markup=False)
+
+
+@app.command("list")
+def list_models(ctx: typer.Context, search: str | None = None, json_: JsonFlag = False) -> None:
+    """List models."""
+    models = connect(ctx).models.list(search=search)
+    if json_:
+        return print_json(models)
+
+    def latest(model: Model) -> str:
+        return model.latest.version if model.latest else "-"
+
+    def size(model: Model) -> str:
+        return format_bytes(model.latest.size_bytes) if model.latest else "-"
+
+    print_table(
+        models,
+        [
+            ("name", lambda m: m.name),
+            ("type", lambda m: m.type),
+            ("latest", latest),
+            ("size", size),
+            ("context", lambda m: m.latest.context_length if m.latest else None),
+            ("used by", lambda m: m.used_by),
+        ],
+        empty="No models yet. Import one with `aicp model import FOLDER`.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show a model and its versions."""
+    client = connect(ctx)
+    model, versions = client.models.get(name), client.models.versions(name)
+    if json_:
+        return print_json(
+            {**model.model_dump(mode="json"), "version_list": [v.model_dump(mode="json") for v in versions]}
+        )
+    print_facts(
+        [
+            ("name", model.name),
+            ("type", model.type),
+            ("project", f"{model.project} ({model.visibility})"),
+            ("aliases", ", ".join(f"{alias} -> {version}" for alias, version in model.aliases.items())),
+            ("used by", model.used_by),
+        ]
+    )
+    print_table(
+        versions,
+        [
+            ("version", lambda v: v.version),
+            ("architecture", lambda v: v.architecture.name),
+            ("parameters", lambda v: f"{v.parameters / 1e6:.1f} M" if v.parameters else None),
+            ("dtype", lambda v: v.quantization or v.dtype),
+            ("context", lambda v: v.context_length),
+            ("size", lambda v: format_bytes(v.size_bytes)),
+            ("digest", lambda v: v.digest[:12]),
+        ],
+        empty="No versions.",
+    )
+
+
+@app.command()
+def delete(ctx: typer.Context, name: str, version: str | None = None, yes: YesFlag = False) -> None:
+    """Remove a model, or one version of it."""
+    what = f"version {version} of {name}" if version else f"{name} with all versions"
+    if not yes:
+        typer.confirm(f"Remove {what}?", abort=True)
+    client = connect(ctx)
+    if version:
+        client.models.delete_version(name, version)
+    else:
+        client.models.delete(name)
+    out.print(f"Removed {what}.")
+
+
+@app.command()
+def alias(ctx: typer.Context, name: str, alias: str, version: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Point an alias at a version; without a version the alias is removed."""
+    client = connect(ctx)
+    if version is None:
+        client.models.remove_alias(name, alias)
+        out.print(f"Removed alias {alias}.")
+    else:
+        client.models.set_alias(name, alias, version)
+        out.print(f"{name}:{alias} is now {version}.")
+
+
+@app.command()
+def catalog(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List well-known models that can be imported by name."""
+    found = connect(ctx).models.catalog()
+    entries = found["items"] if isinstance(found, dict) else found
+    if json_:
+        return print_json(entries)
+    print_table(
+        entries,
+        [
+            ("name", lambda e: e["name"]),
+            ("type", lambda e: e.get("type")),
+            ("parameters", lambda e: e.get("parameters")),
+            ("context", lambda e: e.get("context_length")),
+            ("license", lambda e: e.get("license")),
+            ("hugging face", lambda e: e.get("huggingface")),
+        ],
+        empty="The catalogue is empty.",
+    )

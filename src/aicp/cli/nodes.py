@@ -1,0 +1,159 @@
+"""`aicp node`, `aicp pool` and `aicp engine`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
+from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.progress import wait_for_job
+from aicp.core.node import Node
+from aicp.core.quantity import format_bytes
+
+app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
+pool_app = typer.Typer(no_args_is_help=True, help="Named sets of nodes.")
+engine_app = typer.Typer(no_args_is_help=True, help="Serving programs: install, list, remove.")
+
+
+@app.command("list")
+def list_nodes(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List nodes."""
+    nodes = connect(ctx).nodes.list()
+    if json_:
+        return print_json(nodes)
+
+    def accelerators(node: Node) -> str:
+        return ", ".join(found.product for found in node.status.accelerators) if node.status else "-"
+
+    print_table(
+        nodes,
+        [
+            ("id", lambda n: n.id),
+            ("name", lambda n: n.name),
+            ("pool", lambda n: n.pool),
+            ("state", lambda n: n.state),
+            ("cores", lambda n: n.status.cpu_cores if n.status else None),
+            ("memory", lambda n: format_bytes(n.status.memory_bytes) if n.status else None),
+            ("accelerators", accelerators),
+        ],
+        empty="No nodes. This machine's agent registers itself within seconds of `aicp up`.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
+    """Show a node, its accelerators and engines."""
+    found = connect(ctx).nodes.get(node)
+    if json_:
+        return print_json(found)
+    status = found.status
+    print_facts(
+        [
+            ("name", found.name),
+            ("state", f"{found.state} {found.reason or ''}"),
+            ("seen", found.seen_at),
+            ("system", f"{status.os} {status.architecture}" if status else None),
+            ("memory used", format_bytes(status.memory_used_bytes) if status else None),
+            ("disk free", format_bytes(status.disk_free_bytes) if status else None),
+        ]
+    )
+    if status:
+        print_table(
+            status.accelerators,
+            [
+                ("device", lambda a: a.device_id),
+                ("product", lambda a: a.product),
+                ("memory", lambda a: format_bytes(a.memory_bytes)),
+                ("used", lambda a: format_bytes(a.metrics.memory_used_bytes) if a.metrics.memory_used_bytes else None),
+                ("busy %", lambda a: a.metrics.utilization_percent),
+                ("°C", lambda a: a.metrics.temperature_celsius),
+                ("health", lambda a: a.health),
+            ],
+            empty="No accelerators.",
+        )
+
+
+@app.command()
+def cordon(ctx: typer.Context, node: str) -> None:
+    """Keep new replicas off a node."""
+    connect(ctx).nodes.cordon(node)
+    out.print(f"{node} takes no new replicas.")
+
+
+@app.command()
+def uncordon(ctx: typer.Context, node: str) -> None:
+    """Let new replicas on a node again."""
+    connect(ctx).nodes.cordon(node, cordoned=False)
+    out.print(f"{node} takes replicas again.")
+
+
+@pool_app.command("list")
+def list_pools(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List pools with what is free."""
+    pools = connect(ctx).pools.list()
+    if json_:
+        return print_json(pools)
+    print_table(
+        pools,
+        [
+            ("name", lambda p: p.name),
+            ("nodes", lambda p: p.nodes),
+            ("accelerators free", lambda p: f"{p.accelerators_free} of {p.accelerators}"),
+            ("memory free", lambda p: f"{format_bytes(p.memory_free_bytes)} of {format_bytes(p.memory_bytes)}"),
+            ("cores free", lambda p: f"{p.cpu_cores_free:g} of {p.cpu_cores:g}"),
+        ],
+        empty="No pools.",
+    )
+
+
+@engine_app.command("list")
+def list_engines(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List engines, where they are installed and who uses them."""
+    engines = connect(ctx).engines.list()
+    if json_:
+        return print_json(engines)
+    print_table(
+        engines,
+        [
+            ("name", lambda e: e["name"]),
+            ("versions", lambda e: e.get("versions")),
+            ("installed", lambda e: [_installed(place) for place in e.get("installed", [])]),
+            ("used by", lambda e: e.get("used_by")),
+        ],
+        empty="No engines.",
+    )
+
+
+def _installed(place: dict[str, object]) -> str:
+    return f"{place.get('version')}-{place.get('variant')} ({place.get('state', 'installed')})"
+
+
+@engine_app.command()
+def install(
+    ctx: typer.Context,
+    name: str,
+    version: Annotated[str | None, typer.Argument()] = None,
+    node: str | None = None,
+    wait: WaitFlag = True,
+    json_: JsonFlag = False,
+) -> None:
+    """Install an engine in its own environment."""
+    client = connect(ctx)
+    job = client.engines.install(name, version, node)
+    if wait:
+        job = wait_for_job(client, job, f"Installing {name}")
+    if json_:
+        print_json(job)
+    else:
+        out.print(f"Installed {name}." if wait else f"Job {job.id} installs {name}.")
+
+
+@engine_app.command()
+def remove(ctx: typer.Context, name: str, version: str, yes: YesFlag = False) -> None:
+    """Remove an installed engine that no service uses."""
+    if not yes:
+        typer.confirm(f"Remove {name} {version}?", abort=True)
+    connect(ctx).engines.remove(name, version)
+    out.print(f"Removed {name} {version}.")

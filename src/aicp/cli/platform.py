@@ -1,0 +1,129 @@
+"""`aicp up`, `aicp down` and `aicp status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from aicp.cli.connection import JsonFlag, connect, target_of
+from aicp.cli.output import err, out, print_facts, print_json
+from aicp.client.rest import Client
+from aicp.core.errors import AicpError, UnavailableError
+
+_READY_SECONDS = 60.0
+
+
+def server_command(data_dir: Path, options: list[str]) -> list[str]:
+    """The command line of the supervisor."""
+    return [sys.executable, "-m", "aicp.main.server", "up", "--data-dir", str(data_dir), *options]
+
+
+def running_supervisor(data_dir: Path) -> int | None:
+    """Pid of the supervisor that holds `data_dir`, None when there is none."""
+    try:
+        record = json.loads((data_dir / "run" / "up.json").read_text())
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["start_time"]) < 1.0
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return process.pid if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def wait_until_up(data_dir: Path, process: subprocess.Popen[bytes] | None, local_url: str | None = None) -> Client:
+    """Waits until REST answers an authenticated read. Raises UnavailableError when the platform ends first."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        if process is not None and process.poll() is not None:
+            raise UnavailableError(
+                "The platform did not start; its message is above.", hint=f"Logs are in {data_dir / 'logs'}."
+            )
+        client = _try_connect(data_dir, local_url)
+        if client is not None:
+            return client
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"The platform did not answer within {_READY_SECONDS:.0f} s.", hint=f"Look into {data_dir / 'logs'}."
+            )
+        time.sleep(0.05)
+
+
+def _try_connect(data_dir: Path, local_url: str | None) -> Client | None:
+    run = data_dir / "run"
+    try:
+        url = local_url or json.loads((run / "endpoints.json").read_text())["console_url"]
+        client = Client(url, (run / "admin.token").read_text().strip())
+        client.session()
+    except (OSError, ValueError, KeyError, AicpError):
+        return None
+    return client
+
+
+def up(
+    ctx: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the platform answers.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default loopback.")] = None,
+    port: Annotated[int | None, typer.Option(help="Console and REST.")] = None,
+    gateway_port: Annotated[int | None, typer.Option(help="OpenAI-compatible API; default the next one.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow other addresses without TLS.")] = False,
+) -> None:
+    """Start the platform on this machine."""
+    target = target_of(ctx)
+    given = {"--host": host, "--port": port or target.port, "--gateway-port": gateway_port}
+    options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    command = server_command(target.data_dir, options + (["--insecure"] if insecure else []))
+    if not detach:
+        os.execv(command[0], command)
+    running = running_supervisor(target.data_dir)
+    process = None if running else subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    client = wait_until_up(target.data_dir, process)
+    out.print(f"{'Already up' if running else 'Up'}: console {client.transport.url}", markup=False)
+
+
+def stop_platform(data_dir: Path, *, timeout_seconds: float = 90) -> bool:
+    """Stops the platform and its engines; False when none runs. Raises UnavailableError when it does not end."""
+    pid = running_supervisor(data_dir)
+    if pid is None:
+        return False
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_seconds)
+    except psutil.TimeoutExpired as error:
+        raise UnavailableError(f"The platform (pid {pid}) did not stop within {timeout_seconds:.0f} s.") from error
+    return True
+
+
+def down(ctx: typer.Context) -> None:
+    """Stop the platform and its engines."""
+    data_dir = target_of(ctx).data_dir
+    if stop_platform(data_dir):
+        out.print("Stopped.")
+    else:
+        err.print(f"No platform runs on {data_dir}.", markup=False)
+
+
+def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """Show whether the platform answers and what it serves."""
+    client = connect(ctx)
+    version = client.records.version()
+    services, nodes = client.services.list(), client.nodes.list()
+    if json_:
+        return print_json({"url": client.transport.url, "version": version, "nodes": len(nodes), "services": services})
+    ready = sum(1 for service in services if service.state == "ready")
+    print_facts(
+        [
+            ("platform", client.transport.url),
+            ("version", version.get("version")),
+            ("nodes", f"{sum(1 for node in nodes if node.state == 'ready')} of {len(nodes)} ready"),
+            ("services", f"{ready} of {len(services)} ready"),
+        ]
+    )

@@ -1,0 +1,278 @@
+"""`aicp quickstart`: from nothing to an answer of a real model, then stay up. `make run` ends here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aicp.cli.chat import stream_chat
+from aicp.cli.connection import target_of
+from aicp.cli.output import err, out
+from aicp.cli.platform import running_supervisor, server_command, stop_platform, wait_until_up
+from aicp.cli.progress import wait_for_job, wait_for_service
+from aicp.client.rest import Client
+from aicp.core.errors import AicpError, InvalidError, NotFoundError
+from aicp.core.model import DirectorySource, ImportRequest, ModelType
+from aicp.core.service import ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
+
+MODEL = "aicp-demo"
+KEY_NAME = "quickstart"
+QUESTION = "What is aicp?"
+app = typer.Typer(invoke_without_command=True, help="Serve the demonstration model and stay up.")
+
+
+@dataclass(frozen=True, slots=True)
+class Quickstart:
+    """What scripts need; written as quickstart.json (0600) once the demo answer has arrived."""
+
+    console_url: str
+    api_base: str
+    api_key: str
+    model: str
+    admin_user: str
+    admin_password: str | None
+
+
+def demo_directory() -> Path:
+    """The demonstration model that ships with the project."""
+    for parent in Path(__file__).resolve().parents:
+        found = parent / "demo" / "model"
+        if (found / "config.json").is_file():
+            return found
+    raise InvalidError(
+        "The demonstration model is not here.",
+        hint="Run `make run` in a checkout of the project, which holds demo/model.",
+    )
+
+
+@app.callback()
+def quickstart(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", envvar="AICP_RUN_ONCE", help="Stop after the demo answer.")] = False,
+) -> None:
+    """Start the platform, publish the demonstration model, ask it a question, and stay up."""
+    if ctx.invoked_subcommand is not None:
+        return
+    target = target_of(ctx)
+    if running_supervisor(target.data_dir):
+        raise InvalidError(
+            f"A platform already runs on {target.data_dir}.",
+            hint="Stop it with `aicp down`, or set AICP_DATA_DIR and AICP_PORT for a second one.",
+        )
+    options = ["--port", str(target.port)] if target.port else []
+    # Its own session: Ctrl-C reaches only this process, which then stops the platform in order.
+    process = subprocess.Popen(
+        server_command(target.data_dir, options), stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        client = wait_until_up(target.data_dir, process)
+        _demonstrate(client, target.data_dir)
+        if not once:
+            err.print("\nThe platform stays up; Ctrl-C stops it.")
+            process.wait()
+    except KeyboardInterrupt:
+        err.print("\nStopping ...")
+    finally:
+        _stop(process)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if process.poll() is None:
+        process.terminate()
+    process.wait(120)
+
+
+def _demonstrate(client: Client, data_dir: Path) -> None:
+    err.print(f"Platform: {client.transport.url}", markup=False)
+    _wait_for_node(client)
+    _ensure_model(client)
+    _ensure_engine(client)
+    _ensure_service(client)
+    facts = _ensure_key(client, data_dir)
+    _ask(facts)
+    _write(data_dir / "quickstart.json", facts)
+    _explain(facts, data_dir)
+
+
+def _wait_for_node(client: Client) -> None:
+    deadline = time.monotonic() + 60
+    while not any(node.state == "ready" for node in client.nodes.list()):
+        if time.monotonic() > deadline:
+            raise InvalidError("This machine did not register as a node.", hint="Look into the agent's log.")
+        time.sleep(0.1)
+    node = client.nodes.list()[0]
+    cores = node.status.cpu_cores if node.status else "?"
+    err.print(f"Node: {node.name}, {cores} cores", markup=False)
+
+
+def _ensure_model(client: Client) -> None:
+    try:
+        if client.models.get(MODEL).latest:
+            return
+    except NotFoundError:
+        pass
+    source = DirectorySource(path=str(demo_directory()))
+    request = ImportRequest(
+        source=source, type=ModelType.CHAT, description="Answers questions about this platform. A demonstration only."
+    )
+    wait_for_job(client, client.models.import_version(MODEL, request), "Importing the demonstration model")
+    err.print(f"Model: {MODEL}", markup=False)
+
+
+def _wanted() -> ServiceCreate:
+    return ServiceCreate(name=MODEL, spec=ServiceSpec(model=MODEL))
+
+
+def _ensure_engine(client: Client) -> None:
+    plan = client.services.plan(_wanted())
+    if not plan.environment_installed:
+        job = client.engines.install(plan.engine, plan.engine_version)
+        wait_for_job(client, job, f"Installing engine {plan.engine} {plan.engine_version}")
+    err.print(f"Engine: {plan.engine} {plan.engine_version}", markup=False)
+
+
+def _ensure_service(client: Client) -> None:
+    try:
+        service = client.services.get(MODEL)
+        if service.stopped:
+            client.services.update(MODEL, ServiceUpdate(stopped=False))
+        elif service.state == ServiceState.FAILED:
+            client.services.update(MODEL, ServiceUpdate(spec=service.spec))
+    except NotFoundError:
+        client.services.create(_wanted())
+    started = time.monotonic()
+    wait_for_service(client, MODEL, f"Starting {MODEL}")
+    err.print(f"Service: {MODEL} is ready after {time.monotonic() - started:.0f} s", markup=False)
+
+
+def _ensure_key(client: Client, data_dir: Path) -> Quickstart:
+    kept = read_quickstart(data_dir)
+    api_base = client.services.get(MODEL).address or ""
+    if kept is not None and kept.api_base == api_base and _alive(client, kept.api_key):
+        key = kept.api_key
+    else:
+        _revoke(client)
+        key = client.keys.create(KEY_NAME, models=[MODEL]).secret
+    password = data_dir / "run" / "admin-password"
+    return Quickstart(
+        console_url=client.transport.url,
+        api_base=api_base,
+        api_key=key,
+        model=MODEL,
+        admin_user="admin",
+        admin_password=password.read_text().strip() if password.is_file() else None,
+    )
+
+
+def _alive(client: Client, secret: str) -> bool:
+    return any(secret.startswith(key.prefix) and not key.revoked_at for key in client.keys.list())
+
+
+def _revoke(client: Client) -> None:
+    for key in client.keys.list():
+        if key.name == KEY_NAME and not key.revoked_at:
+            client.keys.revoke(key.id)
+
+
+def read_quickstart(data_dir: Path) -> Quickstart | None:
+    """What an earlier quickstart wrote, None when there is nothing usable."""
+    try:
+        return Quickstart(**json.loads((data_dir / "quickstart.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _ask(facts: Quickstart) -> None:
+    messages = [{"role": "user", "content": QUESTION}]
+    out.print(f"\n[bold]{QUESTION}[/]")
+    for piece in _answer_once_routed(facts, messages):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def _answer_once_routed(facts: Quickstart, messages: list[dict[str, str]]) -> Iterator[str]:
+    """The pieces of the answer. A new key and route reach the gateway within a second, so refusals are tried again."""
+    deadline = time.monotonic() + 10
+    while True:
+        pieces = stream_chat(facts.api_base, facts.api_key, facts.model, messages, {"temperature": 0})
+        try:
+            first = next(pieces, "")
+        except AicpError as error:
+            if error.status not in (401, 404, 503) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+            continue
+        yield first
+        yield from pieces
+        return
+
+
+def _write(path: Path, facts: Quickstart) -> None:
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(facts), file, indent=2)
+    temporary.rename(path)
+
+
+def _explain(facts: Quickstart, data_dir: Path) -> None:
+    body = json.dumps({"model": facts.model, "messages": [{"role": "user", "content": QUESTION}], "stream": True})
+    password = facts.admin_password or "(changed)"
+    typer.echo(
+        f"""
+The same with curl:
+
+  curl {facts.api_base}/chat/completions \\
+    -H "Authorization: Bearer {facts.api_key}" -H "Content-Type: application/json" \\
+    -d '{body}'
+
+The same in Python (pip install openai):
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{facts.api_base}", api_key="{facts.api_key}")
+  for chunk in client.chat.completions.create(
+      model="{facts.model}", messages=[{{"role": "user", "content": "{QUESTION}"}}], stream=True
+  ):
+      print(chunk.choices[0].delta.content or "", end="")
+
+Console:  {facts.console_url}   user {facts.admin_user}   password {password}
+          (the first password is also in {data_dir / "run" / "admin-password"})
+For scripts: {data_dir / "quickstart.json"}"""
+    )
+
+
+@app.command()
+def clean(ctx: typer.Context) -> None:
+    """Remove quickstart.json and revoke its key."""
+    target = target_of(ctx)
+    path = target.data_dir / "quickstart.json"
+    if running_supervisor(target.data_dir) is None:
+        process = subprocess.Popen(
+            server_command(target.data_dir, []), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            _revoke(wait_until_up(target.data_dir, process))
+        finally:
+            stop_platform(target.data_dir)
+            process.wait()
+    else:
+        _revoke(wait_until_up(target.data_dir, None))
+    path.unlink(missing_ok=True)
+    out.print("Removed quickstart.json and revoked its key.")

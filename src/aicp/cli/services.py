@@ -1,0 +1,292 @@
+"""`aicp publish`, `aicp service` and `aicp logs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
+from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.progress import wait_for_service
+from aicp.core.errors import InvalidError
+from aicp.core.quantity import format_bytes, parse_bytes
+from aicp.core.service import Compute, Mode, Plan, Published, ServiceCreate, ServiceSpec, ServiceUpdate
+
+app = typer.Typer(no_args_is_help=True, help="Look at and change published services.")
+
+
+def parse_flags(flags: list[str]) -> dict[str, Any]:
+    """`name=value` pairs; values are JSON where they parse as such, else text."""
+    parsed: dict[str, Any] = {}
+    for flag in flags:
+        name, separator, value = flag.partition("=")
+        if not separator:
+            raise InvalidError(f"{flag!r} is not NAME=VALUE.")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed
+
+
+def _bytes(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_bytes(text)
+    except ValueError as error:
+        raise InvalidError(str(error)) from error
+
+
+def publish(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="MODEL, MODEL:VERSION or MODEL:ALIAS.")],
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Public name; default: the model's.")] = None,
+    mode: Mode = Mode.BALANCED,
+    replicas: int = 1,
+    pool: str = "default",
+    project: str = "default",
+    engine: str | None = None,
+    engine_version: str | None = None,
+    flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE (mode custom).")] = None,
+    context: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
+    users: Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")] = None,
+    cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    create_key: Annotated[bool, typer.Option("--create-key", help="Make a key for this service only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
+    wait: WaitFlag = True,
+    json_: JsonFlag = False,
+) -> None:
+    """Publish a model as a service; everything not given is chosen and explained."""
+    client = connect(ctx)
+    spec = ServiceSpec(
+        model=model,
+        mode=mode,
+        engine=engine,
+        engine_version=engine_version,
+        engine_flags=parse_flags(flag or []),
+        pool=pool,
+        compute=Compute(accelerators=cards, cpu_cores=cpu, memory_bytes=_bytes(memory)),
+        replicas=replicas,
+        context_length=context,
+        users=users,
+    )
+    body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key)
+    if dry_run:
+        plan = client.services.plan(body)
+        return print_json(plan) if json_ else print_plan(plan)
+    published = client.services.create(body)
+    if not json_:
+        print_plan(published.plan)
+    if wait:
+        service = wait_for_service(client, published.service.name, f"Starting {published.service.name}")
+        published = published.model_copy(update={"service": service})
+    if json_:
+        print_json(published)
+    else:
+        _print_published(published)
+
+
+def print_plan(plan: Plan) -> None:
+    """What will run and why."""
+    out.print(f"[bold]{plan.name}[/]: {plan.model}:{plan.version} on {plan.engine} {plan.engine_version}")
+    print_table(
+        plan.choices,
+        [
+            ("what", lambda c: c.name),
+            ("value", lambda c: c.value),
+            ("by", lambda c: c.chosen_by),
+            ("why", lambda c: c.reason),
+        ],
+        empty="",
+    )
+    parts = ", ".join(f"{part.name} {format_bytes(part.bytes)}" for part in plan.memory)
+    out.print(f"Memory per replica: {parts}")
+    out.print(f"{'Fits' if plan.fit.fits else 'Does not fit'}: {plan.fit.reason}", markup=False)
+    for suggestion in plan.fit.suggestions:
+        out.print(f"  try: {suggestion}", markup=False)
+
+
+def _print_published(published: Published) -> None:
+    service = published.service
+    out.print(f"\n[bold green]{service.name}[/] is {service.state}. {service.reason}")
+    if service.address:
+        out.print(f"Address: {service.address}", markup=False)
+    if published.key:
+        out.print(f"Key (shown once): [bold]{published.key}[/]", soft_wrap=True)
+    for sample in (published.curl, published.python):
+        if sample:
+            typer.echo(f"\n{sample}")  # to copy: no line may be broken to fit the terminal
+
+
+@app.command("list")
+def list_services(ctx: typer.Context, project: str | None = None, json_: JsonFlag = False) -> None:
+    """List services with their states."""
+    services = connect(ctx).services.list(project=project)
+    if json_:
+        return print_json(services)
+    print_table(
+        services,
+        [
+            ("name", lambda s: s.name),
+            ("state", lambda s: s.state),
+            ("model", lambda s: s.model_version),
+            ("mode", lambda s: s.spec.mode),
+            ("replicas", lambda s: f"{s.replicas_ready}/{s.replicas_wanted}"),
+            ("engine", lambda s: f"{s.engine or '-'} {s.engine_version or ''}"),
+            ("reason", lambda s: s.reason),
+        ],
+        empty="No services yet. Publish one with `aicp publish MODEL`.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show a service, its replicas and revisions."""
+    client = connect(ctx)
+    service, replicas = client.services.get(name), client.services.replicas(name)
+    if json_:
+        return print_json(
+            {**service.model_dump(mode="json"), "replicas": [r.model_dump(mode="json") for r in replicas]}
+        )
+    print_facts(
+        [
+            ("name", service.name),
+            ("state", f"{service.state}: {service.reason}"),
+            ("model", service.model_version),
+            ("engine", f"{service.engine} {service.engine_version}"),
+            ("address", service.address),
+            ("revision", f"{service.generation} (serving {service.serving_generation or '-'})"),
+            ("replicas", f"{service.replicas_ready} of {service.replicas_wanted} ready"),
+        ]
+    )
+    print_table(
+        replicas,
+        [
+            ("replica", lambda r: r.id),
+            ("revision", lambda r: r.generation),
+            ("state", lambda r: r.state),
+            ("node", lambda r: r.node),
+            ("pid", lambda r: r.pid),
+            ("memory", lambda r: format_bytes(r.memory_bytes) if r.memory_bytes else None),
+            ("restarts", lambda r: r.restarts),
+            ("reason", lambda r: r.reason),
+        ],
+        empty="No replicas.",
+    )
+
+
+@app.command()
+def update(
+    ctx: typer.Context,
+    name: str,
+    model: Annotated[str | None, typer.Option(help="Serve this MODEL:VERSION.")] = None,
+    mode: Mode | None = None,
+    context: int | None = None,
+    users: int | None = None,
+    flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
+    wait: WaitFlag = True,
+    json_: JsonFlag = False,
+) -> None:
+    """Change a service; it keeps serving while the new revision starts, and rolls back if that fails."""
+    client = connect(ctx)
+    spec = client.services.get(name).spec
+    changes: dict[str, Any] = {"model": model, "mode": mode, "context_length": context, "users": users}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if flag:
+        changes["engine_flags"] = {**spec.engine_flags, **parse_flags(flag)}
+    if not changes:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+    wanted = ServiceSpec.model_validate({**spec.model_dump(), **changes})
+    service = client.services.update(name, ServiceUpdate(spec=wanted))
+    if wait:
+        service = wait_for_service(client, name, f"Updating {name}")
+    if json_:
+        print_json(service)
+    else:
+        out.print(f"{name} is {service.state}: revision {service.serving_generation}. {service.reason}")
+
+
+@app.command()
+def scale(ctx: typer.Context, name: str, replicas: int, wait: WaitFlag = True) -> None:
+    """Set the number of replicas."""
+    client = connect(ctx)
+    client.services.update(name, ServiceUpdate(replicas=replicas))
+    if wait:
+        wait_for_service(client, name, f"Scaling {name}")
+    out.print(f"{name} has {replicas} replicas wanted.")
+
+
+@app.command()
+def stop(ctx: typer.Context, name: str) -> None:
+    """Stop all replicas and keep the service."""
+    connect(ctx).services.update(name, ServiceUpdate(stopped=True))
+    out.print(f"{name} stops.")
+
+
+@app.command()
+def start(ctx: typer.Context, name: str, wait: WaitFlag = True) -> None:
+    """Start a stopped service."""
+    client = connect(ctx)
+    client.services.update(name, ServiceUpdate(stopped=False))
+    if wait:
+        wait_for_service(client, name, f"Starting {name}")
+    out.print(f"{name} is started.")
+
+
+@app.command()
+def rollback(ctx: typer.Context, name: str, generation: int | None = None, wait: WaitFlag = True) -> None:
+    """Go back to an earlier revision."""
+    client = connect(ctx)
+    client.services.rollback(name, generation)
+    if wait:
+        wait_for_service(client, name, f"Rolling back {name}")
+    out.print(f"{name} is rolled back.")
+
+
+@app.command()
+def history(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """List revisions."""
+    revisions = connect(ctx).services.revisions(name)
+    if json_:
+        return print_json(revisions)
+    print_table(
+        revisions,
+        [
+            ("revision", lambda r: r.generation),
+            ("model", lambda r: r.model_version),
+            ("outcome", lambda r: r.outcome),
+            ("at", lambda r: r.created_at),
+            ("by", lambda r: r.created_by),
+        ],
+        empty="No revisions.",
+    )
+
+
+@app.command()
+def delete(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+    """Stop and remove a service; its logs stay."""
+    if not yes:
+        typer.confirm(f"Stop and remove the service {name}?", abort=True)
+    connect(ctx).services.delete(name)
+    out.print(f"Removed {name}.")
+
+
+def logs(
+    ctx: typer.Context,
+    name: str,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    tail: int = 100,
+    replica: str | None = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+) -> None:
+    """Show the log of a service's engine, also of a dead replica."""
+    lines = connect(ctx).services.log(name, tail=tail, follow=follow, replica=replica)
+    if output is not None:
+        output.write_text("".join(f"{line}\n" for line in lines))
+        return
+    for line in lines:
+        typer.echo(line)

@@ -1,0 +1,126 @@
+"""Keys, projects and users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from aicp.client.transport import Transport
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate
+from aicp.core.identity import (
+    Member,
+    MemberUpdate,
+    Organization,
+    Project,
+    ProjectCreate,
+    Role,
+    User,
+    UserCreate,
+    UserCreated,
+    UserUpdate,
+)
+from aicp.core.value import Page
+
+
+class Keys:
+    """API keys of applications."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, project: str | None = None, search: str | None = None, limit: int = 500) -> list[ApiKey]:
+        """Keys the caller may see, newest first."""
+        query = {"project": project, "search": search, "limit": limit}
+        return self._transport.get("/api/v1/keys", Page[ApiKey], query).items
+
+    def get(self, key_id: str) -> ApiKey:
+        """One key, without its secret."""
+        return self._transport.get(f"/api/v1/keys/{key_id}", ApiKey)
+
+    def create(
+        self,
+        name: str,
+        *,
+        project: str = "default",
+        models: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> ApiKeyCreated:
+        """A new key; `secret` is in this answer only."""
+        body = ApiKeyCreate(
+            name=name, project=project, models=None if models is None else [*models], expires_at=expires_at
+        )
+        return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
+
+    def update(self, key_id: str, changes: ApiKeyUpdate) -> ApiKey:
+        """Changes name, allowed models or expiry."""
+        return self._transport.patch(f"/api/v1/keys/{key_id}", ApiKey, changes)
+
+    def revoke(self, key_id: str) -> None:
+        """Ends the key; the gateway refuses it within a second."""
+        self._transport.delete(f"/api/v1/keys/{key_id}")
+
+
+class Projects:
+    """Projects and their members."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[Project]:
+        """Projects the caller may see."""
+        return self._transport.get("/api/v1/projects", Page[Project], {"limit": 500}).items
+
+    def organizations(self) -> Sequence[Organization]:
+        """Organizations the caller may see."""
+        return self._transport.get("/api/v1/organizations", Page[Organization], {"limit": 500}).items
+
+    def get(self, name: str) -> Project:
+        """One project."""
+        return self._transport.get(f"/api/v1/projects/{name}", Project)
+
+    def create(self, body: ProjectCreate) -> Project:
+        """A new project."""
+        return self._transport.post("/api/v1/projects", Project, body)
+
+    def delete(self, name: str) -> None:
+        """Removes an empty project."""
+        self._transport.delete(f"/api/v1/projects/{name}")
+
+    def members(self, name: str) -> Sequence[Member]:
+        """Who has which role in the project."""
+        return self._transport.get(f"/api/v1/projects/{name}/members", Page[Member], {"limit": 500}).items
+
+    def set_member(self, name: str, user: str, role: Role) -> None:
+        """Gives `user` a role in the project."""
+        self._transport.send("PUT", f"/api/v1/projects/{name}/members/{user}", body=MemberUpdate(role=role))
+
+    def remove_member(self, name: str, user: str) -> None:
+        """Takes the role away."""
+        self._transport.delete(f"/api/v1/projects/{name}/members/{user}")
+
+
+class Users:
+    """People and programs that log in."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[User]:
+        """All users."""
+        return self._transport.get("/api/v1/users", Page[User], {"limit": 500}).items
+
+    def get(self, name: str) -> User:
+        """One user."""
+        return self._transport.get(f"/api/v1/users/{name}", User)
+
+    def create(self, body: UserCreate) -> UserCreated:
+        """A new user; a generated password is in this answer only."""
+        return self._transport.post("/api/v1/users", UserCreated, body)
+
+    def update(self, name: str, changes: UserUpdate) -> User:
+        """Changes roles, e-mail, password or disables the user."""
+        return self._transport.patch(f"/api/v1/users/{name}", User, changes)
+
+    def delete(self, name: str) -> None:
+        """Removes the user."""
+        self._transport.delete(f"/api/v1/users/{name}")

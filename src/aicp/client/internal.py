@@ -1,0 +1,216 @@
+"""Client of the control plane's internal interface, for the platform's own processes.
+
+Small on purpose: the gateway's memory is counted, and a general HTTP client would double it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+import httptools
+import msgspec
+
+from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.route import RouteTable
+
+T = TypeVar("T")
+_READ_BYTES = 1 << 18
+_JSON = {"content-type": "application/json"}
+
+
+class InternalClient:
+    """The interface at `url` under the platform's internal token.
+
+    Every method raises UnavailableError when control does not answer and AicpError (with `status`) when it refuses.
+    `certificate` is the PEM file that an https `url` is pinned to. One connection a call at a time is kept open.
+    """
+
+    def __init__(self, url: str, token: str, *, certificate: Path | None = None, timeout_seconds: float = 10.0) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = _pinned(certificate) if parts.scheme == "https" else None
+        self._fixed = f"host: {parts.netloc}\r\nauthorization: Bearer {token}\r\n"
+        self._timeout_seconds = timeout_seconds
+        self._idle: list[_Connection] = []
+
+    async def routes(self, etag: str = "", *, wait_seconds: float = 30.0) -> RouteTable | None:
+        """The route table; None when it still is the one of `etag` after `wait_seconds`."""
+        path = f"/internal/v1/routes?etag={quote(etag, safe='')}&wait={wait_seconds:g}"
+        answer = await self._send("GET", path, timeout_seconds=wait_seconds + self._timeout_seconds)
+        return None if answer.status == HTTPStatus.NOT_MODIFIED else self._decode(answer.body, RouteTable)
+
+    async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Ships closed records (JSON of `aicp.core.usage.UsageRecord`); the same (gateway_id, sequence) counts once."""
+        head = b'{"gateway_id":%b,"sequence":%d,"records":[' % (msgspec.json.encode(gateway_id), sequence)
+        await self._send("POST", "/internal/v1/usage", b"%b%b]}" % (head, b",".join(records)))
+
+    async def heartbeat(
+        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+    ) -> None:
+        """Tells which table a gateway serves from and how many requests each replica has in flight."""
+        body = msgspec.json.encode({"etag": etag, "inflight": dict(inflight), "started_at": started_at})
+        await self._send("POST", f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat", body)
+
+    async def artifact(self, sha256: str, *, offset: int = 0) -> AsyncIterator[bytes]:
+        """The bytes of a model file from `offset` on. The caller checks the digest."""
+        headers = {"range": f"bytes={offset}-"} if offset else {}
+        connection = await self._connect()
+        try:
+            wanted = HTTPStatus.PARTIAL_CONTENT if offset else HTTPStatus.OK
+            connection.send(self._request("GET", f"/internal/v1/artifacts/{quote(sha256, safe='')}", None, headers))
+            async for piece in connection.pieces(self._timeout_seconds):
+                if connection.answer.status == wanted and piece:
+                    yield piece
+            if connection.answer.status != wanted:
+                raise _refused(connection.answer)
+        except (OSError, EOFError, httptools.HttpParserError) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        """Gives connections back."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_seconds: float | None = None
+    ) -> _Answer:
+        request = self._request(method, path, body, _JSON if body is not None else {})
+        try:
+            async with asyncio.timeout(timeout_seconds or self._timeout_seconds):
+                answer = await self._exchange(request)
+        except (OSError, EOFError, httptools.HttpParserError) as error:
+            raise self._unreachable(error) from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise _refused(answer)
+        return answer
+
+    async def _exchange(self, request: bytes) -> _Answer:
+        """Every call may be sent twice: all are idempotent. So a kept connection that went stale costs nothing."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(OSError, EOFError):
+                return await self._over(connection, request)
+        return await self._over(await self._connect(), request)
+
+    async def _over(self, connection: _Connection, request: bytes) -> _Answer:
+        complete = False
+        try:
+            connection.send(request)
+            async for _ in connection.pieces(None):
+                pass
+            complete = True
+        finally:
+            if complete and connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return connection.answer
+
+    async def _connect(self) -> _Connection:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=_READ_BYTES)
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return _Connection(reader, writer)
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        length = "" if body is None else f"content-length: {len(body)}\r\n"
+        return f"{method} {path} HTTP/1.1\r\n{self._fixed}{lines}{length}\r\n".encode() + (body or b"")
+
+    def _decode(self, body: bytes, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except msgspec.DecodeError as error:
+            raise UnavailableError(
+                f"The control plane at {self.url} sent what is no {shape.__name__}: {error}"
+            ) from error
+
+    def _unreachable(self, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"The control plane at {self.url} does not answer ({error or type(error).__name__}).",
+            hint="It is restarted by itself; look at logs/control.log in the data directory when this lasts.",
+        )
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int = 0
+    body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list[bytes])
+    complete: bool = False
+
+
+class _Connection:
+    """One connection; also what httptools calls back."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._parser = httptools.HttpResponseParser(self)
+        self.answer = _Answer()
+        self._kept = False
+
+    @property
+    def reusable(self) -> bool:
+        return self._kept and not self._reader.at_eof()
+
+    def send(self, request: bytes) -> None:
+        self.answer = _Answer()
+        self._writer.write(request)
+
+    async def pieces(self, timeout_seconds: float | None) -> AsyncIterator[bytes]:
+        """The body as it comes; `answer.body` is the whole of an error or of a short answer. Raises EOFError."""
+        kept: list[bytes] = []
+        while not self.answer.complete:
+            async with asyncio.timeout(timeout_seconds):
+                data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise EOFError("the connection ended early")
+            self._parser.feed_data(data)
+            fresh, self.answer.pieces = self.answer.pieces, []
+            if timeout_seconds is None or self.answer.status >= HTTPStatus.BAD_REQUEST:
+                kept += fresh
+            for piece in fresh:
+                yield piece
+        self.answer.body = b"".join(kept)
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        self.answer.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self.answer.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        self.answer.complete = True
+        # asked here: the parser forgets the message's framing right after
+        self._kept = self._parser.should_keep_alive()
+
+
+def _refused(answer: _Answer) -> AicpError:
+    error = AicpError(f"The control plane answered {answer.status}: {answer.body[:500].decode(errors='replace')}")
+    error.status = answer.status
+    return error
+
+
+def _pinned(certificate: Path | None) -> ssl.SSLContext:
+    """Trusts exactly the given certificate: control is this machine's own, whatever name its certificate carries."""
+    context = ssl.create_default_context(cafile=str(certificate) if certificate else None)
+    context.check_hostname = certificate is None
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

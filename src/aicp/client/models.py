@@ -1,0 +1,184 @@
+"""Models, uploads and jobs."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aicp.client.transport import Transport
+from aicp.core.errors import InvalidError
+from aicp.core.job import FINISHED_JOB_STATES, Job
+from aicp.core.model import (
+    DirectorySource,
+    ImportRequest,
+    Model,
+    ModelCreate,
+    ModelType,
+    ModelUpdate,
+    ModelVersion,
+)
+from aicp.core.value import Page
+
+_CHUNK_BYTES = 8 * 1024 * 1024
+Progress = Callable[[int, int], None]
+"""Called with (bytes sent, bytes in all)."""
+
+
+class Models:
+    """Models and their versions."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self, *, project: str | None = None, type: ModelType | None = None, search: str | None = None, limit: int = 500
+    ) -> builtins.list[Model]:
+        """Models the caller may see."""
+        query = {"project": project, "type": type, "search": search, "limit": limit}
+        return self._transport.get("/api/v1/models", Page[Model], query).items
+
+    def get(self, name: str) -> Model:
+        """One model with its aliases and latest version."""
+        return self._transport.get(f"/api/v1/models/{name}", Model)
+
+    def create(self, body: ModelCreate) -> Model:
+        """A new, empty model."""
+        return self._transport.post("/api/v1/models", Model, body)
+
+    def update(self, name: str, changes: ModelUpdate) -> Model:
+        """Changes description, type or visibility."""
+        return self._transport.patch(f"/api/v1/models/{name}", Model, changes)
+
+    def delete(self, name: str) -> None:
+        """Removes a model that no service uses, with all versions."""
+        self._transport.delete(f"/api/v1/models/{name}")
+
+    def import_version(self, name: str, body: ImportRequest) -> Job:
+        """Starts an import; the job's result names the new version."""
+        return self._transport.post(f"/api/v1/models/{name}/import", Job, body)
+
+    def import_directory(self, name: str, path: str | Path) -> Job:
+        """Imports a folder of the platform's machine."""
+        return self.import_version(name, ImportRequest(source=DirectorySource(path=str(Path(path).absolute()))))
+
+    def versions(self, name: str) -> builtins.list[ModelVersion]:
+        """All versions, newest first."""
+        return self._transport.get(f"/api/v1/models/{name}/versions", Page[ModelVersion], {"limit": 500}).items
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version by its name or an alias."""
+        return self._transport.get(f"/api/v1/models/{name}/versions/{version}", ModelVersion)
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Removes a version that no service uses."""
+        self._transport.delete(f"/api/v1/models/{name}/versions/{version}")
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Points `alias` at `version`."""
+        self._transport.send("PUT", f"/api/v1/models/{name}/aliases/{alias}", body={"version": version})
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Removes an alias."""
+        self._transport.delete(f"/api/v1/models/{name}/aliases/{alias}")
+
+    def catalog(self) -> Any:
+        """Well-known models with their sizes and recommended modes."""
+        return self._transport.get("/api/v1/catalog", Any)
+
+
+class Uploads:
+    """Files sent from this machine, in pieces that can be taken up again."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, files: builtins.list[dict[str, Any]]) -> dict[str, Any]:
+        """Announces files as [{path, size_bytes}]; answers the upload with its id and the offset of each file."""
+        return self._transport.post("/api/v1/uploads", dict[str, Any], {"files": files})
+
+    def get(self, upload_id: str) -> dict[str, Any]:
+        """An upload with the offset of each file."""
+        return self._transport.get(f"/api/v1/uploads/{upload_id}", dict[str, Any])
+
+    def delete(self, upload_id: str) -> None:
+        """Gives an upload up."""
+        self._transport.delete(f"/api/v1/uploads/{upload_id}")
+
+    def send_directory(self, directory: Path, *, resume: str | None = None, progress: Progress | None = None) -> str:
+        """Sends all files under `directory`; answers the upload's id. `resume` takes up an interrupted one."""
+        names = sorted(_relative_files(directory))
+        if not names:
+            raise InvalidError(f"{directory} holds no files.", hint="Name the folder that holds the model's files.")
+        sizes = {name: (directory / name).stat().st_size for name in names}
+        announced = [{"path": name, "size_bytes": size} for name, size in sizes.items()]
+        upload = self.get(resume) if resume else self.create(announced)
+        offsets = {item["path"]: int(item["offset"]) for item in upload["files"]}
+        total = sum(sizes.values())
+        sent = sum(offsets.values())
+        for name in names:
+            for sent_now in self._send_file(upload["id"], directory / name, name, offsets.get(name, 0)):
+                sent += sent_now
+                if progress:
+                    progress(sent, total)
+        return upload["id"]
+
+    def _send_file(self, upload_id: str, path: Path, name: str, offset: int) -> Iterator[int]:
+        with path.open("rb") as file:
+            file.seek(offset)
+            while chunk := file.read(_CHUNK_BYTES):
+                target = f"/api/v1/uploads/{upload_id}/files/{name}"
+                self._transport.send("PUT", target, content=chunk, query={"offset": offset})
+                offset += len(chunk)
+                yield len(chunk)
+
+
+def _relative_files(directory: Path) -> Iterator[str]:
+    for folder, _, files in os.walk(directory):
+        for file in files:
+            yield (Path(folder) / file).relative_to(directory).as_posix()
+
+
+class Jobs:
+    """Finite work: imports, upload checks, engine installs."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> builtins.list[Job]:
+        """Jobs the caller may see, newest first."""
+        return self._transport.get("/api/v1/jobs", Page[Job], {"state": state, "kind": kind, "limit": limit}).items
+
+    def get(self, job_id: str) -> Job:
+        """One job."""
+        return self._transport.get(f"/api/v1/jobs/{job_id}", Job)
+
+    def cancel(self, job_id: str) -> Job:
+        """Asks a job to stop."""
+        return self._transport.post(f"/api/v1/jobs/{job_id}/cancel", Job)
+
+    def follow(self, job_id: str) -> Iterator[Job]:
+        """The job as it changes, until it has ended."""
+        job = self.get(job_id)
+        yield job
+        if job.state in FINISHED_JOB_STATES:
+            return
+        for data in self._transport.events(f"/api/v1/jobs/{job_id}/events"):
+            job = Job.model_validate(data)
+            yield job
+            if job.state in FINISHED_JOB_STATES:
+                return
+
+    def wait(self, job_id: str, progress: Callable[[Job], None] | None = None) -> Job:
+        """Waits for the end. Raises InvalidError with the job's own words when it did not succeed."""
+        job = self.get(job_id)
+        for job in self.follow(job_id):
+            if progress:
+                progress(job)
+        if job.state != "succeeded":
+            error = job.error or {}
+            reason = error.get("message") or f"The job was {job.state}."
+            raise InvalidError(reason, hint=error.get("hint"), code=error.get("code") or f"job_{job.state}")
+        return job

@@ -1,0 +1,56 @@
+"""What happened: usage, audit, events, overview."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from aicp.client.transport import Transport
+from aicp.core.event import Event
+from aicp.core.usage import UsageRecord, UsageRow
+from aicp.core.value import Page
+
+
+class Records:
+    """Read-only records of the platform."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def usage(self, *, project: str | None = None, limit: int = 100, **filters: Any) -> list[UsageRecord]:
+        """Single requests, newest first. Filters: api_key_id, service, since, until, outcome."""
+        query = {"project": project, "limit": limit, **filters}
+        return self._transport.get("/api/v1/usage", Page[UsageRecord], query).items
+
+    def usage_summary(
+        self, *, group_by: str = "service", since: datetime | None = None, until: datetime | None = None
+    ) -> list[UsageRow]:
+        """Usage summed by key, project, service, day or hour."""
+        query = {
+            "group_by": group_by,
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+        }
+        found = self._transport.get("/api/v1/usage/summary", Any, query)
+        rows = found["items"] if isinstance(found, dict) else found
+        return [UsageRow.model_validate(row) for row in rows]
+
+    def usage_csv(self) -> str:
+        """All requests as CSV."""
+        return self._transport.send("GET", "/api/v1/usage.csv").text
+
+    def audit(self, *, limit: int = 100, **filters: Any) -> list[Event]:
+        """Who changed what, newest first. Filters: actor, action, kind, search, since, until."""
+        return self._transport.get("/api/v1/audit", Page[Event], {"limit": limit, **filters}).items
+
+    def events(self, *, limit: int = 100, **filters: Any) -> list[Event]:
+        """What the platform saw and did, newest first. Filters: kind, name."""
+        return self._transport.get("/api/v1/events", Page[Event], {"limit": limit, **filters}).items
+
+    def overview(self) -> dict[str, Any]:
+        """The figures of the overview page."""
+        return self._transport.get("/api/v1/overview", dict[str, Any])
+
+    def version(self) -> dict[str, Any]:
+        """Version of the platform and its parts."""
+        return self._transport.get("/api/v1/version", dict[str, Any])

@@ -1,0 +1,66 @@
+"""The typed Python client of the REST interface: what the command line uses, and what scripts should.
+
+from aicp.client.rest import Client
+
+client = Client("http://127.0.0.1:8600", token)
+job = client.models.import_directory("demo", "/models/demo")
+client.jobs.wait(job.id)
+published = client.services.publish("demo")
+"""
+
+from __future__ import annotations
+
+from aicp.client.identity import Keys, Projects, Users
+from aicp.client.models import Jobs, Models, Uploads
+from aicp.client.records import Records
+from aicp.client.services import Engines, Nodes, Pools, Services
+from aicp.client.transport import Transport
+from aicp.core.identity import Login, PasswordChange, Session
+
+
+class Client:
+    """One platform. Every call raises an AicpError with `message`, `hint`, `code` and `status`."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = 30.0) -> None:
+        self.transport = Transport(url, token, timeout_seconds=timeout_seconds)
+        self.models = Models(self.transport)
+        self.uploads = Uploads(self.transport)
+        self.jobs = Jobs(self.transport)
+        self.services = Services(self.transport)
+        self.nodes = Nodes(self.transport)
+        self.pools = Pools(self.transport)
+        self.engines = Engines(self.transport)
+        self.keys = Keys(self.transport)
+        self.projects = Projects(self.transport)
+        self.users = Users(self.transport)
+        self.records = Records(self.transport)
+
+    @classmethod
+    def login(cls, url: str, user: str, password: str) -> tuple[Client, Session]:
+        """A client with a new session; `session.token` can be kept and given to `Client(url, token)` later."""
+        transport = Transport(url)
+        session: Session = transport.post("/api/v1/session", Session, Login(user=user, password=password))
+        transport.close()
+        return cls(url, session.token), session
+
+    def logout(self) -> None:
+        """Ends the session of this client's token."""
+        self.transport.delete("/api/v1/session")
+
+    def session(self) -> Session:
+        """Who this client is and what it may do."""
+        return self.transport.get("/api/v1/session", Session)
+
+    def change_password(self, current: str, new: str) -> None:
+        """Changes the own password; other sessions end."""
+        self.transport.post("/api/v1/session/password", None, PasswordChange(current=current, new=new))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

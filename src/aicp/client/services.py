@@ -1,0 +1,154 @@
+"""Services, nodes, pools and engines."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aicp.client.transport import Transport
+from aicp.core.errors import ConflictError
+from aicp.core.job import Job
+from aicp.core.node import Node, Pool
+from aicp.core.replica import Replica
+from aicp.core.service import (
+    Plan,
+    Published,
+    Service,
+    ServiceCreate,
+    ServiceRevision,
+    ServiceSpec,
+    ServiceState,
+    ServiceUpdate,
+)
+from aicp.core.value import Page
+
+_SETTLED = {ServiceState.READY, ServiceState.FAILED, ServiceState.STOPPED}
+
+
+class Services:
+    """Published models."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, project: str | None = None, search: str | None = None) -> builtins.list[Service]:
+        """Services the caller may see."""
+        query = {"project": project, "search": search, "limit": 500}
+        return self._transport.get("/api/v1/services", Page[Service], query).items
+
+    def get(self, name: str) -> Service:
+        """One service with its state and reason."""
+        return self._transport.get(f"/api/v1/services/{name}", Service)
+
+    def plan(self, body: ServiceCreate) -> Plan:
+        """What publishing `body` would run, and why; changes nothing."""
+        return self._transport.post("/api/v1/services/plan", Plan, body)
+
+    def publish(self, model: str, *, name: str | None = None, create_key: bool = False) -> Published:
+        """Publishes `model` with every choice left to the platform."""
+        return self.create(ServiceCreate(name=name, spec=ServiceSpec(model=model), create_key=create_key))
+
+    def create(self, body: ServiceCreate) -> Published:
+        """Publishes with the choices of `body`."""
+        return self._transport.post("/api/v1/services", Published, body)
+
+    def update(self, name: str, changes: ServiceUpdate) -> Service:
+        """A new revision, another number of replicas, or stop and start."""
+        return self._transport.patch(f"/api/v1/services/{name}", Service, changes)
+
+    def rollback(self, name: str, generation: int | None = None) -> Service:
+        """Back to the revision `generation`, or to the one before."""
+        body = {} if generation is None else {"generation": generation}
+        return self._transport.post(f"/api/v1/services/{name}/rollback", Service, body)
+
+    def delete(self, name: str) -> None:
+        """Stops the replicas and removes the service; its logs stay."""
+        self._transport.delete(f"/api/v1/services/{name}")
+
+    def revisions(self, name: str) -> builtins.list[ServiceRevision]:
+        """All revisions, newest first."""
+        return self._transport.get(f"/api/v1/services/{name}/revisions", Page[ServiceRevision], {"limit": 500}).items
+
+    def replicas(self, name: str) -> builtins.list[Replica]:
+        """Running and ended replicas, newest first."""
+        return self._transport.get(f"/api/v1/services/{name}/replicas", Page[Replica], {"limit": 500}).items
+
+    def log(self, name: str, *, tail: int = 100, follow: bool = False, replica: str | None = None) -> Iterator[str]:
+        """Lines of the engine's log; of the newest replica unless one is named."""
+        query = {"tail": tail, "follow": follow, "replica": replica}
+        return self._transport.lines(f"/api/v1/services/{name}/log", query)
+
+    def wait(
+        self, name: str, *, timeout_seconds: float = 1800, progress: Callable[[Service], None] | None = None
+    ) -> Service:
+        """Waits until the newest revision is ready, failed or stopped. Raises ConflictError unless it became ready."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            service = self.get(name)
+            if progress:
+                progress(service)
+            if service.observed_generation >= service.generation and service.state in _SETTLED:
+                break
+            if time.monotonic() > deadline:
+                raise ConflictError(f"{name} is still {service.state} after {timeout_seconds:.0f} s: {service.reason}")
+            time.sleep(0.25)
+        if service.state == ServiceState.FAILED:
+            raise ConflictError(f"{name} failed: {service.reason}", hint=f"Look at `aicp logs {name}`.")
+        return service
+
+
+class Nodes:
+    """Machines."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[Node]:
+        """All nodes with what their agents report."""
+        return self._transport.get("/api/v1/nodes", Page[Node], {"limit": 500}).items
+
+    def get(self, node_id: str) -> Node:
+        """One node."""
+        return self._transport.get(f"/api/v1/nodes/{node_id}", Node)
+
+    def cordon(self, node_id: str, cordoned: bool = True) -> Node:
+        """Keeps new replicas off a node, or lets them on again."""
+        return self._transport.patch(f"/api/v1/nodes/{node_id}", Node, {"cordoned": cordoned})
+
+
+class Pools:
+    """Named sets of nodes."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[Pool]:
+        """All pools with what is free."""
+        return self._transport.get("/api/v1/pools", Page[Pool], {"limit": 500}).items
+
+    def get(self, name: str) -> Pool:
+        """One pool."""
+        return self._transport.get(f"/api/v1/pools/{name}", Pool)
+
+
+class Engines:
+    """Serving programs and where they are installed."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[dict[str, Any]]:
+        """Engines with versions, variants, where they are installed and which services use them."""
+        found = self._transport.get("/api/v1/engines", Any)
+        return found["items"] if isinstance(found, dict) else found
+
+    def install(self, name: str, version: str | None = None, node: str | None = None) -> Job:
+        """Installs an engine; answered with a job."""
+        body = {key: value for key, value in {"version": version, "node": node}.items() if value is not None}
+        return self._transport.post(f"/api/v1/engines/{name}/install", Job, body)
+
+    def remove(self, name: str, version: str) -> None:
+        """Removes an installed version that no service uses."""
+        self._transport.delete(f"/api/v1/engines/{name}/{version}")

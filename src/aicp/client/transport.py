@@ -1,0 +1,120 @@
+"""How the client talks to the REST interface: JSON in and out, errors as the platform's own classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, TypeAdapter
+
+from aicp.core import errors
+from aicp.core.errors import AicpError, UnavailableError
+
+T = TypeVar("T")
+
+_BY_STATUS: dict[int, type[AicpError]] = {
+    kind.status: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, AicpError) and kind is not AicpError
+}
+Query = Mapping[str, Any]
+
+
+def error_of(status: int, body: bytes) -> AicpError:
+    """The error that an answer with `status` and `body` stands for."""
+    try:
+        fields = json.loads(body)["error"]
+        message, hint = fields["message"], fields.get("hint")
+        code, details = fields.get("code"), fields.get("details")
+    except (ValueError, KeyError, TypeError):
+        message, hint, code, details = f"The platform answered {status}.", None, None, None
+    kind = _BY_STATUS.get(status, AicpError)
+    error = kind(message, hint=hint, code=code, details=details if isinstance(details, dict) else None)
+    error.status = status
+    return error
+
+
+class Transport:
+    """A connection to one platform. `token` is a session token; every method raises AicpError."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # trust_env off: a proxy of the shell must not see the platform's tokens
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_seconds, trust_env=False)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        query: Query | None = None,
+    ) -> httpx.Response:
+        """One request; raises on every answer that is not 2xx."""
+        # Only what was given: a change leaves the rest alone, and the platform tells what it chose from what was asked.
+        payload = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, BaseModel) else body
+        params = {key: value for key, value in (query or {}).items() if value is not None}
+        try:
+            response = self._http.request(method, path, json=payload, content=content, params=params)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            raise error_of(response.status_code, response.content)
+        return response
+
+    def get(self, path: str, shape: type[T] | Any, query: Query | None = None) -> T:
+        """GET `path` as a value of `shape`."""
+        return self._decode(self.send("GET", path, query=query), shape)
+
+    def post(self, path: str, shape: type[T] | Any, body: BaseModel | Mapping[str, Any] | None = None) -> T:
+        """POST `body`, answered with a value of `shape`."""
+        return self._decode(self.send("POST", path, body=body), shape)
+
+    def patch(self, path: str, shape: type[T] | Any, body: BaseModel | Mapping[str, Any]) -> T:
+        """PATCH with `body`, answered with a value of `shape`."""
+        return self._decode(self.send("PATCH", path, body=body), shape)
+
+    def delete(self, path: str, query: Query | None = None) -> None:
+        """DELETE `path`."""
+        self.send("DELETE", path, query=query)
+
+    def lines(self, path: str, query: Query | None = None) -> Iterator[str]:
+        """The lines of a text stream, as they come."""
+        with self._stream(path, query) as response:
+            yield from response.iter_lines()
+
+    def events(self, path: str, query: Query | None = None) -> Iterator[Any]:
+        """The decoded data of server-sent events, as they come."""
+        for line in self.lines(path, query):
+            if line.startswith("data:"):
+                yield json.loads(line[5:])
+
+    @contextmanager
+    def _stream(self, path: str, query: Query | None) -> Iterator[httpx.Response]:
+        params = {key: value for key, value in (query or {}).items() if value is not None}
+        try:
+            with self._http.stream("GET", path, params=params, timeout=httpx.Timeout(30, read=None)) as response:
+                if not response.is_success:
+                    raise error_of(response.status_code, response.read())
+                yield response
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _decode(self, response: httpx.Response, shape: Any) -> Any:
+        return None if shape is None else TypeAdapter(shape).validate_json(response.content)
+
+    def _unreachable(self, error: httpx.HTTPError) -> UnavailableError:
+        return UnavailableError(
+            f"The platform at {self.url} does not answer ({error or type(error).__name__}).",
+            hint="Start it with `aicp up`, or name another one with --url.",
+        )

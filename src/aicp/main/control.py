@@ -1,0 +1,113 @@
+"""Builds and runs the control plane: REST and console, reconcile loops and jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from pathlib import Path
+
+import uvloop
+
+import aicp
+from aicp.api.app import LOOPBACK_HOSTS, create_app
+from aicp.control.bootstrap import bootstrap
+from aicp.control.sessions import Sessions
+from aicp.core.clock import SystemClock
+from aicp.main.control_parts import Foundation, build_loops, build_use_cases, lay_foundation
+from aicp.main.preflight import ensure_token, prepare_data_dir
+from aicp.main.settings import Settings, is_loopback
+from aicp.security.redaction import redact
+from aicp.store.database import Database
+from aicp.store.migrate import migrate
+from aicp.telemetry.logs import configure_logs
+from aicp.web.serving import App, serve_app
+
+log = logging.getLogger(__name__)
+
+CONSOLE = Path(aicp.__file__).parents[2] / "console" / "dist"
+
+
+def main(settings: Settings) -> int:
+    """Runs until a signal; the exit status, 1 when a loop failed and the process must be started again."""
+    prepare_data_dir(settings.data_dir)
+    configure_logs("control", level=settings.log_level, redact=redact)
+    return uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> int:
+    """Brings the database to the newest shape, then serves and reconciles until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    internal_token = ensure_token(settings.data_dir / "run" / "internal.token")
+    await migrate(settings.database_url)
+    database = Database(settings.database_url)
+    try:
+        base = lay_foundation(settings, database, SystemClock(), internal_token)
+        app = await _build_app(base, internal_token)
+        return await _run(base, app, stop)
+    finally:
+        await database.close()
+
+
+async def _build_app(base: Foundation, internal_token: str) -> App:
+    settings = base.settings
+    sessions = Sessions(base.database, base.clock, base.bell, base.passwords)
+    await bootstrap(base.database, base.clock, base.passwords, sessions, settings.data_dir / "run")
+    return create_app(
+        build_use_cases(base, sessions),
+        console_dir=settings.console_dir or CONSOLE,
+        allowed_hosts=LOOPBACK_HOSTS if is_loopback(settings.host) else None,
+        internal_token=internal_token,
+        clock=base.clock,
+    )
+
+
+async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
+    settings = base.settings
+    loops = [asyncio.create_task(work, name=name) for name, work in build_loops(base).items()]
+    failed: list[str] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("the loop %s ended; the process is started again", task.get_name(), exc_info=task.exception())
+            failed.append(task.get_name())
+            stop.set()
+
+    for task in loops:
+        task.add_done_callback(ended)
+    log.info("listening on %s:%d", settings.host, settings.port)
+    certificate, key = settings.tls_certificate, settings.tls_key
+    try:
+        await serve_app(
+            app,
+            _listen(settings.host, settings.port),
+            stop,
+            tls_certificate=str(certificate) if certificate else None,
+            tls_key=str(key) if key else None,
+        )
+    finally:
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await base.runner.close()
+    return 1 if failed else 0
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets on every address that `host` stands for. Raises OSError when one is taken."""
+    listeners: list[socket.socket] = []
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in addresses:
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(1024)
+        listener.setblocking(False)
+        listeners.append(listener)
+    return listeners

@@ -1,0 +1,167 @@
+"""What the control process is made of: use cases that write intent, and loops that make it true."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aicp.api.access import Authenticator
+from aicp.artifacts.blobs import Blobs
+from aicp.artifacts.credentials import Credentials
+from aicp.artifacts.uploads import UploadFiles
+from aicp.control.api_keys import ApiKeys
+from aicp.control.catalog import Catalog
+from aicp.control.changes import Changes
+from aicp.control.engines import Engines
+from aicp.control.event_log import EventLog
+from aicp.control.gateways import Gateways
+from aicp.control.health import Health
+from aicp.control.jobs import Jobs
+from aicp.control.logs import Logs
+from aicp.control.metrics import Metrics
+from aicp.control.models import Models
+from aicp.control.nodes import Nodes, Pools
+from aicp.control.playground import Playground, connect_gateway
+from aicp.control.projects import Projects
+from aicp.control.routes import RouteTables
+from aicp.control.service_uses import version_uses
+from aicp.control.services import Services
+from aicp.control.sessions import Sessions
+from aicp.control.uploads import Uploads
+from aicp.control.usage import Usage
+from aicp.control.users import Users
+from aicp.core.bell import Bell
+from aicp.core.clock import Clock
+from aicp.core.ids import new_id
+from aicp.core.registry import Registry
+from aicp.engines.base import Engine
+from aicp.hubs.base import Hub, HubSettings
+from aicp.main.settings import Settings
+from aicp.reconcile.cleanup import Cleanup
+from aicp.reconcile.engines import EngineInstaller, EngineRemover
+from aicp.reconcile.imports import ModelImport
+from aicp.reconcile.jobs import JobRunner
+from aicp.reconcile.loop import Loop
+from aicp.reconcile.metrics import MetricSampler
+from aicp.reconcile.nodes import NodeReconciler
+from aicp.reconcile.services import ServiceReconciler
+from aicp.reconcile.uploads import UploadCheck
+from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
+from aicp.security.keys import load_pepper
+from aicp.security.passwords import Passwords
+from aicp.security.tls import pinned
+from aicp.store.database import Database
+
+RUNNER = "local"
+
+
+class Reach(Runner, StreamsLogs, KeepsEnvironments):
+    """The runner this process needs: one that also streams logs and keeps environments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What everything else is built on."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    bell: Bell
+    pepper: bytes
+    passwords: Passwords
+    engines: Registry[Engine]
+    hubs: Registry[Hub]
+    hub_settings: HubSettings
+    blobs: Blobs
+    credentials: Credentials
+    uploads: UploadFiles
+    runner: Any
+
+
+def lay_foundation(settings: Settings, database: Database, clock: Clock, internal_token: str) -> Foundation:
+    """Opens what lies under the data directory. Raises ValueError for a damaged pepper, OSError for a full disk."""
+    artifacts = settings.data_dir / "artifacts"
+    endpoints = {"huggingface": settings.hf_endpoint, "modelscope": settings.modelscope_endpoint}
+    agents = [AgentAddress(f"unix:{settings.agent_socket}", internal_token)]
+    return Foundation(
+        settings=settings,
+        database=database,
+        clock=clock,
+        bell=Bell(),
+        pepper=load_pepper(settings.data_dir / "run" / "pepper"),
+        passwords=Passwords(),
+        engines=Registry[Engine]("aicp.engines"),
+        hubs=Registry[Hub]("aicp.hubs"),
+        hub_settings=HubSettings(
+            uploads_dir=artifacts / "uploads",
+            offline=settings.offline,
+            allowed_networks=settings.import_allowed_networks,
+            endpoints={name: url for name, url in endpoints.items() if url},
+        ),
+        blobs=Blobs(artifacts),
+        credentials=Credentials(artifacts / "credentials"),
+        uploads=UploadFiles(artifacts / "uploads"),
+        runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
+    )
+
+
+def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, object]:
+    """One object a concept, by the type that endpoints ask for."""
+    shared = (base.database, base.clock, base.bell)
+    certificate = base.settings.tls_certificate
+    gateway = connect_gateway(base.settings.gateway_url, verify=pinned(certificate) if certificate else True)
+    keys = ApiKeys(*shared, base.pepper)
+    return {
+        Authenticator: sessions,
+        Sessions: sessions,
+        ApiKeys: keys,
+        Catalog: Catalog(),
+        Changes: Changes(base.bell),
+        Engines: Engines(*shared, base.engines),
+        EventLog: EventLog(base.database),
+        Gateways: Gateways(*shared),
+        Health: Health(base.database),
+        Jobs: Jobs(*shared),
+        Logs: Logs(base.database, base.runner),
+        Metrics: Metrics(base.database, base.clock),
+        Models: Models(
+            *shared,
+            blobs=base.blobs,
+            credentials=base.credentials,
+            hubs=base.hubs,
+            settings=base.hub_settings,
+            uses=version_uses,
+        ),
+        Nodes: Nodes(*shared),
+        Pools: Pools(base.database),
+        Playground: Playground(*shared, base.pepper, gateway),
+        Projects: Projects(*shared),
+        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper),
+        Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
+        Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
+        Usage: Usage(base.database, base.clock),
+        Users: Users(*shared, base.passwords),
+        Blobs: base.blobs,
+    }
+
+
+def build_loops(base: Foundation) -> Mapping[str, Coroutine[Any, Any, None]]:
+    """What runs beside the requests, by name; each runs until it is canceled."""
+    database, clock, bell = base.database, base.clock, base.bell
+    nodes = NodeReconciler(database, base.runner, clock, bell)
+    services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
+    imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
+    workers = [
+        imports,
+        UploadCheck(database, base.uploads),
+        EngineInstaller(base.runner, bell),
+        EngineRemover(base.runner, bell),
+    ]
+    return {
+        "nodes": Loop(nodes, bell, clock).run(),
+        "services": Loop(services, bell, clock).run(),
+        "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]).run(),
+        "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads).run(),
+        "metrics": MetricSampler(database, clock).run(),
+    }

@@ -1,0 +1,306 @@
+"""Every setting of the platform, read once a process: flag > environment (AICP_*) > YAML file > default."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aicp.core.errors import InvalidError
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is text as a user would write it; None means derived, see the description."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"AICP_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        """Its command line flag."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The typed values. Fields are the rows of SETTINGS, in their order."""
+
+    data_dir: Path
+    host: str
+    port: int
+    gateway_host: str
+    gateway_port: int
+    insecure: bool
+    tls_certificate: Path | None
+    tls_key: Path | None
+    database_url: str
+    environments_dir: Path
+    console_dir: Path | None
+    import_allowed_networks: tuple[str, ...]
+    offline: bool
+    wheelhouse: Path | None
+    hf_endpoint: str | None
+    modelscope_endpoint: str | None
+    engine_user: str | None
+    log_level: str
+
+    @property
+    def control_url(self) -> str:
+        """Where the processes of this machine reach the control plane."""
+        return f"{self._scheme}://{_reachable(self.host)}:{self.port}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Where applications on this machine reach the gateway."""
+        return f"{self._scheme}://{_reachable(self.gateway_host)}:{self.gateway_port}"
+
+    @property
+    def agent_socket(self) -> Path:
+        """The agent's unix socket."""
+        return self.data_dir / "agent" / "agent.sock"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.tls_certificate else "http"
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as variables, for the platform's other processes."""
+        values = {setting.variable: _as_text(getattr(self, setting.name)) for setting in SETTINGS}
+        return {name: text for name, text in values.items() if text is not None}
+
+    def digest(self) -> str:
+        """Changes whenever a process started with these settings would behave differently."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _optional(text: str) -> str | None:
+    return text or None
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def _optional_path(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError("a port is a number from 1 to 65535")
+    return number
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError("write true or false")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError("write debug, info, warning or error")
+    return text.lower()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data_dir", _path, "~/.aicp", "Directory that holds everything the platform keeps."),
+    Setting("host", _text, "127.0.0.1", "Address on which the console and the REST interface listen."),
+    Setting("port", _port, "8600", "Port of the console and the REST interface."),
+    Setting("gateway_host", _text, None, "Address on which the gateway listens. Default: the same as `host`."),
+    Setting("gateway_port", _port, None, "Port of the gateway. Default: the one after `port`."),
+    Setting("insecure", _boolean, "false", "Allow listening beyond loopback without TLS."),
+    Setting("tls_certificate", _optional_path, "", "PEM file of the certificate chain; turns TLS on."),
+    Setting("tls_key", _optional_path, "", "PEM file of the certificate's private key."),
+    Setting(
+        "database_url",
+        _text,
+        None,
+        "`postgresql+asyncpg://user:password@host/name`. Default: embedded SQLite in `<data_dir>/db`.",
+    ),
+    Setting(
+        "environments_dir", _path, None, "Directory of engine environments. Default: `<data_dir>/agent/environments`."
+    ),
+    Setting(
+        "console_dir",
+        _optional_path,
+        None,
+        "Built console that is served. Default: the one that ships with the platform.",
+    ),
+    Setting(
+        "import_allowed_networks",
+        _names,
+        "",
+        "Private networks and hosts that imports may fetch from, comma-separated: `10.1.0.0/16, hub.example.org`.",
+    ),
+    Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
+    Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),
+    Setting("hf_endpoint", _optional, "", "Address of a Hugging Face compatible hub. Default: the public one."),
+    Setting("modelscope_endpoint", _optional, "", "Address of a ModelScope compatible hub. Default: the public one."),
+    Setting(
+        "engine_user",
+        _optional,
+        "",
+        "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
+    ),
+    Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
+)
+CONFIG_VARIABLE = "AICP_CONFIG"
+assert [setting.name for setting in SETTINGS] == [field.name for field in fields(Settings)]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment; the only place that reads it."""
+    return dict(os.environ)
+
+
+def load_settings(flags: Mapping[str, str | None], variables: Mapping[str, str]) -> Settings:
+    """The settings from `flags` (by setting name, None where not given), `variables` and the YAML file.
+
+    Raises InvalidError that names the setting, where its value came from, and what it may be.
+    """
+    given = {name: text for name, text in flags.items() if text is not None}
+    first = _sources(given, variables, {})
+    data_dir = _value(_setting("data_dir"), first)
+    sources = _sources(given, variables, _read_file(variables.get(CONFIG_VARIABLE), data_dir))
+    values = {setting.name: _value(setting, sources) for setting in SETTINGS}
+    _derive(values)
+    settings = Settings(**values)
+    check_listening(settings)
+    return settings
+
+
+def check_listening(settings: Settings) -> None:
+    """Raises InvalidError for an address beyond loopback without TLS, unless `insecure` allows it."""
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise InvalidError(
+            "TLS needs a certificate and its key; only one of them is set.",
+            hint="Set both AICP_TLS_CERTIFICATE and AICP_TLS_KEY.",
+        )
+    for name, host in (("host", settings.host), ("gateway_host", settings.gateway_host)):
+        if not is_loopback(host) and settings.tls_certificate is None and not settings.insecure:
+            raise InvalidError(
+                f"Listening on {host} ({_setting(name).variable}) would send keys and answers in the clear to other "
+                "machines.",
+                hint="Set AICP_TLS_CERTIFICATE and AICP_TLS_KEY, or say --insecure when the network is trusted.",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_Source = tuple[str, Mapping[str, str]]
+
+
+def _sources(flags: Mapping[str, str], variables: Mapping[str, str], file: Mapping[str, str]) -> Sequence[_Source]:
+    by_name = {setting.name: variables[setting.variable] for setting in SETTINGS if setting.variable in variables}
+    return (("flag", flags), ("environment", by_name), ("configuration file", file))
+
+
+def _value(setting: Setting, sources: Sequence[_Source]) -> Any:
+    for source, values in sources:
+        if setting.name in values:
+            return _parse(setting, values[setting.name], source)
+    return None if setting.default is None else setting.parse(setting.default)
+
+
+def _parse(setting: Setting, text: str, source: str) -> Any:
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        where = {"flag": setting.flag, "environment": setting.variable}.get(source, f"{setting.name} in the {source}")
+        raise InvalidError(f"{where} is {text!r}: {error}.", hint=setting.description) from error
+
+
+def _read_file(name: str | None, data_dir: Path) -> dict[str, str]:
+    path = _path(name) if name else data_dir / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        if name is None:
+            return {}
+        raise InvalidError(f"The configuration file {path} does not exist.", hint="Correct AICP_CONFIG.") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidError(f"The configuration file {path} cannot be read: {error}.") from error
+    if not isinstance(content or {}, dict):
+        raise InvalidError(f"The configuration file {path} must hold `name: value` lines.")
+    values: dict[str, Any] = content or {}
+    known = [setting.name for setting in SETTINGS if setting.name != "data_dir"]
+    for key in values:
+        if key not in known:
+            raise InvalidError(f"{path} sets {key!r}, which is no setting.", hint=f"Known: {', '.join(known)}.")
+    return {key: _from_yaml(value) for key, value in values.items()}
+
+
+def _from_yaml(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _derive(values: dict[str, Any]) -> None:
+    data_dir = values["data_dir"]
+    derived = {
+        "gateway_host": values["host"],
+        "gateway_port": values["port"] + 1,
+        "database_url": f"sqlite+aiosqlite:///{data_dir / 'db' / 'aicp.sqlite'}",
+        "environments_dir": data_dir / "agent" / "environments",
+    }
+    for name, value in derived.items():
+        if values[name] is None:
+            values[name] = value
+
+
+def _setting(name: str) -> Setting:
+    return next(setting for setting in SETTINGS if setting.name == name)
+
+
+def _reachable(host: str) -> str:
+    if host in ("0.0.0.0", ""):
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,133 @@
+"""The supervisor: keeps control, gateway and agent running on one data directory. No HTTP, no SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from aicp.core.errors import AicpError
+from aicp.main.children import Child, ChildPlan, write_private
+from aicp.main.preflight import check_port, ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
+from aicp.main.settings import Settings, environment
+from aicp.telemetry.processes import OrphanReaper, identify
+
+_BEAT_SECONDS = 2.0
+
+
+def main(settings: Settings) -> int:
+    """Runs until SIGINT or SIGTERM; the exit status. Raises AicpError when the platform cannot start."""
+    data_dir = settings.data_dir
+    prepare_data_dir(data_dir)
+    lock = lock_data_dir(data_dir)
+    try:
+        ensure_token(data_dir / "run" / "internal.token")
+        _write_own_record(data_dir)
+        return asyncio.run(Supervisor(settings, child_plans(settings)).run())
+    except OSError as error:
+        raise explain_unusable(data_dir, error) from error
+    finally:
+        (data_dir / "run" / "up.json").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
+    """The platform's processes, in the order in which they are stopped: the data plane's front first."""
+
+    def command(name: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", "aicp.main.server", name)
+
+    return (
+        ChildPlan("gateway", command("gateway"), (settings.gateway_host, settings.gateway_port), 20.0),
+        ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
+        # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
+        ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP),
+    )
+
+
+class Supervisor:
+    """The processes of one platform."""
+
+    def __init__(self, settings: Settings, plans: Sequence[ChildPlan]) -> None:
+        self._settings = settings
+        # ModelScope's client would otherwise probe cloud regions before a download
+        variables = {"INTRA_CLOUD_ACCELERATION": "false"} | environment() | settings.as_environment()
+        self._children = [Child(plan, settings.data_dir, variables, settings.digest(), self._say) for plan in plans]
+        self._stop = asyncio.Event()
+        # engines whose agent was killed come to the supervisor
+        self._reaper = OrphanReaper()
+
+    async def run(self) -> int:
+        """Starts or takes over, then keeps everything running until told to stop; the exit status."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # a platform started with nohup outlives its terminal
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop.set)
+        await self._take_over()
+        self._write_endpoints()
+        keepers = {asyncio.create_task(child.keep_running()) for child in self._children}
+        others = {asyncio.create_task(self._announce(began)), asyncio.create_task(self._keep_house())}
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopped, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        problems = [keeper.result() for keeper in keepers if keeper.done()]
+        for task in others:
+            task.cancel()
+        self._say("stopping" if not problems else problems[0])
+        for child in self._children:
+            await child.stop()
+        for task in (stopped, *keepers):
+            task.cancel()
+        self._reaper.reap(at_once=True)
+        self._say("stopped")
+        return 1 if problems else 0
+
+    async def _take_over(self) -> None:
+        for child in self._children:
+            taken = await child.take_over()
+            if not taken and not isinstance(child.plan.listens, Path):
+                check_port(*child.plan.listens, "AICP_GATEWAY_PORT" if child.plan.name == "gateway" else "AICP_PORT")
+
+    async def _announce(self, began: float) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def announce(child: Child) -> None:
+            await child.wait_until_ready()
+            self._say(f"{child.plan.name} is ready ({loop.time() - began:.1f} s)")
+
+        await asyncio.gather(*(announce(child) for child in self._children))
+        self._say(f"console {self._settings.control_url}, API {self._settings.gateway_url}/v1")
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            self._reaper.reap()
+            for child in self._children:
+                with suppress(OSError):
+                    child.log.rotate()
+
+    def _write_endpoints(self) -> None:
+        addresses = {
+            "console_url": self._settings.control_url,
+            "gateway_url": self._settings.gateway_url,
+            "api_base": f"{self._settings.gateway_url}/v1",
+        }
+        write_private(self._settings.data_dir / "run" / "endpoints.json", json.dumps(addresses))
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(f"aicp: {text}\n")
+            sys.stderr.flush()
+
+
+def _write_own_record(data_dir: Path) -> None:
+    identity = identify(os.getpid())
+    if identity is None:
+        raise AicpError("This machine shows no /proc; the platform needs Linux.")
+    write_private(data_dir / "run" / "up.json", json.dumps(identity.as_json()))
