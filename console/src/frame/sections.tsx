@@ -1,0 +1,37 @@
+import { AppstoreOutlined, BarChartOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, FileProtectOutlined, KeyOutlined, ProjectOutlined, ScheduleOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
+import type { ReactNode } from "react";
+import type { Permission } from "../api/schema";
+
+type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "users" | "projects" | "keys" | "usage" | "audit" | "jobs";
+
+export interface Section {
+  name: Name;
+  path: string;
+  icon: ReactNode;
+  needs: Permission;
+  children?: Section[];
+}
+
+/** The rail: only what exists and what the user may see. */
+export const SECTIONS: Section[] = [
+  { name: "overview", path: "/overview", icon: <DashboardOutlined />, needs: "service:read" },
+  { name: "models", path: "/models", icon: <DatabaseOutlined />, needs: "model:read" },
+  { name: "services", path: "/services", icon: <CloudServerOutlined />, needs: "service:read" },
+  { name: "playground", path: "/playground", icon: <CommentOutlined />, needs: "playground:use" },
+  {
+    name: "platform",
+    path: "/platform",
+    icon: <AppstoreOutlined />,
+    needs: "project:read",
+    children: [
+      { name: "nodes", path: "/platform/nodes", icon: <ClusterOutlined />, needs: "node:read" },
+      { name: "engines", path: "/platform/engines", icon: <ThunderboltOutlined />, needs: "engine:read" },
+      { name: "keys", path: "/platform/keys", icon: <KeyOutlined />, needs: "key:read" },
+      { name: "usage", path: "/platform/usage", icon: <BarChartOutlined />, needs: "usage:read" },
+      { name: "users", path: "/platform/users", icon: <TeamOutlined />, needs: "user:read" },
+      { name: "projects", path: "/platform/projects", icon: <ProjectOutlined />, needs: "project:read" },
+      { name: "audit", path: "/platform/audit", icon: <FileProtectOutlined />, needs: "audit:read" },
+      { name: "jobs", path: "/platform/jobs", icon: <ScheduleOutlined />, needs: "job:read" },
+    ],
+  },
+];

@@ -1,0 +1,61 @@
+import { useQuery } from "@tanstack/react-query";
+import { DatePicker, Form, Input, Modal, Select } from "antd";
+import dayjs, { type Dayjs } from "dayjs";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { api, need } from "../../api/client";
+import type { ApiKey } from "../../api/schema";
+import { Secret } from "../../parts/Code";
+import { useAction } from "../../queries/action";
+import { projectsQuery, useHomeProject } from "../../queries/project";
+import { servicesQuery } from "../../queries/services";
+
+interface Values {
+  name: string;
+  project: string;
+  models?: string[];
+  expires?: Dayjs | null;
+}
+
+/** Makes a key and shows it once, or changes what a key may. */
+export function KeyDialog({ open, editing, onClose }: { open: boolean; editing: ApiKey | null; onClose: () => void }) {
+  const { t } = useTranslation();
+  const [form] = Form.useForm<Values>();
+  const [secret, setSecret] = useState<string | null>(null);
+  const home = useHomeProject();
+  const { data: projects } = useQuery(projectsQuery);
+  const { data: services } = useQuery({ ...servicesQuery(), enabled: open });
+  const limits = (values: Values) => ({ name: values.name, models: values.models?.length ? values.models : null, expires_at: values.expires?.toISOString() ?? null });
+  const create = useAction((values: Values) => need(api.POST("/api/v1/keys", { body: { ...limits(values), project: values.project } })), ["key"], { onDone: (answer) => setSecret(answer.secret) });
+  const update = useAction((values: Values) => need(api.PATCH("/api/v1/keys/{key_id}", { params: { path: { key_id: editing?.id ?? "" } }, body: limits(values) })), ["key"], { onDone: onClose });
+  return (
+    <Modal
+      title={secret ? t("keys.createdTitle") : editing ? t("keys.editTitle", { name: editing.name }) : t("keys.create")}
+      open={open}
+      destroyOnHidden
+      mask={{ closable: secret === null }}
+      onCancel={onClose}
+      afterClose={() => setSecret(null)}
+      okText={secret ? t("action.done") : t(editing ? "action.save" : "keys.create")}
+      cancelText={t("action.cancel")}
+      cancelButtonProps={{ hidden: secret !== null }}
+      confirmLoading={create.isPending || update.isPending}
+      onOk={secret ? onClose : () => form.submit()}
+    >
+      {secret ? <Secret text={secret} /> : (
+        <Form<Values>
+          form={form}
+          layout="vertical"
+          preserve={false}
+          initialValues={editing ? { name: editing.name, project: editing.project, models: editing.models ?? [], expires: editing.expires_at ? dayjs(editing.expires_at) : null } : { project: home, models: [] }}
+          onFinish={(values) => (editing ? update : create).mutate(values)}
+        >
+          <Form.Item name="name" label={t("keys.name")} extra={t("keys.nameHint")} rules={[{ required: true, whitespace: true, message: t("form.required") }]}><Input maxLength={100} autoFocus autoComplete="off" /></Form.Item>
+          <Form.Item name="project" label={t("keys.project")} rules={[{ required: true }]}><Select disabled={editing !== null} options={projects?.items.map((project) => ({ value: project.name, label: project.name }))} /></Form.Item>
+          <Form.Item name="models" label={t("keys.models")}><Select mode="multiple" placeholder={t("keys.allModels")} options={services?.items.map((service) => ({ value: service.name, label: service.name }))} /></Form.Item>
+          <Form.Item name="expires" label={t("keys.expires")}><DatePicker showTime style={{ width: "100%" }} placeholder={t("keys.never")} minDate={dayjs()} /></Form.Item>
+        </Form>
+      )}
+    </Modal>
+  );
+}

@@ -1,0 +1,77 @@
+import { ClusterOutlined } from "@ant-design/icons";
+import { useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { Link, useNavigate } from "react-router";
+import type { Node } from "../../api/schema";
+import { DataTable } from "../../parts/DataTable";
+import { formatBytes, formatNumber } from "../../parts/format";
+import { Meter } from "../../parts/Meter";
+import { Facts, Head } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Time } from "../../parts/Time";
+import { nodesQuery, poolsQuery } from "../../queries/nodes";
+
+const STATES = ["ready", "lost", "cordoned"] as const;
+
+export function Nodes() {
+  const { t } = useTranslation();
+  const navigate = useNavigate();
+  const nodes = useQuery(nodesQuery());
+  const { data: pools } = useQuery(poolsQuery);
+  return (
+    <div className="page">
+      <Head title={t("nav.nodes")} sub={t("nodes.sub")} />
+      {pools?.items.map((pool) => (
+        <Facts
+          key={pool.name}
+          items={[
+            [t("publish.pool"), pool.name],
+            [t("nodes.nodes"), pool.nodes],
+            [t("nodes.acceleratorsFree"), `${pool.accelerators_free} / ${pool.accelerators}`],
+            [t("nodes.memoryFree"), `${formatBytes(pool.memory_free_bytes)} / ${formatBytes(pool.memory_bytes)}`],
+            [t("nodes.coresFree"), `${formatNumber(pool.cpu_cores_free)} / ${formatNumber(pool.cpu_cores)}`],
+            [t("nodes.ramFree"), `${formatBytes(pool.host_memory_free_bytes)} / ${formatBytes(pool.host_memory_bytes)}`],
+          ]}
+        />
+      ))}
+      <DataTable<Node>
+        name="nodes"
+        listing={nodes}
+        rowKey={(node) => node.id}
+        text={(node) => `${node.name} ${node.pool} ${node.status?.accelerators.map((device) => device.product).join(" ") ?? ""}`}
+        onOpen={(node) => void navigate(`/platform/nodes/${node.id}`)}
+        filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })), match: (node, value) => node.state === value }]}
+        columns={[
+          { key: "name", title: t("nodes.node"), sort: (node) => node.name, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
+          { key: "state", title: t("services.state"), sort: (node) => node.state, render: (_, node) => <State state={node.state} reason={node.reason} /> },
+          { key: "pool", title: t("publish.pool"), render: (_, node) => node.pool },
+          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => devices(node) },
+          {
+            key: "memory",
+            title: t("nodes.ram"),
+            sort: (node) => node.status?.memory_bytes ?? 0,
+            render: (_, node) =>
+              node.status && (
+                <div style={{ minWidth: 150 }}>
+                  <div className="num small">{formatBytes(node.status.memory_used_bytes)} / {formatBytes(node.status.memory_bytes)}</div>
+                  <Meter total={node.status.memory_bytes} parts={[{ label: t("nodes.ram"), value: node.status.memory_used_bytes }]} label={t("nodes.ram")} />
+                </div>
+              ),
+          },
+          { key: "cores", title: t("nodes.cores"), number: true, sort: (node) => node.status?.cpu_cores ?? 0, render: (_, node) => node.status?.cpu_cores ?? "–" },
+          { key: "disk", title: t("nodes.disk"), number: true, sort: (node) => node.status?.disk_free_bytes ?? 0, render: (_, node) => formatBytes(node.status?.disk_free_bytes) },
+          { key: "os", title: t("nodes.os"), optional: true, render: (_, node) => node.status?.os ?? "–" },
+          { key: "agent", title: t("nodes.agent"), optional: true, render: (_, node) => node.status?.agent_version ?? "–" },
+          { key: "seen", title: t("nodes.seen"), render: (_, node) => <Time at={node.seen_at} /> },
+        ]}
+        empty={{ icon: <ClusterOutlined />, title: t("nodes.none"), text: t("nodes.noneText") }}
+      />
+    </div>
+  );
+}
+
+function devices(node: Node): string {
+  const counts = new Map<string, number>();
+  for (const device of node.status?.accelerators ?? []) counts.set(device.product, (counts.get(device.product) ?? 0) + 1);
+  return [...counts].map(([product, count]) => `${count} × ${product}`).join(", ") || "–";
+}

@@ -1,0 +1,94 @@
+import { BarChartOutlined, DownloadOutlined } from "@ant-design/icons";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { Button, Segmented } from "antd";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { api, need } from "../../api/client";
+import type { UsageRow } from "../../api/schema";
+import { DataTable } from "../../parts/DataTable";
+import { Empty, PageSkeleton, ProblemView } from "../../parts/Feedback";
+import { formatCount, formatMs, formatPercent } from "../../parts/format";
+import { LazyChart } from "../../parts/LazyChart";
+import { Facts, Head, Panel } from "../../parts/Page";
+import { useUrl } from "../../parts/url";
+import { keysQuery } from "../../queries/keys";
+import { useProject } from "../../queries/project";
+import { useMay } from "../../queries/session";
+
+const GROUPS = ["day", "hour", "service", "key", "project"] as const;
+type Group = (typeof GROUPS)[number];
+const SPANS = { "24h": 1, "7d": 7, "30d": 30 } as const;
+type Span = keyof typeof SPANS;
+
+/** Requests and tokens, grouped; the table can be taken along as CSV. */
+export function Usage() {
+  const { t } = useTranslation();
+  const [groupText, setGroup] = useUrl("group", "day");
+  const [spanText, setSpan] = useUrl("span", "7d");
+  const [project] = useProject();
+  const group: Group = GROUPS.find((item) => item === groupText) ?? "day";
+  const span: Span = spanText in SPANS ? (spanText as Span) : "7d";
+  const since = useSince(SPANS[span]);
+  const query = { group_by: [group], since, project };
+  const usage = useQuery({ queryKey: ["usage", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage/summary", { params: { query } })) });
+  const csv = `/api/v1/usage.csv?${new URLSearchParams({ since, ...(project ? { project } : {}) }).toString()}`;
+  const choice = (
+    <>
+      <Segmented value={span} onChange={setSpan} options={(Object.keys(SPANS) as Span[]).map((value) => ({ value, label: t(`range.${value}`) }))} />
+      <Segmented value={group} onChange={setGroup} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} />
+      <a href={csv} download><Button icon={<DownloadOutlined />}>CSV</Button></a>
+    </>
+  );
+  if (usage.error && !usage.data) return <div className="page"><ProblemView error={usage.error} retry={() => void usage.refetch()} /></div>;
+  if (!usage.data) return <PageSkeleton />;
+  return (
+    <div className="page">
+      <Head title={t("nav.usage")} sub={t("usage.sub")} actions={choice} />
+      {usage.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : <Figures rows={usage.data.items} group={group} />}
+    </div>
+  );
+}
+
+/** The start of the span; fixed while the page is open so that the query stays the same. */
+function useSince(days: number): string {
+  const [opened] = useState(() => Math.floor(Date.now() / 3_600_000) * 3_600_000);
+  return new Date(opened - days * 86_400_000).toISOString();
+}
+
+function Figures({ rows, group }: { rows: UsageRow[]; group: Group }) {
+  const { t } = useTranslation();
+  const may = useMay();
+  const { data: keys } = useQuery({ ...keysQuery(), enabled: group === "key" && may("key:read") });
+  const name = (row: UsageRow) => {
+    const value = row.group[group] ?? Object.values(row.group)[0] ?? "";
+    return keys?.items.find((key) => key.id === value)?.name ?? value;
+  };
+  const sum = (read: (row: UsageRow) => number) => rows.reduce((total, row) => total + read(row), 0);
+  const requests = sum((row) => row.requests);
+  const series = (label: string, read: (row: UsageRow) => number) => ({ name: label, points: rows.map((row) => [name(row), read(row)] as const) });
+  return (
+    <div className="stack wide">
+      <Facts items={[[t("usage.requests"), formatCount(requests)], [t("usage.errors"), formatPercent(requests ? sum((row) => row.errors) / requests : 0, 2)], [t("usage.prompt"), formatCount(sum((row) => row.prompt_tokens))], [t("usage.completion"), formatCount(sum((row) => row.completion_tokens))]]} />
+      <div className="grid2">
+        <Panel title={t("usage.chartRequests")}><LazyChart kind="bar" label={t("usage.chartRequests")} format={formatCount} empty={t("usage.none")} series={[series(t("usage.requests"), (row) => row.requests)]} /></Panel>
+        <Panel title={t("usage.chartTokens")}><LazyChart kind="bar" label={t("usage.chartTokens")} format={formatCount} empty={t("usage.none")} series={[series(t("usage.prompt"), (row) => row.prompt_tokens), series(t("usage.completion"), (row) => row.completion_tokens)]} /></Panel>
+      </div>
+      <DataTable<UsageRow>
+        name="usage"
+        listing={{ data: { items: rows, total: rows.length }, isPending: false, error: null, refetch: () => undefined }}
+        rowKey={(row) => JSON.stringify(row.group)}
+        text={name}
+        columns={[
+          { key: "group", title: t(`usage.by.${group}`), sort: name, render: (_, row) => <b className="num">{name(row)}</b> },
+          { key: "requests", title: t("usage.requests"), number: true, sort: (row) => row.requests, render: (_, row) => formatCount(row.requests) },
+          { key: "errors", title: t("usage.errors"), number: true, sort: (row) => row.errors, render: (_, row) => formatCount(row.errors) },
+          { key: "prompt", title: t("usage.prompt"), number: true, sort: (row) => row.prompt_tokens, render: (_, row) => formatCount(row.prompt_tokens) },
+          { key: "completion", title: t("usage.completion"), number: true, sort: (row) => row.completion_tokens, render: (_, row) => formatCount(row.completion_tokens) },
+          { key: "p50", title: t("usage.ttft50"), number: true, sort: (row) => row.ttft_ms_p50 ?? 0, render: (_, row) => formatMs(row.ttft_ms_p50) },
+          { key: "p99", title: t("usage.ttft99"), number: true, sort: (row) => row.ttft_ms_p99 ?? 0, render: (_, row) => formatMs(row.ttft_ms_p99) },
+        ]}
+        empty={{ icon: <BarChartOutlined />, title: t("usage.none"), text: t("usage.noneText") }}
+      />
+    </div>
+  );
+}

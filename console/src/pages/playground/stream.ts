@@ -1,0 +1,80 @@
+import { CHANGE_HEADERS, Problem, problemOf } from "../../api/client";
+
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+export interface ChatRequest {
+  model: string;
+  messages: ChatMessage[];
+  temperature?: number;
+  top_p?: number;
+  max_tokens?: number;
+  seed?: number;
+}
+
+/** What is measured of one answer, as the person in front of the screen meets it. */
+export interface Measured {
+  ttftMs?: number;
+  totalMs?: number;
+  promptTokens?: number;
+  completionTokens?: number;
+  requestId?: string;
+  finish?: string;
+}
+
+interface Chunk {
+  choices?: { delta?: { content?: string | null; reasoning_content?: string | null; reasoning?: string | null }; finish_reason?: string | null }[];
+  usage?: { prompt_tokens?: number; completion_tokens?: number } | null;
+  error?: { message?: string };
+}
+
+export const PLAYGROUND = "/api/v1/playground/v1";
+
+export async function post(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+  const response = await fetch(`${PLAYGROUND}${path}`, { method: "POST", body: JSON.stringify(body), signal, headers: { ...CHANGE_HEADERS, "Content-Type": "application/json" } });
+  if (!response.ok) throw problemOf(response.status, await response.json().catch(() => undefined), response.headers.get("x-request-id"));
+  return response;
+}
+
+/** Streams one chat answer; `onText` gets each piece, `onMeasured` what is known so far. */
+export async function streamChat(request: ChatRequest, signal: AbortSignal, onText: (text: string) => void, onMeasured: (measured: Measured) => void): Promise<void> {
+  const began = performance.now();
+  const measured: Measured = {};
+  const response = await post("/chat/completions", { ...request, stream: true, stream_options: { include_usage: true } }, signal);
+  measured.requestId = response.headers.get("x-request-id") ?? undefined;
+  for await (const chunk of chunks(response)) {
+    if (chunk.error) throw new Problem(502, "engine_error", chunk.error.message ?? "", null, {}, measured.requestId ?? null);
+    const delta = chunk.choices?.[0]?.delta;
+    const text = delta?.content ?? delta?.reasoning_content ?? delta?.reasoning;
+    if (text) {
+      measured.ttftMs ??= performance.now() - began;
+      onText(text);
+    }
+    measured.finish = chunk.choices?.[0]?.finish_reason ?? measured.finish;
+    if (chunk.usage) {
+      measured.promptTokens = chunk.usage.prompt_tokens;
+      measured.completionTokens = chunk.usage.completion_tokens;
+    }
+    measured.totalMs = performance.now() - began;
+    onMeasured({ ...measured });
+  }
+}
+
+async function* chunks(response: Response): AsyncGenerator<Chunk> {
+  if (!response.body) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split(/\r?\n/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const data = line.startsWith("data:") ? line.slice(5).trim() : "";
+      if (data === "[DONE]") return;
+      if (data) yield JSON.parse(data) as Chunk;
+    }
+  }
+}

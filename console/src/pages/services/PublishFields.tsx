@@ -1,0 +1,132 @@
+import { useQuery } from "@tanstack/react-query";
+import { Collapse, Form, Input, InputNumber, Select, Switch } from "antd";
+import { useTranslation } from "react-i18next";
+import type { Plan, Pool } from "../../api/schema";
+import { formatBytes, formatContext, formatNumber, GIB } from "../../parts/format";
+import { modelsQuery, versionsQuery } from "../../queries/models";
+import { poolsQuery } from "../../queries/nodes";
+import { EngineFields } from "./EngineFields";
+import { ModeField } from "./ModeField";
+import type { PublishValues } from "./spec";
+
+const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
+
+export function PublishFields({ values, plan, editing }: { values: PublishValues; plan?: Plan; editing: boolean }) {
+  const { t } = useTranslation();
+  const models = useQuery(modelsQuery());
+  const versions = useQuery({ ...versionsQuery(values.model), enabled: Boolean(values.model) });
+  const pools = useQuery(poolsQuery);
+  const aliases = models.data?.items.find((model) => model.name === values.model)?.aliases ?? {};
+  const automatic = (value: string | number | undefined) => (value === undefined ? t("publish.automatic") : t("publish.automaticValue", { value }));
+  return (
+    <>
+      <section className="panel fieldset">
+        <h2>{t("publish.what")}</h2>
+        <div className="grid2" style={{ rowGap: 0 }}>
+          <Form.Item name="model" label={t("publish.model")} rules={[{ required: true, message: t("publish.modelNeeded") }]}>
+            <Select showSearch loading={models.isPending} disabled={editing} placeholder={t("publish.modelChoose")} notFoundContent={t("publish.noModels")} options={models.data?.items.filter((model) => model.versions > 0).map((model) => ({ value: model.name, label: model.name }))} />
+          </Form.Item>
+          <Form.Item name="version" label={t("publish.version")}>
+            <Select
+              allowClear
+              placeholder={t("publish.latest", { version: aliases.latest ?? "" })}
+              options={[
+                { label: t("models.aliases"), options: Object.entries(aliases).map(([alias, version]) => ({ value: alias, label: `${alias} → ${version}` })) },
+                { label: t("models.tabVersions"), options: versions.data?.items.map((item) => ({ value: item.version, label: item.version })) ?? [] },
+              ]}
+            />
+          </Form.Item>
+        </div>
+        <Form.Item name="name" label={t("publish.name")} extra={editing ? undefined : t("publish.nameHint")} rules={[{ pattern: NAME, message: t("form.name") }]}>
+          <Input disabled={editing} placeholder={values.model || "assistant"} autoComplete="off" />
+        </Form.Item>
+      </section>
+
+      <section className="panel fieldset">
+        <h2>{t("publish.how")}</h2>
+        <Form.Item name="mode" label={t("publish.mode")}>
+          <ModeField />
+        </Form.Item>
+        {values.mode === "custom" && <EngineFields values={values} />}
+        <div className="grid2" style={{ rowGap: 0 }}>
+          <Form.Item name="context_length" label={t("publish.context")} extra={t("publish.contextHint")}>
+            <InputNumber min={16} step={1024} style={{ width: "100%" }} suffix={t("word.tokens")} placeholder={automatic(plan && formatContext(plan.context_length))} />
+          </Form.Item>
+          <Form.Item name="users" label={t("publish.users")} extra={t("publish.usersHint")}>
+            <InputNumber min={1} max={100000} style={{ width: "100%" }} placeholder={automatic(plan?.users)} />
+          </Form.Item>
+        </div>
+      </section>
+
+      <section className="panel fieldset">
+        <h2>{t("publish.where")}</h2>
+        <Form.Item name="pool" label={t("publish.pool")} rules={[{ required: true }]}>
+          <Select disabled={editing} options={pools.data?.items.map((pool) => ({ value: pool.name, label: pool.name, pool }))} optionRender={({ data }) => <PoolOption pool={(data as { pool: Pool }).pool} />} labelRender={({ value }) => <PoolOption pool={pools.data?.items.find((pool) => pool.name === value)} name={String(value)} />} />
+        </Form.Item>
+        <div className="grid3" style={{ rowGap: 0 }}>
+          <Form.Item name="accelerators" label={t("publish.accelerators")} extra={t("publish.perReplica")}>
+            <InputNumber min={0} max={64} precision={0} style={{ width: "100%" }} placeholder={automatic(plan?.accelerators.length)} />
+          </Form.Item>
+          <Form.Item name="cpu_cores" label={t("publish.cores")} extra={t("publish.perReplica")}>
+            <InputNumber min={0.5} step={1} style={{ width: "100%" }} placeholder={automatic(plan && formatNumber(plan.cpu_cores))} />
+          </Form.Item>
+          <Form.Item name="memory_gib" label={t("publish.ram")} extra={t("publish.perReplica")}>
+            <InputNumber min={0.25} step={1} style={{ width: "100%" }} suffix="GiB" placeholder={automatic(plan && formatNumber(plan.memory_bytes / GIB))} />
+          </Form.Item>
+        </div>
+        <Form.Item name="replicas" label={t("publish.replicas")} extra={t("publish.replicasHint")} rules={[{ required: true, message: t("form.required") }]}>
+          <InputNumber min={0} max={1000} precision={0} style={{ width: 160 }} />
+        </Form.Item>
+      </section>
+
+      {!editing && (
+        <section className="panel fieldset">
+          <h2>{t("publish.who")}</h2>
+          <Form.Item name="create_key" valuePropName="checked" label={t("publish.key")} extra={t("publish.keyHint")}>
+            <Switch />
+          </Form.Item>
+        </section>
+      )}
+
+      <Collapse
+        style={{ marginBottom: 16, background: "var(--ant-color-bg-container)" }}
+        items={[
+          {
+            key: "advanced",
+            label: t("form.advanced"),
+            forceRender: true,
+            children: (
+              <>
+                <Form.Item name="description" label={t("models.description")}><Input maxLength={2000} /></Form.Item>
+                <div className="grid2" style={{ rowGap: 0 }}>
+                  <Form.Item name="visibility" label={t("publish.visibility")}>
+                    <Select options={[{ value: "public", label: t("visibility.public") }, { value: "project", label: t("visibility.project") }]} />
+                  </Form.Item>
+                  <Form.Item name="drain_seconds" label={t("publish.drain")} extra={t("publish.drainHint")}>
+                    <InputNumber min={0} max={3600} style={{ width: "100%" }} suffix="s" />
+                  </Form.Item>
+                </div>
+              </>
+            ),
+          },
+        ]}
+      />
+    </>
+  );
+}
+
+/** A pool with what is free in it. */
+function PoolOption({ pool, name }: { pool?: Pool; name?: string }) {
+  const { t } = useTranslation();
+  if (!pool) return <>{name}</>;
+  return (
+    <span className="row spread">
+      <span>{pool.name}</span>
+      <span className="small quiet num">
+        {pool.accelerators > 0
+          ? t("publish.poolFree", { free: pool.accelerators_free, total: pool.accelerators, memory: formatBytes(pool.memory_free_bytes), cores: formatNumber(pool.cpu_cores_free) })
+          : t("publish.poolFreeCpu", { free: formatNumber(pool.cpu_cores_free), total: formatNumber(pool.cpu_cores), memory: formatBytes(pool.host_memory_free_bytes) })}
+      </span>
+    </span>
+  );
+}

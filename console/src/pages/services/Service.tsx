@@ -1,0 +1,94 @@
+import { CommentOutlined, EditOutlined } from "@ant-design/icons";
+import { useQuery } from "@tanstack/react-query";
+import { Button, Tabs } from "antd";
+import { useTranslation } from "react-i18next";
+import { Link, useParams } from "react-router";
+import type { Service } from "../../api/schema";
+import { Events } from "../../parts/Events";
+import { PageSkeleton, ProblemView } from "../../parts/Feedback";
+import { formatContext } from "../../parts/format";
+import { Facts, Head } from "../../parts/Page";
+import { State, toneOf } from "../../parts/State";
+import { Time } from "../../parts/Time";
+import { useUrlMany } from "../../parts/url";
+import { replicasQuery, serviceQuery } from "../../queries/services";
+import { useMay } from "../../queries/session";
+import { Logs } from "./Logs";
+import { Metrics } from "./Metrics";
+import { Replicas } from "./Replicas";
+import { Revisions } from "./Revisions";
+import { Samples } from "./Samples";
+import { ServiceActions } from "./ServiceActions";
+import { ServiceYaml } from "./ServiceYaml";
+
+export function ServicePage() {
+  const { t } = useTranslation();
+  const { name = "" } = useParams();
+  const service = useQuery(serviceQuery(name));
+  if (service.error && !service.data) return <div className="page"><ProblemView error={service.error} retry={() => void service.refetch()} /></div>;
+  if (!service.data) return <PageSkeleton />;
+  const { data } = service;
+  const tone = toneOf(data.state);
+  return (
+    <div className="page">
+      <Head
+        crumb={{ to: "/services", text: t("nav.services") }}
+        title={data.name}
+        state={<State state={data.state} reason={data.reason} />}
+        sub={data.description}
+        actions={<Actions service={data} />}
+      />
+      {data.reason && tone !== "good" && <div className={`reason ${tone}`} role="status">{data.reason}</div>}
+      <Facts
+        items={[
+          [t("services.modelVersion"), <Link key="m" to={`/models/${data.model_version.split(":")[0]}`}>{data.model_version}</Link>],
+          [t("services.replicas"), t("services.replicasOf", { ready: data.replicas_ready, wanted: data.replicas_wanted })],
+          [t("publish.mode"), t(`mode.${data.spec.mode ?? "balanced"}`)],
+          [t("services.engine"), [data.engine, data.engine_version].filter(Boolean).join(" ") || "–"],
+          [t("publish.pool"), data.spec.pool],
+          [t("publish.context"), data.spec.context_length ? formatContext(data.spec.context_length) : t("publish.automatic")],
+          [t("models.updated"), <Time key="u" at={data.updated_at} />],
+        ]}
+      />
+      <ServiceTabs service={data} />
+    </div>
+  );
+}
+
+function Actions({ service }: { service: Service }) {
+  const { t } = useTranslation();
+  const may = useMay();
+  return (
+    <>
+      {may("playground:use") && <Link to={`/playground?service=${service.name}&tab=${playgroundTab(service)}`}><Button icon={<CommentOutlined />} disabled={service.replicas_ready === 0}>{t("services.try")}</Button></Link>}
+      {may("service:write", service.project) && (
+        <>
+          <Link to={`/services/${service.name}/edit`}><Button icon={<EditOutlined />}>{t("services.change")}</Button></Link>
+          <ServiceActions service={service} />
+        </>
+      )}
+    </>
+  );
+}
+
+function playgroundTab(service: Service): string {
+  return service.type === "embedding" ? "embeddings" : service.type === "rerank" ? "rerank" : "chat";
+}
+
+function ServiceTabs({ service }: { service: Service }) {
+  const { t } = useTranslation();
+  const may = useMay();
+  const [url, setUrl] = useUrlMany();
+  const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: service.state === "ready" || service.state === "stopped" ? false : 2000 });
+  const tabs = [
+    { key: "replicas", label: t("services.replicas"), children: <Replicas replicas={replicas} onLog={(id) => setUrl({ tab: "logs", replica: id })} /> },
+    ...(may("log:read", service.project) ? [{ key: "logs", label: t("services.logs"), children: <Logs service={service.name} replicas={replicas.data?.items ?? []} /> }] : []),
+    { key: "metrics", label: t("services.metrics"), children: <Metrics service={service.name} type={service.type} /> },
+    { key: "revisions", label: t("services.revisions"), children: <Revisions service={service} /> },
+    { key: "samples", label: t("services.samples"), children: <Samples service={service} /> },
+    { key: "events", label: t("events.title"), children: <Events kind="service" name={service.name} /> },
+    { key: "yaml", label: "YAML", children: <ServiceYaml service={service} /> },
+  ];
+  const tab = url.get("tab") ?? "replicas";
+  return <Tabs activeKey={tabs.some((item) => item.key === tab) ? tab : "replicas"} onChange={(key) => setUrl({ tab: key === "replicas" ? undefined : key, search: undefined })} items={tabs} destroyOnHidden />;
+}

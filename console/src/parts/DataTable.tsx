@@ -1,0 +1,130 @@
+import { SearchOutlined } from "@ant-design/icons";
+import { Input, Select, Skeleton, Table, type TableColumnType } from "antd";
+import { useMemo, useState, type Key, type ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { ColumnChoice, useColumns } from "./ColumnChoice";
+import { Empty, ProblemView, type EmptyProps } from "./Feedback";
+import { useUrlMany } from "./url";
+
+export interface Column<T> extends Omit<TableColumnType<T>, "key" | "title" | "sorter"> {
+  key: string;
+  title: string;
+  sort?: (row: T) => string | number;
+  number?: boolean;
+  optional?: boolean;
+}
+
+export interface Filter<T> {
+  key: string;
+  label: string;
+  options: { value: string; label: string }[];
+  /** Left out when the platform filters. */
+  match?: (row: T, value: string) => boolean;
+}
+
+interface Listing<T> {
+  data?: { items: T[]; total: number };
+  isPending: boolean;
+  error: unknown;
+  refetch: () => unknown;
+}
+
+interface Props<T> {
+  name: string;
+  listing: Listing<T>;
+  rowKey: (row: T) => string;
+  columns: Column<T>[];
+  /** The text that search looks through; left out when the platform searches and pages. */
+  text?: (row: T) => string;
+  filters?: Filter<T>[];
+  extra?: ReactNode;
+  empty: EmptyProps;
+  onOpen?: (row: T) => void;
+  bulk?: (rows: T[], done: () => void) => ReactNode;
+  cards?: (row: T) => ReactNode;
+  expand?: (row: T) => ReactNode;
+}
+
+export const PAGE_SIZE = 25;
+
+/** A list with search, filters, sort, column choice, paging, bulk actions; what is chosen lives in the address. */
+export function DataTable<T extends object>(props: Props<T>) {
+  const { name, listing, rowKey, columns, text, filters = [], extra, empty, onOpen, bulk, cards, expand } = props;
+  const { t } = useTranslation();
+  const [url, setUrl] = useUrlMany();
+  const [selected, setSelected] = useState<Key[]>([]);
+  const [hidden, setHidden] = useColumns(name, columns);
+  const search = url.get("search") ?? "";
+  const page = Number(url.get("page") ?? 1);
+  const [sortKey, direction] = (url.get("sort") ?? "").split(":");
+  const all = listing.data?.items;
+
+  const rows = useMemo(() => {
+    const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+    return (all ?? []).filter(
+      (row) =>
+        (!text || words.every((word) => text(row).toLowerCase().includes(word))) &&
+        filters.every((filter) => !filter.match || !url.get(filter.key) || filter.match(row, url.get(filter.key) ?? "")),
+    );
+  }, [all, search, text, filters, url]);
+
+  const shown = columns
+    .filter((column) => !hidden.includes(column.key))
+    .map<TableColumnType<T>>(({ sort, number, ...column }) => ({
+      ...column,
+      ...(number ? { align: "right" as const, className: "num" } : {}),
+      ...(sort ? { sorter: (a: T, b: T) => compare(sort(a), sort(b)), sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
+    }));
+
+  const untouched = !search && filters.every((filter) => !url.get(filter.key));
+  if (listing.error && !listing.data) return <ProblemView error={listing.error} retry={() => void listing.refetch()} />;
+  if (listing.data && listing.data.total === 0 && untouched) return <section className="panel"><Empty {...empty} /></section>;
+  const total = text ? rows.length : (listing.data?.total ?? 0);
+  const chosen = rows.filter((row) => selected.includes(rowKey(row)));
+
+  return (
+    <section className="panel list">
+      <div className="toolbar">
+        <Input allowClear style={{ width: 240 }} prefix={<SearchOutlined className="quiet" />} placeholder={t("list.search")} aria-label={t("list.search")} value={search} onChange={(event) => setUrl({ search: event.target.value, page: undefined })} />
+        {filters.map((filter) => (
+          <Select key={filter.key} allowClear style={{ minWidth: 140 }} placeholder={filter.label} aria-label={filter.label} options={filter.options} value={url.get(filter.key) ?? undefined} onChange={(value?: string) => setUrl({ [filter.key]: value, page: undefined })} />
+        ))}
+        {bulk && chosen.length > 0 && bulk(chosen, () => setSelected([]))}
+        <span className="count num" aria-live="polite">{listing.data ? t("list.count", { count: total }) : ""}</span>
+        {extra}
+        {!cards && <ColumnChoice columns={columns} hidden={hidden} onChange={setHidden} />}
+      </div>
+      {listing.isPending ? (
+        <div style={{ padding: 16 }}><Skeleton active title={false} paragraph={{ rows: 6, width: "100%" }} /></div>
+      ) : cards ? (
+        <div className="cards" style={{ padding: "0 12px 12px" }}>{rows.map(cards)}</div>
+      ) : (
+        <Table<T>
+          size="middle"
+          rowKey={rowKey}
+          columns={shown}
+          dataSource={rows}
+          scroll={{ x: "max-content" }}
+          locale={{ emptyText: t("list.nothing") }}
+          expandable={expand ? { expandedRowRender: expand } : undefined}
+          rowSelection={bulk ? { selectedRowKeys: selected, onChange: setSelected, columnWidth: 40 } : undefined}
+          onRow={(row) => (onOpen ? { className: "link", onClick: (event) => openUnlessControl(event.target, () => onOpen(row)) } : {})}
+          onChange={(paging, _, sorting) => {
+            const by = Array.isArray(sorting) ? sorting[0] : sorting;
+            setUrl({ page: paging.current && paging.current > 1 ? String(paging.current) : undefined, sort: by?.order ? `${String(by.columnKey)}:${by.order === "descend" ? "desc" : "asc"}` : undefined });
+          }}
+          pagination={total > PAGE_SIZE ? { current: page, pageSize: PAGE_SIZE, total, showSizeChanger: false } : false}
+        />
+      )}
+    </section>
+  );
+}
+
+function compare(a: string | number, b: string | number): number {
+  return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+}
+
+/** A click on a row opens it, unless it was meant for something inside. */
+function openUnlessControl(target: EventTarget, open: () => void): void {
+  if (target instanceof Element && !target.closest("a, button, input, label, .ant-dropdown, .ant-modal")) open();
+}

@@ -1,0 +1,28 @@
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { api, need } from "../api/client";
+import type { Job, JobState } from "../api/schema";
+
+interface Wanted {
+  offset?: number;
+  limit?: number;
+  search?: string;
+  state?: JobState;
+  kind?: string;
+}
+
+export const jobsQuery = (query: Wanted) =>
+  queryOptions({
+    queryKey: ["job", "list", query],
+    placeholderData: keepPreviousData,
+    queryFn: () => need(api.GET("/api/v1/jobs", { params: { query } })),
+  });
+
+export const cancelJob = (id: string) => need(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: id } } }));
+
+/** Where the result of a job is seen. */
+export function jobTarget(job: Job): string {
+  const model = job.result.model ?? job.parameters.model ?? job.parameters.name;
+  if (job.kind === "model_import" && job.state === "succeeded" && typeof model === "string") return `/models/${model}`;
+  if (job.kind === "engine_install" && job.state === "succeeded") return "/platform/engines";
+  return `/platform/jobs?job=${job.id}`;
+}

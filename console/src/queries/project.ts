@@ -1,0 +1,34 @@
+import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useSearchParams } from "react-router";
+import { api, need } from "../api/client";
+
+export const projectsQuery = queryOptions({
+  queryKey: ["project", "list"],
+  queryFn: () => need(api.GET("/api/v1/projects", { params: { query: { limit: 500 } } })),
+});
+
+const KEY = "aicp.project";
+
+/** The chosen project; undefined means all. It lives in the address and is remembered in this browser. */
+export function useProject(): [string | undefined, (project: string | undefined) => void] {
+  const [parameters, setParameters] = useSearchParams();
+  const project = parameters.get("project") ?? localStorage.getItem(KEY) ?? undefined;
+  const choose = (next: string | undefined) => {
+    if (next) localStorage.setItem(KEY, next);
+    else localStorage.removeItem(KEY);
+    setParameters((current) => {
+      const changed = new URLSearchParams(current);
+      if (next) changed.set("project", next);
+      else changed.delete("project");
+      return changed;
+    });
+  };
+  return [project, choose];
+}
+
+/** The project in which something new is made. */
+export function useHomeProject(): string {
+  const [project] = useProject();
+  const { data } = useQuery(projectsQuery);
+  return project ?? data?.items.find((item) => item.name === "default")?.name ?? data?.items[0]?.name ?? "default";
+}
