@@ -1,0 +1,195 @@
+"""The figures of the spine: start, idle memory, what the gateway adds, import speed, publish time, fit error.
+
+`make bench-spine` writes benchmarks/results/spine.json. Every comparison takes both sides in turn in one run. Only the
+demonstration model on real engines is used, never the echo engine. Needs about ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from report import percentile, spread, write  # noqa: E402
+from tests.support.gguf import write_demo_gguf  # noqa: E402
+from tests.support.platform import Platform, eventually  # noqa: E402
+
+from aicp.core.service import ServiceCreate, ServiceSpec  # noqa: E402
+
+MODEL = "aicp-demo"
+PROCESSES = ("up", "control", "gateway", "agent")
+
+
+def up_seconds(platform: Platform, key: str) -> float:
+    """From `aicp up` until an authenticated REST read and /v1/models both answer."""
+    started = time.monotonic()
+    platform.start()
+    headers = {"Authorization": f"Bearer {key}"}
+    url = f"{platform.gateway_url}/v1/models"
+    eventually("models are listed", lambda: httpx.get(url, headers=headers, trust_env=False).status_code == 200)
+    return time.monotonic() - started
+
+
+def idle_megabytes(platform: Platform) -> dict[str, float]:
+    """PSS of the platform's processes, engines excluded."""
+    sizes = {name: psutil.Process(platform.pid(name)).memory_full_info().pss / 1e6 for name in PROCESSES}
+    return {**{name: round(size, 1) for name, size in sizes.items()}, "total": round(sum(sizes.values()), 1)}
+
+
+def import_ratio(platform: Platform, directory: Path) -> float:
+    """Seconds of `cp` + sha256sum over seconds of our import, of the same files."""
+    copy = directory.parent / "copy"
+    started = time.monotonic()
+    shutil.copytree(directory, copy)
+    files = sorted(str(path) for path in copy.rglob("*") if path.is_file())
+    subprocess.run(["sha256sum", *files], check=True, stdout=subprocess.DEVNULL)
+    plain = time.monotonic() - started
+    shutil.rmtree(copy)
+    client = platform.client
+    started = time.monotonic()
+    job = client.jobs.wait(client.models.import_directory("large", directory).id)
+    ours = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+    assert ours <= time.monotonic() - started
+    client.models.delete("large")
+    return plain / ours
+
+
+def write_large_model(directory: Path, demo: Path, megabytes: int) -> None:
+    """A valid safetensors model of the demonstration's architecture with one large tensor of random bytes."""
+    directory.mkdir(parents=True)
+    for path in demo.iterdir():
+        if path.suffix != ".safetensors" and path.is_file():
+            shutil.copy(path, directory)
+    size = megabytes * 1_000_000
+    header = f'{{"weight":{{"dtype":"U8","shape":[{size}],"data_offsets":[0,{size}]}}}}'.encode()
+    header += b" " * (-len(header) % 8)
+    block = os.urandom(1_000_000)
+    with (directory / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for number in range(megabytes):
+            file.write(hashlib.sha256(number.to_bytes(4, "little")).digest() + block[32:])
+
+
+def publish(platform: Platform, body: ServiceCreate) -> dict[str, Any]:
+    """Publishes and waits: seconds until ready, CPU-seconds of the engine until then, estimate and peak memory."""
+    client = platform.client
+    started = time.monotonic()
+    published = client.services.create(body)
+    client.services.wait(published.service.name, timeout_seconds=900)
+    seconds = time.monotonic() - started
+    replica = next(r for r in client.services.replicas(published.service.name) if r.state == "ready")
+    assert replica.pid is not None
+    tree = [psutil.Process(replica.pid), *psutil.Process(replica.pid).children(recursive=True)]
+    cpu = sum(sum(process.cpu_times()[:2]) for process in tree)
+    # The reserve is not part of what the driver expects: it is added so that a peak beyond it does not end the engine.
+    estimate = sum(part.bytes for part in published.plan.memory if part.name != "reserve")
+    return {"seconds": seconds, "cpu_seconds": cpu, "estimate": estimate}
+
+
+def fit_error(platform: Platform, name: str, key: str, estimate: int) -> dict[str, float]:
+    """The estimate against the peak under the asked number of users with full contexts."""
+    service = platform.client.services.get(name)
+    plan = platform.client.services.plan(ServiceCreate(name=f"{name}-again", spec=service.spec))
+    prompt = "word " * (plan.context_length // 4)
+    with httpx.Client(trust_env=False, timeout=600) as http:
+        for _ in range(plan.users):
+            body = {"model": name, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
+            http.post(
+                f"{platform.gateway_url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
+            )
+    time.sleep(2)  # the agent samples memory once a second
+    replica = next(r for r in platform.client.services.replicas(name) if r.state == "ready")
+    measured = replica.memory_peak_bytes or 0
+    return {
+        "estimate_mib": round(estimate / 2**20),
+        "measured_peak_mib": round(measured / 2**20),
+        "error_percent": round(100 * (estimate - measured) / measured, 1) if measured else float("nan"),
+    }
+
+
+def gateway_added(platform: Platform, key: str, requests: int = 300) -> dict[str, Any]:
+    """Milliseconds that the gateway adds to a one-token answer, direct and through it in turn."""
+    replica = next(r for r in platform.client.services.replicas(MODEL) if r.state == "ready")
+    assert replica.address is not None
+    socket_path = replica.address.removeprefix("unix:")
+    record = platform.engine_token(replica.id)
+    direct = httpx.Client(
+        transport=httpx.HTTPTransport(uds=socket_path), base_url="http://engine", timeout=60, trust_env=False
+    )
+    through = httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False)
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
+    sides = {
+        "direct": (direct, {"Authorization": f"Bearer {record}"}),
+        "gateway": (through, {"Authorization": f"Bearer {key}"}),
+    }
+    times: dict[str, list[float]] = {"direct": [], "gateway": []}
+    for _ in range(requests):
+        for side, (client, headers) in sides.items():
+            started = time.perf_counter()
+            response = client.post("/v1/chat/completions", json=body, headers=headers)
+            times[side].append((time.perf_counter() - started) * 1000)
+            assert response.status_code == 200, response.text
+    p50, p99 = (percentile(times["gateway"], s) - percentile(times["direct"], s) for s in (0.5, 0.99))
+    return {
+        "added_ms_p50": round(p50, 3),
+        "added_ms_p99": round(p99, 3),
+        "direct_ms_p50": round(percentile(times["direct"], 0.5), 3),
+        "direct_ms_p99": round(percentile(times["direct"], 0.99), 3),
+        "requests_each": requests,
+    }
+
+
+def main() -> None:
+    """Runs everything on one fresh data directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        platform = Platform(root / "data").start()
+        client = platform.client
+        key = client.keys.create("bench").secret
+        figures: dict[str, Any] = {}
+        platform.stop()
+        starts = []
+        for _ in range(5):
+            starts.append(up_seconds(platform, key))
+            time.sleep(1)
+            if len(starts) < 5:
+                platform.stop()
+        figures["up"] = {"seconds": spread(starts)}
+        time.sleep(10)
+        figures["idle"] = {"mb": idle_megabytes(platform)}
+        write_large_model(root / "large", ROOT / "demo" / "model", 1000)
+        figures["import"] = {"ratio": spread([import_ratio(platform, root / "large") for _ in range(5)])}
+        platform.import_demo(MODEL)
+        platform.cli("engine", "install", "vllm")
+        vllm = publish(platform, ServiceCreate(name=MODEL, spec=ServiceSpec(model=MODEL)))
+        figures["publish"] = {"seconds": round(vllm["seconds"], 1), "cpu_seconds": round(vllm["cpu_seconds"], 1)}
+        eventually("routed", lambda: platform.chat(key, MODEL, "Hi", max_tokens=1).status_code == 200)
+        figures["gateway"] = gateway_added(platform, key)
+        errors = {"vllm": fit_error(platform, MODEL, key, vllm["estimate"])}
+        platform.cli("service", "stop", MODEL)
+        write_demo_gguf(root / "gguf")
+        client = platform.client
+        client.jobs.wait(client.models.import_directory("demo-gguf", root / "gguf").id)
+        platform.cli("engine", "install", "llamacpp")
+        gguf = publish(platform, ServiceCreate(name="demo-gguf", spec=ServiceSpec(model="demo-gguf")))
+        eventually("routed", lambda: platform.chat(key, "demo-gguf", "Hi", max_tokens=1).status_code == 200)
+        errors["llamacpp"] = fit_error(platform, "demo-gguf", key, gguf["estimate"])
+        figures["fit"] = {"error_percent": errors}
+        platform.stop()
+        write("spine", figures, ["httpx"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What every benchmark writes: figures with their spread, versions, machine and date."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, least, most and the single values, rounded to four digits."""
+    rounded = [round(value, 4) for value in values]
+    return {"median": round(statistics.median(values), 4), "min": min(rounded), "max": max(rounded), "runs": rounded}
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile; `share` between 0 and 1."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def machine() -> dict[str, Any]:
+    """Where it ran; the load average tells how quiet it was."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 1024**3, 1),
+        "load_average": os.getloadavg(),
+        "kernel": platform.release(),
+    }
+
+
+def write(name: str, figures: dict[str, Any], versions: Sequence[str] = ()) -> Path:
+    """Writes benchmarks/results/<name>.json and prints it."""
+    result = {
+        "benchmark": name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), "aicp": version("aicp"), **{n: version(n) for n in versions}},
+        "figures": figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
+    return path

@@ -1,0 +1,23 @@
+"""One platform with the real engine for all tests of a session: an engine start costs most of a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.platform import Platform, eventually
+from tests.support.walk import Walk
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """`aicp quickstart --once` (installs the engine when needed), then the platform up again on the same data."""
+    platform = Platform(tmp_path_factory.mktemp("walk") / "data")
+    done = platform.cli("quickstart", AICP_RUN_ONCE="1")
+    assert "/chat/completions" in done.stdout
+    platform.start()
+    try:
+        eventually("the demo is ready", lambda: platform.client.services.get("aicp-demo").replicas_ready, seconds=300)
+        yield Walk(platform)
+    finally:
+        platform.stop()

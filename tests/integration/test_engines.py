@@ -1,0 +1,157 @@
+"""The real engines, started as their drivers describe them, from environments that are built when absent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.support.engines import TOKEN, RunningEngine, make_request, running, version_of
+from tests.support.gguf_model import gguf_from_llama
+
+from aicp.core.clock import SystemClock
+from aicp.core.registry import Registry
+from aicp.core.service import Mode
+from aicp.engines.base import Engine
+from aicp.environments.base import EnvironmentKey
+from aicp.environments.environments import Environments
+
+pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
+
+DEMO = Path(__file__).parents[2] / "demo" / "model"
+ROOT = Path(os.environ.get("AICP_ENVIRONMENTS_DIR", Path.home() / ".cache" / "aicp" / "environments"))
+QUESTION = {"role": "user", "content": "What is aicp?"}
+ENGINES = Registry[Engine]("aicp.engines")
+
+
+def chat(**more: object) -> dict[str, object]:
+    return {"model": "m", "messages": [QUESTION], "temperature": 0, "max_tokens": 48, **more}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Until `condition` holds; fails when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def start(name: str, model: Path, directory: Path) -> Iterator[RunningEngine]:
+    """The engine on its own environment with the settings of mode balanced, ready to answer."""
+    driver = ENGINES.get(name)
+    key = EnvironmentKey(name, driver.versions[0], "cpu")
+    environments = Environments(ROOT, clock=SystemClock(), parent=os.environ, for_everyone=True)
+    asyncio.run(environments.build(key))
+    version, model_type = version_of(model)
+    request = make_request(version, model_type=model_type, mode=Mode.BALANCED, users=4, engine_version=key.version)
+    folder = model if model.is_dir() else model.parent
+    with running(driver.launch(request), directory, model=folder, python=environments.interpreter(key)) as engine:
+        engine.watch_memory()
+        engine.wait_ready(240)
+        yield engine
+
+
+@pytest.fixture(scope="module", params=["vllm", "llamacpp"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    """Each engine once, on the demonstration model in its own format."""
+    directory = tmp_path_factory.mktemp(request.param)
+    is_gguf = request.param == "llamacpp"
+    model = gguf_from_llama(DEMO, directory / "demo.gguf") if is_gguf else DEMO
+    yield from start(request.param, model, directory)
+
+
+def test_it_answers_from_the_weights(engine: RunningEngine) -> None:
+    status, answer = engine.request("POST", "/v1/chat/completions", chat())
+    assert status == 200
+    assert "compute platform" in answer["choices"][0]["message"]["content"]
+    assert answer["usage"]["prompt_tokens"] > 3
+
+
+def test_every_promised_endpoint_answers(engine: RunningEngine) -> None:
+    bodies = {
+        "/v1/chat/completions": chat(),
+        "/v1/completions": {"model": "m", "prompt": "What is", "max_tokens": 4},
+        "/v1/responses": {"model": "m", "input": "What is aicp?", "max_output_tokens": 8},
+        "/v1/messages": {"model": "m", "messages": [QUESTION], "max_tokens": 8},
+    }
+    for path, body in bodies.items():
+        status, answer = engine.request("POST", path, body)
+        assert status == 200, (path, answer)
+        assert answer["usage"], path
+
+
+def test_a_stream_ends_with_usage(engine: RunningEngine) -> None:
+    body = chat(stream=True, stream_options={"include_usage": True})
+    _, text = engine.request("POST", "/v1/chat/completions", body)
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    assert json.loads(lines[-2])["usage"]["completion_tokens"] > 3
+    assert len(lines) > 5
+
+
+def test_the_token_is_needed(engine: RunningEngine) -> None:
+    assert engine.request("POST", "/v1/chat/completions", chat(), token="wrong")[0] == 401
+
+
+def test_promised_metrics_exist(engine: RunningEngine) -> None:
+    text = engine.request("GET", "/metrics")[1]
+    driver = ENGINES.get("llamacpp" if "llamacpp:" in text else "vllm")
+    for name in driver.metrics.values():
+        assert name in text, name
+
+
+def test_a_client_that_hangs_up_ends_the_work(engine: RunningEngine) -> None:
+    body = json.dumps(chat(stream=True, max_tokens=1000, ignore_eos=True, min_tokens=900)).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(engine.listen))
+        client.sendall(head.encode() + body)
+        assert client.recv(200).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: _running(engine) == 1)
+    wait_for(lambda: _running(engine) == 0)
+
+
+def test_the_estimate_holds(engine: RunningEngine) -> None:
+    is_gguf = "llamacpp" in str(engine.listen)
+    model = engine.listen.parent / "demo.gguf" if is_gguf else DEMO
+    version, model_type = version_of(model)
+    driver = ENGINES.get("llamacpp" if is_gguf else "vllm")
+    request = make_request(version, model_type=model_type, users=4)
+    parts = driver.estimate(version, model_type, Mode.BALANCED, request.sizing)
+    length = request.sizing.context_length - 40
+    bodies = [{"model": "m", "prompt": [100 + user] * length, "max_tokens": 8} for user in range(4)]
+    with ThreadPoolExecutor(4) as users:
+        answers = list(users.map(lambda body: engine.request("POST", "/v1/completions", body), bodies))
+    assert [status for status, _ in answers] == [200] * 4
+    peak = max(engine.peak_bytes, engine.memory_bytes())
+    assert sum(part.bytes for part in parts) == pytest.approx(peak, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["vllm", "llamacpp"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_its_leader(name: str, number: int, tmp_path: Path) -> None:
+    model = gguf_from_llama(DEMO, tmp_path / "demo.gguf") if name == "llamacpp" else DEMO
+    for engine in start(name, model, tmp_path):
+        assert engine.stop(number) < 10
+        wait_for(partial(_is_empty, engine))
+
+
+def _is_empty(engine: RunningEngine) -> bool:
+    return not engine.members()
+
+
+def _running(engine: RunningEngine) -> float:
+    text = engine.request("GET", "/metrics")[1]
+    names = ("vllm:num_requests_running", "llamacpp:requests_processing")
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(names))

@@ -1,0 +1,192 @@
+"""What must hold when things die or go wrong, on the real engine: nothing lost, nothing doubled, clear words."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from tests.support.platform import Platform, eventually
+from tests.support.walk import Walk
+
+from aicp.core.service import ServiceState
+
+pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
+MODEL = "aicp-demo"
+
+
+def ready_replicas(walk: Walk) -> list[tuple[str, int | None]]:
+    replicas = walk.platform.client.services.replicas(MODEL)
+    return [(replica.id, replica.pid) for replica in replicas if replica.state == "ready"]
+
+
+class Caller(threading.Thread):
+    """Calls the gateway until told to stop and keeps what was answered."""
+
+    def __init__(self, walk: Walk) -> None:
+        super().__init__(daemon=True)
+        self.walk, self.stopped = walk, threading.Event()
+        self.statuses: list[int] = []
+        self.request_ids: list[str] = []
+        self.cut = 0
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            try:
+                answer = self.walk.platform.chat(self.walk.facts["api_key"], MODEL, "What is aicp?", max_tokens=4)
+            except httpx.HTTPError:
+                self.cut += 1
+                self.stopped.wait(0.05)
+                continue
+            self.statuses.append(answer.status_code)
+            self.request_ids.append(answer.headers["x-request-id"])
+
+    def end(self) -> Caller:
+        self.stopped.set()
+        self.join(120)
+        return self
+
+
+def test_killed_engine_comes_back_and_callers_get_answers_or_503(walk: Walk) -> None:
+    caller = Caller(walk)
+    caller.start()
+    (_, pid), *_ = eventually("a ready replica", lambda: ready_replicas(walk))
+    assert pid is not None
+    eventually("calls are answered", lambda: 200 in caller.statuses)
+    os.kill(pid, signal.SIGKILL)
+    eventually("a new engine", lambda: [r for r in ready_replicas(walk) if r[1] not in (None, pid)], seconds=180)
+    eventually("it answers", lambda: caller.statuses[-1:] == [200], seconds=60)
+    caller.end()
+    assert set(caller.statuses) <= {200, 502, 503}
+    assert caller.cut == 0, "the gateway cut connections because an engine died"
+
+
+def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> None:
+    platform = walk.platform
+    callers = [Caller(walk) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    eventually("calls are answered", lambda: all(len(caller.statuses) > 2 for caller in callers))
+    started = time.monotonic()
+    platform.kill("gateway")
+    eventually("the gateway answers", lambda: _healthy(platform), seconds=10)
+    back_seconds = time.monotonic() - started
+    eventually("calls go on", lambda: all(caller.statuses[-1:] == [200] for caller in callers), seconds=30)
+    for caller in callers:
+        caller.end()
+    answered = [request_id for caller in callers for request_id in caller.request_ids]
+
+    def counted() -> bool:
+        return set(answered) <= set(_usage_ids(platform))
+
+    eventually("every answered request is counted", counted)
+    ids = _usage_ids(platform)
+    assert len(ids) == len(set(ids)), "a request was counted twice"
+    interrupted = [row for row in _usage_rows(platform) if row["outcome"] == "interrupted"]
+    assert len(interrupted) <= sum(caller.cut for caller in callers)
+    assert back_seconds < 3, f"the gateway took {back_seconds:.1f} s to come back"
+
+
+def _healthy(platform: Platform) -> bool:
+    try:
+        return httpx.get(f"{platform.gateway_url}/healthz", trust_env=False, timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _usage_rows(platform: Platform) -> list[dict[str, str]]:
+    return list(csv.DictReader(platform.client.records.usage_csv().splitlines()))
+
+
+def _usage_ids(platform: Platform) -> list[str]:
+    return [row["request_id"] for row in _usage_rows(platform)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_killed_agent_adopts_the_engine(walk: Walk) -> None:
+    before = eventually("a ready replica", lambda: ready_replicas(walk))
+    old = walk.platform.kill("agent")
+    walk.platform.wait_restarted("agent", old)
+    caller = Caller(walk)
+    caller.start()
+    eventually("calls are answered", lambda: len(caller.statuses) > 3)
+    caller.end()
+    assert set(caller.statuses) == {200}
+    eventually("the same engine", lambda: ready_replicas(walk) == before)
+
+
+def test_killed_supervisor_is_taken_over(walk: Walk) -> None:
+    platform = walk.platform
+    pids = {name: platform.pid(name) for name in ("control", "gateway", "agent")}
+    before = eventually("a ready replica", lambda: ready_replicas(walk))
+    platform.kill("up")
+    assert walk.platform.chat(walk.facts["api_key"], MODEL, "Hello", max_tokens=2).status_code == 200
+    platform.start()
+    assert {name: platform.pid(name) for name in pids} == pids, "children were restarted instead of taken over"
+    eventually("the same engine", lambda: ready_replicas(walk) == before)
+
+
+def test_rolling_update_keeps_serving_and_a_bad_one_rolls_back(walk: Walk) -> None:
+    platform, client = walk.platform, walk.platform.client
+    client.jobs.wait(client.models.import_directory(MODEL, Path(__file__).parents[2] / "demo" / "model").id)
+    caller = Caller(walk)
+    caller.start()
+    generation = client.services.get(MODEL).generation
+    platform.cli("service", "update", MODEL, "--context", "512")
+    service = client.services.get(MODEL)
+    assert service.serving_generation == generation + 1
+    assert service.state == ServiceState.READY
+    caller.end()
+    assert set(caller.statuses) == {200}, "the update was noticed by callers"
+    assert caller.cut == 0
+
+
+def test_two_platforms_on_one_directory_are_refused(walk: Walk) -> None:
+    second = Platform(walk.platform.data_dir)
+    done = subprocess.run(second.command("up"), env=second.env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert str(walk.platform.data_dir) in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert walk.platform.answers()
+
+
+def test_taken_port_is_named(walk: Walk, tmp_path: Path) -> None:
+    second = Platform(tmp_path / "data", AICP_PORT=str(walk.platform.port))
+    done = subprocess.run(second.command("up"), env=second.env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert str(walk.platform.port) in done.stderr
+    assert "AICP_PORT" in done.stderr or "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_many_revisions_at_once_end_in_one(walk: Walk) -> None:
+    client = walk.platform.client
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: walk.platform.cli("service", "scale", MODEL, "1", "--no-wait"), range(4)))
+    service = client.services.wait(MODEL, timeout_seconds=300)
+    assert service.replicas_ready == 1
+
+
+def test_clean_stop_leaves_no_process(walk: Walk) -> None:
+    platform = walk.platform
+    engine_pids = [pid for _, pid in eventually("a ready replica", lambda: ready_replicas(walk)) if pid]
+    ours = [platform.pid(name) for name in ("up", "control", "gateway", "agent")]
+    assert platform.stop() == 0
+    left = [pid for pid in engine_pids + ours if _runs(pid)]
+    assert left == []
+    platform.start()
+    eventually("the demo is ready again", lambda: ready_replicas(walk), seconds=300)

@@ -1,0 +1,139 @@
+"""The control plane as a gateway process sees it: a route table by long poll, an intake of usage, heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.support.http_wire import Asked, read_request
+
+from aicp.core.route import RouteTable
+
+TOKEN = "internal-token-of-the-test"
+
+
+@dataclass
+class ControlPlane:
+    """What it serves, and what it was told."""
+
+    port: int = 0
+    table: RouteTable | None = None
+    tls: ssl.SSLContext | None = None
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    """Every record that was accepted, in order; a batch that came before counts once."""
+    repeated: int = 0
+    batches: set[tuple[str, int]] = field(default_factory=set)
+    beats: list[dict[str, Any]] = field(default_factory=list)
+    refuse_usage: bool = False
+    lose_usage_answers: int = 0
+    """So many batches are taken in without the gateway learning of it."""
+    paths: Counter[str] = field(default_factory=Counter)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        """Where the gateway finds it."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def publish(self, table: RouteTable) -> None:
+        """A new table."""
+        self.table = table
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def outcome(self, request_id: str) -> str:
+        """How a request ended, by its record."""
+        return next(record["outcome"] for record in self.usage if record["request_id"] == request_id)
+
+    async def start(self) -> None:
+        """Listens, on the same port as before if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls, limit=2**24)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Gone, with all connections."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while (asked := await read_request(reader)) is not None:
+                status, value = await self._answer(asked)
+                if status == 0:
+                    break
+                writer.write(_response(status, value))
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _answer(self, asked: Asked) -> tuple[int, Any]:
+        self.paths[asked.path] += 1
+        if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+            return 401, {"error": {"message": "no"}}
+        if asked.path == "/internal/v1/routes":
+            return await self._routes({name: values[0] for name, values in parse_qs(asked.query).items()})
+        if asked.path == "/internal/v1/usage":
+            return self._take(asked.json())
+        if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/heartbeat"):
+            self.beats.append(asked.json())
+            return 204, None
+        return 404, {"error": {"message": asked.path}}
+
+    async def _routes(self, query: dict[str, str]) -> tuple[int, Any]:
+        deadline = asyncio.get_running_loop().time() + float(query.get("wait", "0"))
+        while self.table is None or self.table.etag == query.get("etag", ""):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._changed.wait()
+            except TimeoutError:
+                return 304, None
+        return 200, asdict(self.table)
+
+    def _take(self, batch: dict[str, Any]) -> tuple[int, Any]:
+        if self.refuse_usage:
+            return 503, {"error": {"message": "not now"}}
+        name = (batch["gateway_id"], batch["sequence"])
+        if name in self.batches:
+            self.repeated += 1
+        else:
+            self.batches.add(name)
+            self.usage.extend(batch["records"])
+        if self.lose_usage_answers:
+            self.lose_usage_answers -= 1
+            return 0, None
+        return 200, {"sequence": batch["sequence"]}
+
+
+def _response(status: int, value: Any) -> bytes:
+    if value is None:
+        return b"HTTP/1.1 %d X\r\n\r\n" % status
+    body = json.dumps(value).encode()
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@asynccontextmanager
+async def run_control(table: RouteTable | None = None) -> AsyncIterator[ControlPlane]:
+    """A control plane for the time of a test."""
+    control = ControlPlane(table=table)
+    await control.start()
+    try:
+        yield control
+    finally:
+        await control.stop()

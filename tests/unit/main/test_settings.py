@@ -1,0 +1,100 @@
+"""Settings: which source wins, what is refused, and that children get the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aicp.core.errors import InvalidError
+from aicp.main.settings import SETTINGS, Settings, is_loopback, load_settings
+
+
+def load(tmp_path: Path, *, yaml: str = "", flags: dict[str, str] | None = None, **variables: str) -> Settings:
+    (tmp_path / "config.yaml").write_text(yaml)
+    return load_settings(flags or {}, {"AICP_DATA_DIR": str(tmp_path), **variables})
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.host, settings.port, settings.gateway_host, settings.gateway_port) == (
+        "127.0.0.1",
+        8600,
+        "127.0.0.1",
+        8601,
+    )
+    assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/db/aicp.sqlite"
+    assert settings.environments_dir == tmp_path / "agent" / "environments"
+    assert settings.engine_user is None
+    assert load_settings({}, {}).data_dir == Path.home() / ".aicp"
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    yaml = "port: 1001\noffline: true\n"
+    assert load(tmp_path, yaml=yaml).port == 1001
+    assert load(tmp_path, yaml=yaml, AICP_PORT="1002").port == 1002
+    assert load(tmp_path, yaml=yaml, flags={"port": "1003"}, AICP_PORT="1002").port == 1003
+    assert load(tmp_path, yaml=yaml).gateway_port == 1002, "the default gateway port follows the port"
+    assert load(tmp_path, yaml=yaml).offline
+
+
+def test_another_file(tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("import_allowed_networks: [10.0.0.0/8, hub.example.org]\nport: 9000")
+    settings = load(tmp_path, yaml="port: 1", AICP_CONFIG=str(other))
+    assert settings.import_allowed_networks == ("10.0.0.0/8", "hub.example.org")
+    assert settings.port == 9000
+
+
+@pytest.mark.parametrize(
+    ("yaml", "variables", "words"),
+    [
+        ("prot: 1", {}, "which is no setting"),
+        ("port: x", {}, "port in the configuration file is 'x'"),
+        ("- a", {}, "must hold `name: value`"),
+        ("a: [", {}, "cannot be read"),
+        ("", {"AICP_PORT": "70000"}, "AICP_PORT is '70000'"),
+        ("", {"AICP_OFFLINE": "perhaps"}, "AICP_OFFLINE is 'perhaps'"),
+        ("", {"AICP_LOG_LEVEL": "loud"}, "AICP_LOG_LEVEL"),
+        ("", {"AICP_CONFIG": "/nowhere.yaml"}, "/nowhere.yaml does not exist"),
+        ("", {"AICP_TLS_KEY": "/key.pem"}, "only one of them"),
+        ("", {"AICP_HOST": "0.0.0.0"}, "in the clear"),
+        ("", {"AICP_GATEWAY_HOST": "192.168.1.5"}, "AICP_GATEWAY_HOST"),
+        ("host: '::'", {}, "in the clear"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, yaml: str, variables: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        load(tmp_path, yaml=yaml, **variables)
+    assert words in caught.value.message
+
+
+def test_other_addresses_are_allowed_with_tls_or_on_demand(tmp_path: Path) -> None:
+    assert load(tmp_path, AICP_HOST="0.0.0.0", AICP_INSECURE="1").control_url == "http://127.0.0.1:8600"
+    tls = {"AICP_TLS_CERTIFICATE": "/c.pem", "AICP_TLS_KEY": "/k.pem"}
+    assert load(tmp_path, AICP_HOST="::", **tls).gateway_url == "https://[::1]:8601"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("box", False)],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_children_read_the_same_settings(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        yaml="import_allowed_networks: [10.0.0.0/8, 10.1.0.0/16]",
+        flags={"insecure": "true", "host": "0.0.0.0"},
+        AICP_ENGINE_USER="daemon",
+    )
+    again = load_settings({}, settings.as_environment() | {"AICP_CONFIG": str(tmp_path / "config.yaml")})
+    assert again == settings
+    assert again.digest() == settings.digest()
+    assert load(tmp_path).digest() != settings.digest()
+
+
+def test_every_setting_is_described() -> None:
+    assert all(setting.description.endswith((".", "`.")) for setting in SETTINGS)

@@ -1,0 +1,144 @@
+"""Plans: what is chosen, why, and what would fit instead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.support.runner import make_node_status
+from tests.support.services import SmallEngine, make_version
+
+from aicp.core.accelerator import Accelerator
+from aicp.core.errors import InvalidError
+from aicp.core.model import Model, ModelFormat, ModelType, ModelVersion, Visibility
+from aicp.core.node import EnvironmentState, EnvironmentStatus, Node, NodeState
+from aicp.core.quantity import GIB
+from aicp.core.service import Compute, ServiceSpec
+from aicp.planner.plan import Planned, PlanRequest, make_plan
+from aicp.store.pools import make_snapshot
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ENGINE = SmallEngine()
+
+
+def make_node(status=None) -> Node:
+    status = status or make_node_status()
+    return Node(
+        id=status.node_id, name=status.hostname, pool="default", state=NodeState.READY, address="", created_at=AT,
+        status=status,
+    )  # fmt: skip
+
+
+def plan(spec: ServiceSpec, version: ModelVersion | None = None, *, nodes=None, engines=None) -> Planned:
+    version = version or make_version()
+    model = Model(
+        id="m", name=version.model, type=ModelType.CHAT, visibility=Visibility.PUBLIC, project="default",
+        created_at=AT, updated_at=AT,
+    )  # fmt: skip
+    nodes = [make_node()] if nodes is None else nodes
+    request = PlanRequest("chat", "default", spec, model, version, "http://localhost:8601/v1")
+    return make_plan(request, nodes, make_snapshot(nodes, []), engines or {"small": ENGINE})
+
+
+def choice(planned: Planned, name: str):
+    return next(item for item in planned.plan.choices if item.name == name)
+
+
+@pytest.mark.parametrize("said", [{}, ServiceSpec(model="demo").model_dump()], ids=["left out", "said as the default"])
+def test_nothing_asked_everything_chosen_with_a_reason(said: dict[str, Any]):
+    planned = plan(ServiceSpec.model_validate({**said, "model": "demo"}))
+    assert planned.plan.fit.fits
+    assert (planned.plan.engine, planned.plan.engine_version, planned.plan.variant) == ("small", "2.0", "cpu")
+    assert planned.plan.node == "node-a"
+    assert all(item.reason for item in planned.plan.choices)
+    assert {item.chosen_by for item in planned.plan.choices} == {"platform"}
+    assert planned.plan.memory_bytes == sum(part.bytes for part in planned.plan.memory)
+    assert planned.requirement.memory_bytes == planned.plan.memory_bytes
+    assert "2 x 4 layers x 2 heads x 64 x 2 bytes" in choice(planned, "context_length").reason
+    assert planned.plan.cli == "aicp publish demo --name chat"
+
+
+def test_what_the_user_asks_is_kept_and_said():
+    planned = plan(ServiceSpec(model="demo", users=3, context_length=1000, compute=Compute(cpu_cores=1.5), replicas=2))
+    assert (planned.plan.users, planned.plan.context_length, planned.plan.cpu_cores) == (3, 1000, 1.5)
+    assert choice(planned, "users").chosen_by == "user"
+    assert planned.plan.cli == "aicp publish demo --name chat --cpu 1.5 --replicas 2 --context 1000 --users 3"
+
+
+def test_defaults_shrink_until_they_fit_users_first():
+    small = make_node(make_node_status(memory_bytes=int(2.2 * GIB)))
+    planned = plan(ServiceSpec(model="demo"), nodes=[small])
+    assert planned.plan.fit.fits
+    assert (planned.plan.users, planned.plan.context_length) == (16, 8192)
+    tiny = make_node(make_node_status(memory_bytes=int(1.85 * GIB)))
+    planned = plan(ServiceSpec(model="demo"), nodes=[tiny])
+    assert planned.plan.fit.fits
+    assert planned.plan.users < 16
+    assert "made smaller to fit" in choice(planned, "users").reason
+
+
+def test_what_was_asked_does_not_shrink_and_what_would_fit_is_found():
+    planned = plan(ServiceSpec(model="demo", users=16, context_length=32768), make_version(weight_bytes=17 * GIB))
+    fit = planned.plan.fit
+    assert not fit.fits
+    assert fit.reason.startswith("No node in pool default has 19.8 GiB free (largest: 16 GiB on node node-a).")
+    assert "weights 17 GiB + kv cache 512 MiB + engine overhead 512 MiB" in fit.reason
+    assert any("an int8 version of the model (about 8.5 GiB" in item for item in fit.suggestions)
+    planned = plan(ServiceSpec(model="demo", users=600, context_length=32768))
+    assert planned.plan.fit.suggestions[:2] == ["300 users", "context 16384"]
+
+
+def test_too_little_memory_given_is_said_with_the_sum():
+    planned = plan(ServiceSpec(model="demo", compute=Compute(memory_bytes=GIB)))
+    assert not planned.plan.fit.fits
+    assert "1 GiB were given" in planned.plan.fit.reason
+
+
+def test_more_replicas_than_fit():
+    planned = plan(ServiceSpec(model="demo", replicas=9))
+    assert not planned.plan.fit.fits
+    assert planned.plan.fit.suggestions[0] == "8 instead of 9 replicas"
+
+
+def test_an_installed_version_is_preferred_to_a_newer_one():
+    environment = EnvironmentStatus(engine="small", version="1.0", variant="cpu", state=EnvironmentState.INSTALLED)
+    status = make_node_status().model_copy(update={"environments": [environment]})
+    planned = plan(ServiceSpec(model="demo"), nodes=[make_node(status)])
+    assert (planned.plan.engine_version, planned.plan.environment_installed) == ("1.0", True)
+    planned = plan(ServiceSpec(model="demo", engine_version="2.0"), nodes=[make_node(status)])
+    assert (planned.plan.engine_version, planned.plan.environment_installed) == ("2.0", False)
+
+
+def test_accelerators_come_before_the_cpu_and_as_many_as_hold_it():
+    cards = [
+        Accelerator(vendor="nvidia", index=index, device_id=f"gpu-{index}", product="L4", memory_bytes=24 * GIB)
+        for index in range(4)
+    ]
+    status = make_node_status()
+    status = status.model_copy(update={"accelerators": [*status.accelerators, *cards]})
+    planned = plan(ServiceSpec(model="demo"), make_version(weight_bytes=40 * GIB), nodes=[make_node(status)])
+    assert planned.plan.fit.fits
+    assert (planned.requirement.vendor, planned.requirement.accelerators) == ("nvidia", 4)
+    assert planned.plan.accelerators == ["gpu-0", "gpu-1", "gpu-2", "gpu-3"]
+    planned = plan(ServiceSpec(model="demo", compute=Compute(vendor="cpu")), nodes=[make_node(status)])
+    assert planned.requirement.vendor == "cpu"
+
+
+def test_internal_engines_are_never_chosen_but_may_be_asked_for():
+    engines = {"echo": SmallEngine(name="echo", internal=True), "small": ENGINE}
+    assert plan(ServiceSpec(model="demo"), engines=engines).plan.engine == "small"
+    assert plan(ServiceSpec(model="demo", engine="echo"), engines=engines).plan.engine == "echo"
+
+
+def test_no_engine_for_a_format_names_every_reason():
+    with pytest.raises(InvalidError) as refused:
+        plan(ServiceSpec(model="demo"), make_version(format=ModelFormat.GGUF))
+    assert refused.value.code == "no_engine"
+    assert refused.value.hint == "small on cpu: wrong format"
+
+
+def test_without_a_node_the_plan_says_so():
+    with pytest.raises(InvalidError) as refused:
+        plan(ServiceSpec(model="demo"), nodes=[])
+    assert "No node of the pool has registered yet" in (refused.value.hint or "")

@@ -1,0 +1,58 @@
+"""Samples of everything measurable."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.support.clock import FakeClock
+from tests.support.services import Platform
+
+from aicp.core.gateway import GatewayStatus
+from aicp.core.usage import Outcome, UsageBatch, UsageRecord
+from aicp.reconcile.metrics import MetricSampler
+from aicp.store.database import Database
+from aicp.store.gateways import Gateways
+from aicp.store.usage import Usage
+
+
+async def test_accelerators_replicas_and_traffic_are_sampled(sqlite: Database, clock: FakeClock):
+    platform = await Platform(sqlite, clock).prepare()
+    await platform.publish("demo")
+    await platform.passes()
+    replica = platform.runner.starts[0]
+    clock.advance(45)
+    async with sqlite.transaction() as tx:
+        status = GatewayStatus(id="g", etag="e", inflight={replica: 3}, seen_at=clock.now())
+        await Gateways(tx).save(status)
+        records = [
+            UsageRecord(
+                request_id=f"r{number}",
+                api_key_id="k",
+                project="default",
+                service="demo",
+                endpoint="/v1/chat/completions",
+                started_at=clock.now() - timedelta(seconds=30),
+                outcome=Outcome.OK if number else Outcome.ENGINE_ERROR,
+                completion_tokens=15,
+                ttft_ms=100.0 + number,
+            )
+            for number in range(30)
+        ]
+        await Usage(tx).accept(UsageBatch(gateway_id="g", sequence=1, records=records), clock.now())
+    samples = await MetricSampler(sqlite, clock).sample()
+    found = {(item.name, item.labels.get("quantile")): item.value for item in samples if item.value}
+    assert found["requests_running", None] == 3
+    assert found["requests_per_second", None] == 2
+    assert found["tokens_per_second", None] == 30
+    assert found["ttft_ms", "p50"] == 115
+    assert found["ttft_ms", "p99"] == 129
+    assert found["platform_accelerators_in_use", None] == 1
+    assert found["platform_error_ratio", None] == 1 / 30
+    assert found["replica_memory_bytes", None] == 2**30
+
+
+async def test_a_quiet_platform_has_a_rate_of_zero(sqlite: Database, clock: FakeClock):
+    samples = await MetricSampler(sqlite, clock).sample()
+    assert [(item.name, item.value) for item in samples if "requests" in item.name] == [
+        ("platform_requests_per_second", 0)
+    ]
