@@ -2,8 +2,9 @@ import { useQuery } from "@tanstack/react-query";
 import { Navigate, Outlet, useLocation } from "react-router";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { sessionQuery } from "../../queries/session";
+import { isPostponed } from "./postponed";
 
-/** Lets only people with a session through, and those with a first password only to its change. */
+/** Lets only people with a session through; those with a first password are asked to change it, once a browser session. */
 export function Gate() {
   const { data, isPending, error, refetch } = useQuery(sessionQuery);
   const location = useLocation();
@@ -13,6 +14,6 @@ export function Gate() {
     const next = location.pathname === "/" ? "" : `?next=${encodeURIComponent(location.pathname + location.search)}`;
     return <Navigate to={`/login${next}`} replace />;
   }
-  if (data.user.must_change_password) return <Navigate to="/password" replace />;
+  if (data.user.must_change_password && !isPostponed(data.user.name)) return <Navigate to="/password" replace />;
   return <Outlet />;
 }

@@ -6,6 +6,7 @@ import { Navigate, useNavigate } from "react-router";
 import { api, need } from "../../api/client";
 import { problemText } from "../../parts/Feedback";
 import { sessionQuery } from "../../queries/session";
+import { postpone } from "./postponed";
 import { Story } from "./Story";
 
 interface Values {
@@ -14,7 +15,7 @@ interface Values {
   again: string;
 }
 
-/** Changes the own password: forced at the first login, by choice later. */
+/** Changes the own password: asked for at the first login, where it can be put off, and by choice later. */
 export function Password() {
   const { t } = useTranslation();
   const client = useQueryClient();
@@ -33,6 +34,11 @@ export function Password() {
   if (isPending) return null;
   if (!session) return <Navigate to="/login" replace />;
   const forced = session.user.must_change_password;
+  const leave = () => {
+    if (!forced) return void navigate(-1);
+    postpone(session.user.name);
+    void navigate("/overview", { replace: true });
+  };
   return (
     <Story>
       <h1 style={{ fontSize: 24, fontWeight: 620, letterSpacing: "-.015em", margin: "0 0 4px" }}>{t(forced ? "password.first" : "password.title")}</h1>
@@ -60,11 +66,9 @@ export function Password() {
         <Button block size="large" type="primary" htmlType="submit" loading={change.isPending}>
           {t("password.action")}
         </Button>
-        {!forced && (
-          <Button block size="large" type="text" style={{ marginTop: 8 }} onClick={() => void navigate(-1)}>
-            {t("action.cancel")}
-          </Button>
-        )}
+        <Button block size="large" type="text" style={{ marginTop: 8 }} onClick={leave}>
+          {t(forced ? "password.later" : "action.cancel")}
+        </Button>
       </Form>
     </Story>
   );
