@@ -12,6 +12,8 @@ _STARTING = "aicp: starting "  # what the agent notes in the log before each sta
 _TELLING = re.compile(
     r"error|exception|fail|fatal|cannot|could not|not found|out of memory|killed|refus", re.IGNORECASE
 )
+_EXCEPTION = re.compile(r"(?:^|\] +)([\w.]*(?:Error|Exception): .+)$")
+"""The line that ends a traceback, also behind the prefix of a log."""
 
 
 def explain_ending(code: int | None, log_tail: str, *, memory_kills: int = 0, memory_limit_bytes: int = 0) -> str:
@@ -25,11 +27,18 @@ def explain_ending(code: int | None, log_tail: str, *, memory_kills: int = 0, me
 
 
 def telling_lines(log_tail: str, count: int = 3) -> str:
-    """The last lines that speak of a failure, else the very last ones; at most 600 characters."""
+    """The exceptions of the last start, else its last lines that speak of a failure, else its very last ones.
+
+    At most 600 characters.
+    """
     lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
     # A log holds many starts, and the agent's own words about how the earlier ones ended.
     begins = [number for number, line in enumerate(lines, start=1) if line.startswith(_STARTING)]
     lines = lines[begins[-1] :] if begins else lines
+    # The first exception is the cause; the processes above it end with exceptions of their own.
+    raised = list(dict.fromkeys(match[1] for line in lines if (match := _EXCEPTION.search(line))))
+    if raised:
+        return " / ".join(raised if len(raised) <= count else [*raised[: count - 1], raised[-1]])[:_LONGEST]
     telling = [line for line in lines if _TELLING.search(line)] or lines
     return " / ".join(telling[-count:])[-_LONGEST:]
 

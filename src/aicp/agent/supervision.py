@@ -28,6 +28,7 @@ _ILL_SECONDS = 4.0  # an engine that refuses or answers an error is degraded aft
 _BUSY_SECONDS = 30.0  # one that only answers late, after that
 _STOP_LOOK_SECONDS = 0.2
 _HUNG_SECONDS = 300.0  # and one that stays so is started anew after that
+_LAST_LINES = 400  # of the log, to find why the engine ended: one start of a large engine with all its tracebacks
 
 
 class Supervision:
@@ -235,7 +236,7 @@ class Supervision:
             self._exit_code = exited.result()
             return explain_ending(
                 self._exit_code,
-                self._files.log.tail(40),
+                self._files.log.tail(_LAST_LINES),
                 memory_kills=self._sampler.memory_kills() - kills,
                 memory_limit_bytes=self._member.allocation.memory_bytes,
             )

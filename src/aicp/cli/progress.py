@@ -60,13 +60,15 @@ def wait_for_job(client: Client, job: Job, title: str) -> Job:
         return client.jobs.wait(job.id, lambda now: report(*job_words(now)))
 
 
-def wait_for_service(client: Client, name: str, title: str, timeout_seconds: float = 1800) -> Service:
-    """Shows the service until it is ready. Raises ConflictError when it fails."""
+def wait_for_service(
+    client: Client, name: str, title: str, *, generation: int | None = None, timeout_seconds: float = 1800
+) -> Service:
+    """Shows the service until it is ready. Raises ConflictError when it fails or `generation` is rolled back."""
 
     def show(report: Report, service: Service) -> None:
         report(service.reason or service.state, None)
 
     with progress_line(title) as report:
         return client.services.wait(
-            name, timeout_seconds=timeout_seconds, progress=lambda service: show(report, service)
+            name, generation=generation, timeout_seconds=timeout_seconds, progress=lambda service: show(report, service)
         )

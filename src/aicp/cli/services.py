@@ -203,7 +203,7 @@ def update(
     wanted = ServiceSpec.model_validate({**spec.model_dump(), **changes})
     service = client.services.update(name, ServiceUpdate(spec=wanted))
     if wait:
-        service = wait_for_service(client, name, f"Updating {name}")
+        service = wait_for_service(client, name, f"Updating {name}", generation=service.generation)
     if json_:
         print_json(service)
     else:

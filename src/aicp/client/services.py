@@ -81,9 +81,17 @@ class Services:
         return self._transport.lines(f"/api/v1/services/{name}/log", query)
 
     def wait(
-        self, name: str, *, timeout_seconds: float = 1800, progress: Callable[[Service], None] | None = None
+        self,
+        name: str,
+        *,
+        generation: int | None = None,
+        timeout_seconds: float = 1800,
+        progress: Callable[[Service], None] | None = None,
     ) -> Service:
-        """Waits until the newest revision is ready, failed or stopped. Raises ConflictError unless it became ready."""
+        """Waits until the newest revision is ready, failed or stopped.
+
+        Raises ConflictError when the service failed, or when revision `generation`, if given, was rolled back.
+        """
         deadline = time.monotonic() + timeout_seconds
         while True:
             service = self.get(name)
@@ -96,7 +104,16 @@ class Services:
             time.sleep(0.25)
         if service.state == ServiceState.FAILED:
             raise ConflictError(f"{name} failed: {service.reason}", hint=f"Look at `aicp logs {name}`.")
+        if generation is not None:
+            self._check_kept(service, generation)
         return service
+
+    def _check_kept(self, service: Service, generation: int) -> None:
+        revision = next((item for item in self.revisions(service.name) if item.generation == generation), None)
+        if revision is not None and revision.outcome == "rolled_back":
+            reason = service.reason or f"Revision {generation} was rolled back."
+            hint = f"Revision {service.serving_generation} serves. Look at `aicp logs {service.name}`."
+            raise ConflictError(f"{service.name}: {reason}", hint=hint)
 
 
 class Nodes:

@@ -39,3 +39,13 @@ def test_words_of_earlier_starts_are_left_out() -> None:
 
 def test_last_words_are_short() -> None:
     assert len(explain_ending(1, "error " * 1000)) < 700
+
+
+def test_the_cause_comes_before_what_it_led_to() -> None:
+    log = (
+        "WARNING limits can cause errors like `OSError: [Errno 24] Too many open files`.\n"
+        "(EngineCore pid=7) ERROR 11-25 23:04:48 [core.py:1510] RuntimeError: size 512 must match size 256\n"
+        "RuntimeError: size 512 must match size 256\n    raise RuntimeError(\nRuntimeError: See root cause above.\n"
+    )
+    cause = "RuntimeError: size 512 must match size 256 / RuntimeError: See root cause above."
+    assert explain_ending(1, log) == f"The engine ended with exit code 1. Its last words: {cause}"
