@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,8 +26,9 @@ kind: model
 name: applied
 description: from a file
 type: chat
-source: {{kind: directory, path: {DEMO_MODEL}}}
+source: {DEMO_MODEL}
 version: first
+aliases: {{prod: first}}
 ---
 kind: service
 name: applied-service
@@ -35,6 +37,7 @@ spec: {{model: applied, replicas: 0}}
 kind: key
 name: applied-key
 models: [applied-service]
+expires_at: 2099-01-01T00:00:00Z
 """
 
 
@@ -51,6 +54,8 @@ def test_apply_twice_changes_nothing_and_export_gives_it_back(platform: Platform
     assert documents[("model", "applied")]["description"] == "from a file"
     assert documents[("service", "applied-service")]["spec"]["replicas"] == 0
     assert documents[("key", "applied-key")]["models"] == ["applied-service"]
+    assert documents[("key", "applied-key")]["expires_at"].startswith("2099-01-01")
+    assert documents[("model", "applied")]["aliases"] == {"prod": "first"}
     assert "sk-" not in exported
     file.write_text(exported)
     assert set(platform.cli("apply", "-f", str(file)).stdout.split("\n")) >= {
@@ -103,6 +108,26 @@ def test_json_is_one_document_for_programs(platform: Platform) -> None:
         done = platform.cli(*words, "--json")
         json.loads(done.stdout)
     assert json.loads(platform.cli("node", "list", "--json").stdout)[0]["state"] == "ready"
+
+
+def test_changes_answer_with_the_changed_object(platform: Platform) -> None:
+    def change(*words: str) -> dict[str, Any]:
+        return json.loads(platform.cli(*words, "--json").stdout)
+
+    assert change("project", "create", "shop")["name"] == "shop"
+    assert change("user", "create", "ada", "--project", "shop=viewer")["user"]["projects"] == {"shop": "viewer"}
+    assert change("user", "update", "ada", "--role", "auditor", "--email", "ada@example.org")["email"]
+    assert change("user", "update", "ada", "--no-role")["platform_roles"] == []
+    assert change("user", "disable", "ada")["disabled"] is True
+    assert change("user", "enable", "ada")["disabled"] is False
+    assert change("project", "grant", "shop", "ada", "developer")["role"] == "developer"
+    key = change("key", "create", "till", "--project", "shop", "--model", "a")["key"]
+    assert change("key", "update", key["id"], "--name", "counter", "--all-models")["models"] is None
+    assert change("key", "revoke", key["id"], "--yes") == {"revoked": key["id"]}
+    node = json.loads(platform.cli("node", "list", "--json").stdout)[0]
+    assert change("node", "cordon", node["id"])["state"] == "cordoned"
+    assert change("node", "uncordon", node["id"])["state"] == "ready"
+    assert change("user", "delete", "ada", "--yes") == {"removed": "ada"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ A document has `kind` (model, service or key), `name`, and the fields of the RES
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +14,14 @@ import typer
 import yaml
 from pydantic import ValidationError
 
-from aicp.cli.connection import WaitFlag, connect
-from aicp.cli.output import err, out
+from aicp.cli.connection import JsonFlag, WaitFlag, connect
+from aicp.cli.models import parse_source
+from aicp.cli.output import err, out, print_json
 from aicp.cli.progress import wait_for_job, wait_for_service
 from aicp.client.rest import Client
-from aicp.core.api_key import ApiKeyUpdate
+from aicp.core.api_key import ApiKeyCreate, ApiKeyUpdate
 from aicp.core.errors import InvalidError, NotFoundError
-from aicp.core.model import ImportRequest, ModelCreate, ModelUpdate
+from aicp.core.model import DirectorySource, ImportRequest, ModelCreate, ModelUpdate
 from aicp.core.service import Service, ServiceCreate, ServiceUpdate
 
 Document = dict[str, Any]
@@ -28,10 +30,11 @@ Result = str
 
 
 def read_documents(path: Path) -> list[Document]:
-    """The documents of a YAML file. Raises InvalidError that names the document and field at fault."""
+    """The documents of a YAML file; `-` is standard input. Raises InvalidError that names the document at fault."""
     try:
-        documents = [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
-    except (OSError, yaml.YAMLError) as error:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text()
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidError(f"{path} cannot be read as YAML: {error}") from error
     for number, document in enumerate(documents, start=1):
         if isinstance(document, dict) and isinstance(document.get("kind"), str):
@@ -46,8 +49,8 @@ def read_documents(path: Path) -> list[Document]:
 
 
 def apply_model(client: Client, document: Document, wait: bool) -> Result:
-    """Makes the model, and imports `source` when the model has no version or lacks the named one."""
-    name, fields = document["name"], {k: v for k, v in document.items() if k not in ("kind", "name")}
+    """Makes the model, and imports `source` when the model has no version or lacks the named one; sets `aliases`."""
+    name, fields = document["name"], {k: v for k, v in document.items() if k not in ("kind", "name", "aliases")}
     source = {key: fields.pop(key) for key in ("source", "version", "license", "skip_unsafe") if key in fields}
     try:
         model = client.models.get(name)
@@ -62,11 +65,24 @@ def apply_model(client: Client, document: Document, wait: bool) -> Result:
         result, have = "created", set[str]()
     wanted = source.get("version")
     if "source" in source and (wanted not in have if wanted else not have):
+        if isinstance(source["source"], str):  # as `aicp model import` takes it
+            found = parse_source(source["source"])
+            source["source"] = DirectorySource(path=str(found.absolute())) if isinstance(found, Path) else found
         job = client.models.import_version(name, ImportRequest.model_validate({**source, **fields}))
         result = "created" if result == "created" else "changed"
-        if wait:
+        if wait or document.get("aliases"):  # an alias needs the version it points at
             wait_for_job(client, job, f"Importing {name}")
-    return result
+    aliased = _apply_aliases(client, name, document.get("aliases") or {})
+    return "changed" if aliased and result == "unchanged" else result
+
+
+def _apply_aliases(client: Client, name: str, wanted: dict[str, str]) -> bool:
+    """Points aliases at their versions; those not named stay. Whether one changed."""
+    have = client.models.get(name).aliases
+    differing = {alias: version for alias, version in wanted.items() if have.get(alias) != version}
+    for alias, version in differing.items():
+        client.models.set_alias(name, alias, version)
+    return bool(differing)
 
 
 def apply_service(client: Client, document: Document, wait: bool) -> Result:
@@ -77,29 +93,31 @@ def apply_service(client: Client, document: Document, wait: bool) -> Result:
         service = client.services.get(document["name"])
     except NotFoundError:
         client.services.create(wanted)
-        result = "created"
+        result, generation = "created", None
     else:
         if service.spec == wanted.spec and service.description == wanted.description:
             return "unchanged"
-        client.services.update(service.name, ServiceUpdate(spec=wanted.spec, description=wanted.description))
+        changes = ServiceUpdate(spec=wanted.spec, description=wanted.description)
+        generation = client.services.update(service.name, changes).generation
         result = "changed"
     if wait:
-        wait_for_service(client, document["name"], f"Starting {document['name']}")
+        wait_for_service(client, document["name"], f"Starting {document['name']}", generation=generation)
     return result
 
 
 def apply_key(client: Client, document: Document, wait: bool) -> Result:
     """Makes the key (its secret is printed once), or changes its models and expiry."""
-    fields = {key: value for key, value in document.items() if key != "kind"}
-    project = fields.get("project", "default")
-    live = [key for key in client.keys.list(project=project) if key.name == fields["name"] and not key.revoked_at]
+    wanted = ApiKeyCreate.model_validate({key: value for key, value in document.items() if key != "kind"})
+    live = [key for key in client.keys.list(project=wanted.project) if key.name == wanted.name and not key.revoked_at]
     if not live:
-        created = client.keys.create(fields["name"], project=project, models=fields.get("models"))
+        created = client.keys.create(
+            wanted.name, project=wanted.project, models=wanted.models, expires_at=wanted.expires_at
+        )
         err.print(f"Key {created.key.name} (shown once): {created.secret}", markup=False)
         return "created"
-    if live[0].models == fields.get("models"):
+    if (live[0].models, live[0].expires_at) == (wanted.models, wanted.expires_at):
         return "unchanged"
-    client.keys.update(live[0].id, ApiKeyUpdate(models=fields.get("models")))
+    client.keys.update(live[0].id, ApiKeyUpdate(models=wanted.models, expires_at=wanted.expires_at))
     return "changed"
 
 
@@ -112,11 +130,13 @@ APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
 
 def apply(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file.")],
+    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file; - is standard input.")],
     wait: WaitFlag = True,
+    json_: JsonFlag = False,
 ) -> None:
     """Make models, services and keys as a YAML file says; what already is so stays untouched."""
     client = connect(ctx)
+    results: list[Document] = []
     for document in read_documents(file):
         try:
             result = APPLY[document["kind"]](client, document, wait)
@@ -124,24 +144,32 @@ def apply(
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidError(f"{document['kind']} {document['name']}: {where}: {first['msg']}") from error
-        out.print(f"{document['kind']} {document['name']}: {result}")
+        results.append({"kind": document["kind"], "name": document["name"], "result": result})
+        if not json_:
+            out.print(f"{document['kind']} {document['name']}: {result}", markup=False)
+    if json_:
+        print_json(results)
 
 
 def _service_document(service: Service) -> Document:
     spec = service.spec.model_dump(mode="json", exclude_defaults=True)
-    return {"kind": "service", "name": service.name, "project": service.project, "spec": spec}
+    document = {"kind": "service", "name": service.name, "project": service.project}
+    return {**document, "description": service.description, "spec": spec}
 
 
 def documents_of(client: Client, project: str | None) -> Iterator[Document]:
     """Everything that `apply` can make again; never a secret."""
     for model in client.models.list(project=project):
         facts = {"type": model.type.value, "visibility": model.visibility.value, "project": model.project}
-        yield {"kind": "model", "name": model.name, "description": model.description, **facts}
+        moved = {alias: version for alias, version in model.aliases.items() if alias != "latest"}
+        aliases = {"aliases": moved} if moved else {}
+        yield {"kind": "model", "name": model.name, "description": model.description, **facts, **aliases}
     for service in client.services.list(project=project):
         yield _service_document(service)
     for key in client.keys.list(project=project):
         if not key.revoked_at:
-            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models}
+            expiry = {"expires_at": key.expires_at.isoformat()} if key.expires_at else {}
+            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **expiry}
 
 
 def export(ctx: typer.Context, project: str | None = None) -> None:

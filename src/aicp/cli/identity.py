@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, saved_login, target_of
-from aicp.cli.output import out, print_json, print_table
+from aicp.cli.output import out, print_done, print_json, print_table
 from aicp.client.rest import Client
+from aicp.core.errors import InvalidError
 from aicp.core.identity import ProjectCreate, Role, UserCreate, UserUpdate
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
@@ -64,19 +65,19 @@ def list_projects(ctx: typer.Context, json_: JsonFlag = False) -> None:
 
 
 @project_app.command("create")
-def create_project(ctx: typer.Context, name: str, description: str = "") -> None:
+def create_project(ctx: typer.Context, name: str, description: str = "", json_: JsonFlag = False) -> None:
     """Create a project."""
-    connect(ctx).projects.create(ProjectCreate(name=name, description=description))
-    out.print(f"Created project {name}.")
+    project = connect(ctx).projects.create(ProjectCreate(name=name, description=description))
+    print_done(project, f"Created project {name}.", as_json=json_)
 
 
 @project_app.command("delete")
-def delete_project(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+def delete_project(ctx: typer.Context, name: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
     """Remove an empty project."""
     if not yes:
         typer.confirm(f"Remove project {name}?", abort=True)
     connect(ctx).projects.delete(name)
-    out.print(f"Removed {name}.")
+    print_done({"removed": name}, f"Removed {name}.", as_json=json_)
 
 
 @project_app.command()
@@ -89,17 +90,18 @@ def members(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
 
 
 @project_app.command()
-def grant(ctx: typer.Context, name: str, user: str, role: Role) -> None:
+def grant(ctx: typer.Context, name: str, user: str, role: Role, json_: JsonFlag = False) -> None:
     """Give a user a role in a project."""
     connect(ctx).projects.set_member(name, user, role)
-    out.print(f"{user} is {role.value} in {name}.")
+    member = {"project": name, "user": user, "role": role.value}
+    print_done(member, f"{user} is {role.value} in {name}.", as_json=json_)
 
 
 @project_app.command()
-def withdraw(ctx: typer.Context, name: str, user: str) -> None:
+def withdraw(ctx: typer.Context, name: str, user: str, json_: JsonFlag = False) -> None:
     """Take a user's role in a project away."""
     connect(ctx).projects.remove_member(name, user)
-    out.print(f"{user} has no role in {name}.")
+    print_done({"project": name, "user": user, "role": None}, f"{user} has no role in {name}.", as_json=json_)
 
 
 @user_app.command("list")
@@ -139,20 +141,50 @@ def create_user(
     out.print(f"Created {name}. First password (shown once): [bold]{created.password}[/]")
 
 
+@user_app.command("update")
+def update_user(
+    ctx: typer.Context,
+    name: str,
+    role: Annotated[list[Role] | None, typer.Option("--role", help="All platform roles; repeat for several.")] = None,
+    no_role: Annotated[bool, typer.Option("--no-role", help="Take every platform role away.")] = False,
+    email: str | None = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Change a user's platform roles or e-mail; roles in projects are granted with `aicp project grant`."""
+    if role and no_role:
+        raise InvalidError("--role and --no-role exclude each other.")
+    changes: dict[str, object] = {}
+    if role or no_role:
+        changes["platform_roles"] = role or []
+    if email is not None:
+        changes["email"] = email or None
+    if not changes:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp user update --help`.")
+    user = connect(ctx).users.update(name, UserUpdate.model_validate(changes))
+    print_done(user, f"Changed {name}.", as_json=json_)
+
+
 @user_app.command("disable")
-def disable_user(ctx: typer.Context, name: str, enable: bool = False) -> None:
-    """Disable a user, or enable one again."""
-    connect(ctx).users.update(name, UserUpdate(disabled=not enable))
-    out.print(f"{name} is {'enabled' if enable else 'disabled'}.")
+def disable_user(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Keep a user out; sessions end at once."""
+    user = connect(ctx).users.update(name, UserUpdate(disabled=True))
+    print_done(user, f"{name} is disabled.", as_json=json_)
+
+
+@user_app.command("enable")
+def enable_user(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Let a disabled user in again."""
+    user = connect(ctx).users.update(name, UserUpdate(disabled=False))
+    print_done(user, f"{name} is enabled.", as_json=json_)
 
 
 @user_app.command("delete")
-def delete_user(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+def delete_user(ctx: typer.Context, name: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
     """Remove a user."""
     if not yes:
         typer.confirm(f"Remove user {name}?", abort=True)
     connect(ctx).users.delete(name)
-    out.print(f"Removed {name}.")
+    print_done({"removed": name}, f"Removed {name}.", as_json=json_)
 
 
 @user_app.command()

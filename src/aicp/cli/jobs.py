@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from aicp.cli.connection import JsonFlag, connect
-from aicp.cli.output import out, print_json, print_table
+from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import job_words, wait_for_job
 
 app = typer.Typer(no_args_is_help=True, help="Look at, wait for and cancel long work.")
@@ -31,9 +31,21 @@ def list_jobs(ctx: typer.Context, state: str | None = None, kind: str | None = N
 
 
 @app.command()
-def show(ctx: typer.Context, job_id: str) -> None:
-    """Show a job as JSON."""
-    print_json(connect(ctx).jobs.get(job_id))
+def show(ctx: typer.Context, job_id: str, json_: JsonFlag = False) -> None:
+    """Show a job: how far it is, and why it ended."""
+    job = connect(ctx).jobs.get(job_id)
+    if json_:
+        return print_json(job)
+    print_facts(
+        [
+            ("title", job.title),
+            ("state", job.state),
+            ("progress", job_words(job)[0]),
+            ("error", job.error),
+            ("created", job.created_at),
+            ("finished", job.finished_at),
+        ]
+    )
 
 
 @app.command()
@@ -41,14 +53,10 @@ def wait(ctx: typer.Context, job_id: str, json_: JsonFlag = False) -> None:
     """Wait for a job; fails when the job fails."""
     client = connect(ctx)
     job = wait_for_job(client, client.jobs.get(job_id), "Waiting")
-    if json_:
-        print_json(job)
-    else:
-        out.print(f"{job.title}: {job.state}.", markup=False)
+    print_done(job, f"{job.title}: {job.state}.", as_json=json_)
 
 
 @app.command()
-def cancel(ctx: typer.Context, job_id: str) -> None:
+def cancel(ctx: typer.Context, job_id: str, json_: JsonFlag = False) -> None:
     """Cancel a job."""
-    connect(ctx).jobs.cancel(job_id)
-    out.print(f"Asked {job_id} to stop.")
+    print_done(connect(ctx).jobs.cancel(job_id), f"Asked {job_id} to stop.", as_json=json_)

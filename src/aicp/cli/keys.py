@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
-from aicp.cli.output import err, out, print_json, print_table
+from aicp.cli.output import err, print_done, print_json, print_table
+from aicp.core.api_key import ApiKeyUpdate
+from aicp.core.errors import InvalidError
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
 
 
 @app.command()
@@ -55,9 +57,32 @@ def list_keys(ctx: typer.Context, project: str | None = None, json_: JsonFlag = 
 
 
 @app.command()
-def revoke(ctx: typer.Context, key_id: str, yes: YesFlag = False) -> None:
+def update(
+    ctx: typer.Context,
+    key_id: str,
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Another name.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
+    all_models: Annotated[bool, typer.Option("--all-models", help="Allow every model of its project.")] = False,
+    expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Change a key's name, allowed models or expiry; its secret stays."""
+    if model and all_models:
+        raise InvalidError("--model and --all-models exclude each other.")
+    given: dict[str, Any] = {"name": name, "expires_at": expires.astimezone() if expires else None, "models": model}
+    changes = {field: value for field, value in given.items() if value is not None}
+    if all_models:
+        changes["models"] = None
+    if not changes:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
+    key = connect(ctx).keys.update(key_id, ApiKeyUpdate.model_validate(changes))
+    print_done(key, f"Changed {key.name}.", as_json=json_)
+
+
+@app.command()
+def revoke(ctx: typer.Context, key_id: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
     """Revoke a key for good; the gateway refuses it within a second."""
     if not yes:
         typer.confirm(f"Revoke {key_id}? Applications that use it stop working.", abort=True)
     connect(ctx).keys.revoke(key_id)
-    out.print(f"Revoked {key_id}.")
+    print_done({"revoked": key_id}, f"Revoked {key_id}.", as_json=json_)

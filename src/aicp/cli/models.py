@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.output import out, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import progress_line, wait_for_job
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
@@ -20,6 +20,7 @@ from aicp.core.model import (
     Model,
     ModelScopeSource,
     ModelType,
+    ModelUpdate,
     ModelVersion,
     S3Source,
     UploadSource,
@@ -187,7 +188,27 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
 
 
 @app.command()
-def delete(ctx: typer.Context, name: str, version: str | None = None, yes: YesFlag = False) -> None:
+def update(
+    ctx: typer.Context,
+    name: str,
+    description: str | None = None,
+    type_: Annotated[ModelType | None, typer.Option("--type")] = None,
+    visibility: Visibility | None = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Change a model's description, type or visibility; its versions never change."""
+    given = {"description": description, "type": type_, "visibility": visibility}
+    changes = {field: value for field, value in given.items() if value is not None}
+    if not changes:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp model update --help`.")
+    model = connect(ctx).models.update(name, ModelUpdate.model_validate(changes))
+    print_done(model, f"Changed {name}.", as_json=json_)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context, name: str, version: str | None = None, yes: YesFlag = False, json_: JsonFlag = False
+) -> None:
     """Remove a model, or one version of it."""
     what = f"version {version} of {name}" if version else f"{name} with all versions"
     if not yes:
@@ -197,19 +218,26 @@ def delete(ctx: typer.Context, name: str, version: str | None = None, yes: YesFl
         client.models.delete_version(name, version)
     else:
         client.models.delete(name)
-    out.print(f"Removed {what}.")
+    print_done({"removed": name, "version": version}, f"Removed {what}.", as_json=json_)
 
 
 @app.command()
-def alias(ctx: typer.Context, name: str, alias: str, version: Annotated[str | None, typer.Argument()] = None) -> None:
+def alias(
+    ctx: typer.Context,
+    name: str,
+    alias: str,
+    version: Annotated[str | None, typer.Argument()] = None,
+    json_: JsonFlag = False,
+) -> None:
     """Point an alias at a version; without a version the alias is removed."""
     client = connect(ctx)
     if version is None:
         client.models.remove_alias(name, alias)
-        out.print(f"Removed alias {alias}.")
+        sentence = f"Removed alias {alias}."
     else:
         client.models.set_alias(name, alias, version)
-        out.print(f"{name}:{alias} is now {version}.")
+        sentence = f"{name}:{alias} is now {version}."
+    print_done({"model": name, "alias": alias, "version": version}, sentence, as_json=json_)
 
 
 @app.command()

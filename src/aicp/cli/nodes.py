@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
 from aicp.core.node import Node
 from aicp.core.quantity import format_bytes
@@ -76,17 +76,15 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
 
 
 @app.command()
-def cordon(ctx: typer.Context, node: str) -> None:
+def cordon(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
     """Keep new replicas off a node."""
-    connect(ctx).nodes.cordon(node)
-    out.print(f"{node} takes no new replicas.")
+    print_done(connect(ctx).nodes.cordon(node), f"{node} takes no new replicas.", as_json=json_)
 
 
 @app.command()
-def uncordon(ctx: typer.Context, node: str) -> None:
+def uncordon(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
     """Let new replicas on a node again."""
-    connect(ctx).nodes.cordon(node, cordoned=False)
-    out.print(f"{node} takes replicas again.")
+    print_done(connect(ctx).nodes.cordon(node, cordoned=False), f"{node} takes replicas again.", as_json=json_)
 
 
 @pool_app.command("list")
@@ -144,16 +142,13 @@ def install(
     job = client.engines.install(name, version, node)
     if wait:
         job = wait_for_job(client, job, f"Installing {name}")
-    if json_:
-        print_json(job)
-    else:
-        out.print(f"Installed {name}." if wait else f"Job {job.id} installs {name}.")
+    print_done(job, f"Installed {name}." if wait else f"Job {job.id} installs {name}.", as_json=json_)
 
 
 @engine_app.command()
-def remove(ctx: typer.Context, name: str, version: str, yes: YesFlag = False) -> None:
+def remove(ctx: typer.Context, name: str, version: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
     """Remove an installed engine that no service uses."""
     if not yes:
         typer.confirm(f"Remove {name} {version}?", abort=True)
     connect(ctx).engines.remove(name, version)
-    out.print(f"Removed {name} {version}.")
+    print_done({"removed": name, "version": version}, f"Removed {name} {version}.", as_json=json_)

@@ -53,6 +53,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(as_data(value), indent=2, ensure_ascii=False) + "\n")
 
 
+def print_done(value: Any, sentence: str, *, as_json: bool) -> None:
+    """What a change led to: the changed object for programs, a sentence for people."""
+    if as_json:
+        print_json(value)
+    else:
+        out.print(sentence, markup=False)
+
+
 Column = tuple[str, Callable[[Any], Any]]
 
 

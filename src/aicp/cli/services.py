@@ -9,13 +9,23 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import out, print_facts, print_json, print_table
+from aicp.cli.output import out, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_service
 from aicp.core.errors import InvalidError
 from aicp.core.quantity import format_bytes, parse_bytes
 from aicp.core.service import Compute, Mode, Plan, Published, ServiceCreate, ServiceSpec, ServiceUpdate
 
 app = typer.Typer(no_args_is_help=True, help="Look at and change published services.")
+_CHOSEN = {
+    "context": "context_length",
+    "users": "users",
+    "engine": "engine",
+    "engine-version": "engine_version",
+    "cards": "accelerators",
+    "cpu": "cpu_cores",
+    "memory": "memory_bytes",
+}
+"""What the platform chooses when it is not asked for: the option, and the field of the spec."""
 
 
 def parse_flags(flags: list[str]) -> dict[str, Any]:
@@ -185,66 +195,101 @@ def update(
     name: str,
     model: Annotated[str | None, typer.Option(help="Serve this MODEL:VERSION.")] = None,
     mode: Mode | None = None,
-    context: int | None = None,
-    users: int | None = None,
+    pool: str | None = None,
+    engine: str | None = None,
+    engine_version: str | None = None,
+    context: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
+    users: Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")] = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
+    cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    automatic: Annotated[
+        list[str] | None, typer.Option(help=f"Let the platform choose again: {', '.join(_CHOSEN)}; repeat for several.")
+    ] = None,
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
     """Change a service; it keeps serving while the new revision starts, and rolls back if that fails."""
     client = connect(ctx)
-    spec = client.services.get(name).spec
-    changes: dict[str, Any] = {"model": model, "mode": mode, "context_length": context, "users": users}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if flag:
-        changes["engine_flags"] = {**spec.engine_flags, **parse_flags(flag)}
-    if not changes:
-        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
-    wanted = ServiceSpec.model_validate({**spec.model_dump(), **changes})
+    given = {
+        "model": model,
+        "mode": mode,
+        "pool": pool,
+        "engine": engine,
+        "engine_version": engine_version,
+        "context_length": context,
+        "users": users,
+        "engine_flags": parse_flags(flag) if flag else None,
+        "compute": {"accelerators": cards, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
+    }
+    wanted = changed_spec(client.services.get(name).spec, given, automatic or [])
     service = client.services.update(name, ServiceUpdate(spec=wanted))
     if wait:
         service = wait_for_service(client, name, f"Updating {name}", generation=service.generation)
-    if json_:
-        print_json(service)
-    else:
-        out.print(f"{name} is {service.state}: revision {service.serving_generation}. {service.reason}")
+    serving = f"revision {service.serving_generation}"
+    print_done(service, f"{name} is {service.state}: {serving}. {service.reason}".rstrip(), as_json=json_)
+
+
+def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str]) -> ServiceSpec:
+    """`spec` with what was given (None: not given), and what is left to the platform again. Raises InvalidError."""
+    unknown = [name for name in automatic if name not in _CHOSEN]
+    if unknown:
+        raise InvalidError(f"{unknown[0]!r} is nothing the platform chooses.", hint=f"Known: {', '.join(_CHOSEN)}.")
+    before = spec.model_dump()
+    after = {**before, **{field: value for field, value in given.items() if value is not None}}
+    after["engine_flags"] = {**before["engine_flags"], **(given["engine_flags"] or {})}
+    compute = {field: value for field, value in given["compute"].items() if value is not None}
+    after["compute"] = {**before["compute"], **compute}
+    for field in (_CHOSEN[name] for name in automatic):
+        part = after["compute"] if field in after["compute"] else after
+        part[field] = None
+    if after == before:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+    return ServiceSpec.model_validate(after)
 
 
 @app.command()
-def scale(ctx: typer.Context, name: str, replicas: int, wait: WaitFlag = True) -> None:
+def scale(ctx: typer.Context, name: str, replicas: int, wait: WaitFlag = True, json_: JsonFlag = False) -> None:
     """Set the number of replicas."""
     client = connect(ctx)
-    client.services.update(name, ServiceUpdate(replicas=replicas))
+    service = client.services.update(name, ServiceUpdate(replicas=replicas))
     if wait:
-        wait_for_service(client, name, f"Scaling {name}")
-    out.print(f"{name} has {replicas} replicas wanted.")
+        service = wait_for_service(client, name, f"Scaling {name}")
+    counted = f"{service.replicas_ready} of {replicas} replicas are ready."
+    print_done(service, f"{name} is {service.state}: {counted}", as_json=json_)
 
 
 @app.command()
-def stop(ctx: typer.Context, name: str) -> None:
+def stop(ctx: typer.Context, name: str, wait: WaitFlag = True, json_: JsonFlag = False) -> None:
     """Stop all replicas and keep the service."""
-    connect(ctx).services.update(name, ServiceUpdate(stopped=True))
-    out.print(f"{name} stops.")
+    client = connect(ctx)
+    service = client.services.update(name, ServiceUpdate(stopped=True))
+    if wait:
+        service = wait_for_service(client, name, f"Stopping {name}")
+    print_done(service, f"{name} is {service.state}.", as_json=json_)
 
 
 @app.command()
-def start(ctx: typer.Context, name: str, wait: WaitFlag = True) -> None:
+def start(ctx: typer.Context, name: str, wait: WaitFlag = True, json_: JsonFlag = False) -> None:
     """Start a stopped service."""
     client = connect(ctx)
-    client.services.update(name, ServiceUpdate(stopped=False))
+    service = client.services.update(name, ServiceUpdate(stopped=False))
     if wait:
-        wait_for_service(client, name, f"Starting {name}")
-    out.print(f"{name} is started.")
+        service = wait_for_service(client, name, f"Starting {name}")
+    print_done(service, f"{name} is {service.state}.", as_json=json_)
 
 
 @app.command()
-def rollback(ctx: typer.Context, name: str, generation: int | None = None, wait: WaitFlag = True) -> None:
+def rollback(
+    ctx: typer.Context, name: str, generation: int | None = None, wait: WaitFlag = True, json_: JsonFlag = False
+) -> None:
     """Go back to an earlier revision."""
     client = connect(ctx)
-    client.services.rollback(name, generation)
+    service = client.services.rollback(name, generation)
     if wait:
-        wait_for_service(client, name, f"Rolling back {name}")
-    out.print(f"{name} is rolled back.")
+        service = wait_for_service(client, name, f"Rolling back {name}", generation=service.generation)
+    print_done(service, f"{name} is {service.state}: revision {service.serving_generation}.", as_json=json_)
 
 
 @app.command()
@@ -267,12 +312,12 @@ def history(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
 
 
 @app.command()
-def delete(ctx: typer.Context, name: str, yes: YesFlag = False) -> None:
+def delete(ctx: typer.Context, name: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
     """Stop and remove a service; its logs stay."""
     if not yes:
         typer.confirm(f"Stop and remove the service {name}?", abort=True)
     connect(ctx).services.delete(name)
-    out.print(f"Removed {name}.")
+    print_done({"removed": name}, f"Removed {name}.", as_json=json_)
 
 
 def logs(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from aicp.cli import app as cli
@@ -15,11 +17,12 @@ from aicp.cli.declarations import read_documents
 from aicp.cli.models import parse_source
 from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_code
 from aicp.cli.progress import job_words
-from aicp.cli.services import parse_flags
+from aicp.cli.services import changed_spec, parse_flags
 from aicp.client.transport import error_of
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource
+from aicp.core.service import Compute, ServiceSpec
 
 
 def test_sources() -> None:
@@ -96,6 +99,28 @@ def test_every_command_explains_itself() -> None:
         result = runner.invoke(cli.app, [*words, "--help"])
         assert result.exit_code == 0, words
         assert "Usage" in result.output
+
+
+def test_every_command_on_an_object_speaks_json() -> None:
+    root = typer.main.get_command(cli.app)
+    assert isinstance(root, TyperGroup)
+    groups = {name: group for name, group in root.commands.items() if isinstance(group, TyperGroup)}
+    commands = {f"{name} {word}": command for name, group in groups.items() for word, command in group.commands.items()}
+    # `clean` removes a local file, a password is typed by a person.
+    silent = {"quickstart clean", "user password"}
+    without = {name for name, command in commands.items() if not any("--json" in one.opts for one in command.params)}
+    assert without <= silent
+
+
+def test_a_change_keeps_the_rest_of_a_spec() -> None:
+    spec = ServiceSpec(model="m", users=4, compute=Compute(cpu_cores=2), engine_flags={"a": 1})
+    nothing = {"model": None, "users": None, "engine_flags": None, "compute": {"cpu_cores": None}}
+    changed = changed_spec(spec, {**nothing, "model": "m:v2", "engine_flags": {"b": 2}}, ["cpu", "users"])
+    assert changed == ServiceSpec(model="m:v2", engine_flags={"a": 1, "b": 2})
+    with pytest.raises(InvalidError, match="Nothing to change"):
+        changed_spec(spec, nothing, [])
+    with pytest.raises(InvalidError, match="'speed'"):
+        changed_spec(spec, nothing, ["speed"])
 
 
 def test_without_a_platform_the_command_says_what_to_do(
