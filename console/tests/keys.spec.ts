@@ -9,6 +9,8 @@ test("a key is shown once, and revoked by its name", async ({ page }) => {
   await dialog.getByRole("button", { name: "Create key" }).click();
   await expect(dialog.getByText("This field is needed.")).toBeVisible();
   await dialog.getByLabel("Name").fill(name);
+  await dialog.getByRole("button", { name: "As code" }).click();
+  await expect(dialog.locator("pre").first()).toHaveText(`aicp key create ${name} --project default`);
   await dialog.getByRole("button", { name: "Create key" }).click();
   const secret = await page.getByTestId("secret").innerText();
   expect(secret).toMatch(/^sk-[0-9a-z]{16}-\w{32}-[0-9a-f]{6}$/);

@@ -46,6 +46,7 @@ async def test_folder_becomes_a_version(world: ModelWorld, tmp_path: Path) -> No
     assert version is not None
     assert (version.parameters, version.weight_bytes) == (2048, (folder / "model.safetensors").stat().st_size)
     assert (version.dtype, version.context_length, version.license) == ("bfloat16", 512, "apache-2.0")
+    assert version.lineage["base_model"] == "maker/base-1"
     assert version.architecture.has_chat_template
     assert version.architecture.kv_heads == 2
     assert version.notes == ["left out .gitattributes: not part of a model"]

@@ -45,7 +45,7 @@ def make_model_dir(
     (directory / "config.json").write_text(json.dumps({**CONFIG, **(config or {})}))
     (directory / "tokenizer.json").write_text("{}")
     (directory / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    (directory / "README.md").write_text("---\nlicense: apache-2.0\nbase_model:\n- maker/base-1\n---\n# A model\n")
     count = max(size // 2, 1)
     data = random.Random(seed).randbytes(count * 2)
     weights = safetensors_bytes({"model.embed_tokens.weight": ("BF16", [count], count * 2)}, data)

@@ -32,7 +32,10 @@ from aicp.store.models import Models
 _WEIGHTS = (".safetensors", ".gguf")
 _CONFIG_BYTES = 4 * 2**20
 _NO_CONFIG = ("tokenizer.json", "vocab.json")
-_LICENSE = re.compile(rb"^---\s.*?^license:\s*[\"']?([\w.+-]{1,80})", re.DOTALL | re.MULTILINE)
+_CARDS = ("README.md", "readme.md", "Readme.md")
+_HEAD = re.compile(rb"---\s*\n(.*?)\n---", re.DOTALL)
+_LICENSE = re.compile(rb"^license:[ \t]*[\"']?([\w.+-]{1,80})", re.MULTILINE)
+_BASE_MODEL = re.compile(rb"^base_model:[ \t]*(?:\n[ \t]*-[ \t]*)?[\"']?([\w./-]{1,200})", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Arrived:
     facts: Facts
     notes: list[str]
     license: str | None
+    lineage: dict[str, Any]
 
 
 class ModelImport:
@@ -116,8 +120,11 @@ class ModelImport:
         context.phase("checking", total=len(chosen), unit="files")
         facts = inspect_files(arrival.file_set(), admission.format, hint=listing.name)
         notes = [*listing.notes, *admission.notes, *arrival.notes]
-        license = request.license or listing.license or _license_of(arrival.file_set())
-        return Arrived(listing, arrival.files, admission, facts, notes, license)
+        card = _card_head(arrival.file_set())
+        license = request.license or listing.license or _stated(_LICENSE, card)
+        lineage = {"base_model": _stated(_BASE_MODEL, card), "revision": listing.revision}
+        known = {name: value for name, value in lineage.items() if value}
+        return Arrived(listing, arrival.files, admission, facts, notes, license, known)
 
     async def _save(self, job: Job, request: ImportRequest, arrived: Arrived) -> dict[str, Any]:
         name, now, digest = job.parameters["model"], self._clock.now(), version_digest(arrived.files)
@@ -144,7 +151,7 @@ class ModelImport:
                 context_length=arrived.facts.context_length,
                 license=arrived.license,
                 source=arrived.listing.identity,
-                lineage={"job": job.id, "revision": arrived.listing.revision},
+                lineage={"job": job.id, **arrived.lineage},
                 notes=arrived.notes,
                 created_at=now,
                 created_by=job.created_by,
@@ -220,13 +227,19 @@ class _Arrival:
         )
 
 
-def _license_of(files: FileSet) -> str | None:
-    for path in ("README.md", "readme.md", "Readme.md"):
-        if path in files.sizes:
-            with files.open(path) as file:
-                found = _LICENSE.match(file.read(8192))
-            return found.group(1).decode("ascii", "replace") if found else None
-    return None
+def _card_head(files: FileSet) -> bytes:
+    """The metadata on top of the model card, as hubs write it; empty when there is none."""
+    path = next((path for path in _CARDS if path in files.sizes), None)
+    if path is None:
+        return b""
+    with files.open(path) as file:
+        found = _HEAD.match(file.read(8192))
+    return found.group(1) if found else b""
+
+
+def _stated(pattern: re.Pattern[bytes], card: bytes) -> str | None:
+    found = pattern.search(card)
+    return found.group(1).decode("ascii", "replace") if found else None
 
 
 def _new_model(name: str, request: ImportRequest) -> ModelCreate:

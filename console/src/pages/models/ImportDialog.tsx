@@ -4,10 +4,12 @@ import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need, Problem } from "../../api/client";
 import type { ImportRequest, ModelType, Visibility } from "../../api/schema";
+import { Equivalent } from "../../parts/Equivalent";
 import { problemText, ProblemView } from "../../parts/Feedback";
 import { useAction } from "../../queries/action";
 import { catalogQuery } from "../../queries/models";
 import { useHomeProject } from "../../queries/project";
+import { importCode } from "./importCode";
 import { MODEL_TYPES } from "./Models";
 import { SourceFields, SOURCE_KINDS, type SourceKind } from "./SourceFields";
 import { useUpload } from "./upload";
@@ -35,6 +37,7 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
   const upload = useUpload(project);
   const [error, setError] = useState<unknown>(null);
   const kind = Form.useWatch("kind", form) ?? "directory";
+  const written = Form.useWatch((values: Values) => values, { form, preserve: true });
   const { data: catalog } = useQuery({ ...catalogQuery, enabled: open && Boolean(preset) && preset !== "1" });
   useEffect(() => {
     const entry = catalog?.items.find((item) => item.name === preset);
@@ -130,9 +133,16 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
             },
           ]}
         />
+        <Equivalent same={sameAs(written, model, kind, project)} />
       </Form>
     </Modal>
   );
+}
+
+function sameAs(written: Values | undefined, model: string | undefined, kind: SourceKind, project: string) {
+  const { description, type, visibility, version, license, skip_unsafe } = written ?? {};
+  const fields = { description, type, visibility, project, version, license, skip_unsafe };
+  return importCode(model ?? (written?.name || "NAME"), kind, clean(written?.source), fields);
 }
 
 function clean(source: Record<string, string | undefined> | undefined): Record<string, string> {

@@ -5,6 +5,8 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 import { api, need } from "../../api/client";
+import type { Model } from "../../api/schema";
+import { Code } from "../../parts/Code";
 import { ConfirmName } from "../../parts/ConfirmName";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
@@ -12,6 +14,7 @@ import { formatBytes, formatContext, formatCount } from "../../parts/format";
 import { Facts, Head } from "../../parts/Page";
 import { Time } from "../../parts/Time";
 import { useUrl } from "../../parts/url";
+import { toYaml } from "../../parts/yaml";
 import { modelQuery, versionsQuery } from "../../queries/models";
 import { useMay } from "../../queries/session";
 import { EditModel } from "./EditModel";
@@ -21,6 +24,12 @@ import { MemoryCalculator } from "./MemoryCalculator";
 import { UsedBy } from "./Models";
 import { ModelSummary } from "./ModelSummary";
 import { Versions } from "./Versions";
+
+/** The model as `aicp apply -f` takes it; `latest` moves by itself. */
+function documentOf({ name, description, type, visibility, project, aliases }: Model): object {
+  const moved = Object.fromEntries(Object.entries(aliases).filter(([alias]) => alias !== "latest"));
+  return { kind: "model", name, description, type, visibility, project, ...(Object.keys(moved).length ? { aliases: moved } : {}) };
+}
 
 export function ModelPage() {
   const { t } = useTranslation();
@@ -44,6 +53,7 @@ export function ModelPage() {
     ...(version ? [{ key: "files", label: t("models.tabFiles"), children: <Files version={version} /> }] : []),
     ...(version && may("service:read") ? [{ key: "memory", label: t("models.tabMemory"), children: <MemoryCalculator key={version.id} version={version} /> }] : []),
     { key: "events", label: t("events.title"), children: <Events kind="model" name={data.name} /> },
+    { key: "yaml", label: "YAML", children: <Code text={toYaml(documentOf(data))} /> },
   ];
   return (
     <div className="page">

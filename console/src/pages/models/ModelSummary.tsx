@@ -31,7 +31,7 @@ export function ModelSummary({ version }: { version: ModelVersion }) {
               [t("origin.digest"), <span key="d" className="row"><span className="mono clip" style={{ maxWidth: 240 }}>{version.digest}</span><Copy text={version.digest} /></span>],
               [t("origin.weights"), formatBytes(version.weight_bytes)],
               [t("origin.imported"), <span key="i"><Time at={version.created_at} /> · {version.created_by ?? "–"}</span>],
-              ...Object.entries(version.lineage).map(([key, value]): [string, unknown] => [key, formatValue(value)]),
+              ...Object.entries(version.lineage).map(([key, value]): [string, unknown] => [t(`origin.fact.${key}`, { defaultValue: key }), formatValue(value)]),
             ]}
           />
         </Panel>

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { ApiKey } from "../../api/schema";
 import { Secret } from "../../parts/Code";
+import { Equivalent, type Same } from "../../parts/Equivalent";
 import { useAction } from "../../queries/action";
 import { projectsQuery, useHomeProject } from "../../queries/project";
 import { servicesQuery } from "../../queries/services";
@@ -22,10 +23,10 @@ export function KeyDialog({ open, editing, onClose }: { open: boolean; editing: 
   const { t } = useTranslation();
   const [form] = Form.useForm<Values>();
   const [secret, setSecret] = useState<string | null>(null);
+  const written = Form.useWatch((values: Values) => values, form);
   const home = useHomeProject();
   const { data: projects } = useQuery(projectsQuery);
   const { data: services } = useQuery({ ...servicesQuery(), enabled: open });
-  const limits = (values: Values) => ({ name: values.name, models: values.models?.length ? values.models : null, expires_at: values.expires?.toISOString() ?? null });
   const create = useAction((values: Values) => need(api.POST("/api/v1/keys", { body: { ...limits(values), project: values.project } })), ["key"], { onDone: (answer) => setSecret(answer.secret) });
   const update = useAction((values: Values) => need(api.PATCH("/api/v1/keys/{key_id}", { params: { path: { key_id: editing?.id ?? "" } }, body: limits(values) })), ["key"], { onDone: onClose });
   return (
@@ -54,8 +55,22 @@ export function KeyDialog({ open, editing, onClose }: { open: boolean; editing: 
           <Form.Item name="project" label={t("keys.project")} rules={[{ required: true }]}><Select disabled={editing !== null} options={projects?.items.map((project) => ({ value: project.name, label: project.name }))} /></Form.Item>
           <Form.Item name="models" label={t("keys.models")}><Select mode="multiple" placeholder={t("keys.allModels")} options={services?.items.map((service) => ({ value: service.name, label: service.name }))} /></Form.Item>
           <Form.Item name="expires" label={t("keys.expires")}><DatePicker showTime style={{ width: "100%" }} placeholder={t("keys.never")} minDate={dayjs()} /></Form.Item>
+          <Equivalent same={sameAs({ name: "NAME", project: home, ...given(written) }, editing)} />
         </Form>
       )}
     </Modal>
   );
+}
+
+const limits = (values: Values) => ({ name: values.name, models: values.models?.length ? values.models : null, expires_at: values.expires?.toISOString() ?? null });
+
+/** What was written so far, without what is empty. */
+const given = (written: Values | undefined) => Object.fromEntries(Object.entries(written ?? {}).filter(([, value]) => Boolean(value))) as Partial<Values>;
+
+function sameAs(values: Values, editing: ApiKey | null): Same {
+  const models = values.models?.flatMap((model) => ["--model", model]) ?? [];
+  const expires = values.expires ? ["--expires", values.expires.format("YYYY-MM-DDTHH:mm:ss")] : [];
+  if (editing) return { command: ["aicp", "key", "update", editing.id, "--name", values.name, ...(models.length ? models : ["--all-models"]), ...expires], method: "PATCH", path: `/api/v1/keys/${editing.id}`, body: limits(values) };
+  const body = { ...limits(values), project: values.project };
+  return { command: ["aicp", "key", "create", values.name, "--project", values.project, ...models, ...expires], method: "POST", path: "/api/v1/keys", body, document: { kind: "key", ...body } };
 }

@@ -27,8 +27,12 @@ export function Nodes() {
           items={[
             [t("publish.pool"), pool.name],
             [t("nodes.nodes"), pool.nodes],
-            [t("nodes.acceleratorsFree"), `${pool.accelerators_free} / ${pool.accelerators}`],
-            [t("nodes.memoryFree"), `${formatBytes(pool.memory_free_bytes)} / ${formatBytes(pool.memory_bytes)}`],
+            ...(pool.accelerators > 0
+              ? ([
+                  [t("nodes.acceleratorsFree"), `${pool.accelerators_free} / ${pool.accelerators}`],
+                  [t("nodes.memoryFree"), `${formatBytes(pool.memory_free_bytes)} / ${formatBytes(pool.memory_bytes)}`],
+                ] as [string, string][])
+              : []),
             [t("nodes.coresFree"), `${formatNumber(pool.cpu_cores_free)} / ${formatNumber(pool.cpu_cores)}`],
             [t("nodes.ramFree"), `${formatBytes(pool.host_memory_free_bytes)} / ${formatBytes(pool.host_memory_bytes)}`],
           ]}

@@ -9,7 +9,8 @@ import { Compose } from "./Compose";
 import { ParameterFields } from "./ParameterFields";
 import { ServicePick, useService } from "./ServicePick";
 import { TurnView } from "./TurnView";
-import { requestOf, useChat, type Parameters } from "./useChat";
+import { requestOf, type Parameters } from "./conversation";
+import { useChat } from "./useChat";
 
 export function Chat({ services }: { services: Service[] }) {
   const { t } = useTranslation();
@@ -37,7 +38,7 @@ export function Chat({ services }: { services: Service[] }) {
         <div className="messages" ref={box} tabIndex={0} role="log" aria-label={t("play.conversation")}>
           {chat.turns.length === 0 && <Empty icon={<CommentOutlined />} title={t("play.startTitle", { name: service?.name ?? "" })} text={t("play.startText")} />}
           {chat.turns.map((turn, index) => (
-            <TurnView key={index} turn={turn} name={service?.name ?? ""} busy={chat.busy && index === chat.turns.length - 1} onResend={turn.role === "user" && !chat.busy ? (text) => void chat.resend(index, text) : undefined} />
+            <TurnView key={index} turn={turn} name={service?.name ?? ""} busy={chat.busy && index === chat.turns.length - 1} onAnswerCalls={index === chat.turns.length - 1 ? (results) => void chat.answerCalls(results) : undefined} onResend={turn.role === "user" && !chat.busy ? (text) => void chat.resend(index, text) : undefined} />
           ))}
         </div>
         <Compose busy={chat.busy} disabled={!service} onSend={(text) => void chat.send(text)} onStop={chat.stop} />

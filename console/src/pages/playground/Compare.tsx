@@ -6,7 +6,8 @@ import { useUrl } from "../../parts/url";
 import { Compose } from "./Compose";
 import { ParameterFields } from "./ParameterFields";
 import { TurnView } from "./TurnView";
-import { useChat, type Parameters } from "./useChat";
+import type { Parameters } from "./conversation";
+import { useChat } from "./useChat";
 
 const MOST = 4;
 

@@ -1,7 +1,8 @@
-import { Input, InputNumber, Slider } from "antd";
+import { Button, Input, InputNumber, Slider } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import type { Parameters } from "./useChat";
+import { EXAMPLE_TOOLS, readTools } from "./tools";
+import type { Parameters } from "./conversation";
 
 export function ParameterFields({ value, onChange }: { value: Parameters; onChange: (value: Parameters) => void }) {
   const { t } = useTranslation();
@@ -23,6 +24,22 @@ export function ParameterFields({ value, onChange }: { value: Parameters; onChan
       <Field label="seed">
         <InputNumber precision={0} style={{ width: "100%" }} aria-label="seed" placeholder={t("play.random")} value={value.seed} onChange={(seed) => set({ seed: seed ?? undefined })} />
       </Field>
+      <Tools text={value.tools} onChange={(tools) => set({ tools })} />
+    </div>
+  );
+}
+
+function Tools({ text, onChange }: { text?: string; onChange: (text: string | undefined) => void }) {
+  const { t } = useTranslation();
+  const wrong = readTools(text) === null;
+  return (
+    <div>
+      <div className="row spread" style={{ marginBottom: 4 }}>
+        <span>{t("play.tools")}</span>
+        {!text && <Button size="small" type="text" onClick={() => onChange(EXAMPLE_TOOLS)}>{t("play.toolsExample")}</Button>}
+      </div>
+      <Input.TextArea className="mono" autoSize={{ minRows: 2, maxRows: 14 }} status={wrong ? "error" : undefined} aria-label={t("play.tools")} aria-invalid={wrong} placeholder="[ … ]" value={text} onChange={(event) => onChange(event.target.value || undefined)} />
+      <div className={`small ${wrong ? "bad" : "quiet"}`} role={wrong ? "alert" : undefined}>{t(wrong ? "play.toolsWrong" : "play.toolsHint")}</div>
     </div>
   );
 }

@@ -7,16 +7,18 @@ import gfm from "remark-gfm";
 import { Copy } from "../../parts/Code";
 import { formatMs, formatNumber } from "../../parts/format";
 import type { Measured } from "./stream";
-import type { Turn } from "./useChat";
+import { ToolCalls } from "./ToolCalls";
+import type { Turn } from "./conversation";
 
 interface Props {
   turn: Turn;
   name: string;
   busy: boolean;
   onResend?: (text: string) => void;
+  onAnswerCalls?: (results: Record<string, string>) => void;
 }
 
-export function TurnView({ turn, name, busy, onResend }: Props) {
+export function TurnView({ turn, name, busy, onResend, onAnswerCalls }: Props) {
   const { t } = useTranslation();
   const [editing, setEditing] = useState<string | null>(null);
   if (turn.role === "user") {
@@ -40,24 +42,33 @@ export function TurnView({ turn, name, busy, onResend }: Props) {
       </div>
     );
   }
+  if (turn.role === "tool") {
+    return (
+      <div className="message user">
+        <div className="who">{t("play.tool")}</div>
+        <div className="text mono">{turn.content}</div>
+      </div>
+    );
+  }
   return (
     <div className="message" aria-busy={busy}>
       <div className="who">
         {name}
         {!busy && turn.content && <Copy text={turn.content} />}
       </div>
-      <Answer turn={turn} busy={busy} />
+      <Answer turn={turn} busy={busy} onAnswerCalls={onAnswerCalls} />
     </div>
   );
 }
 
-export function Answer({ turn, busy }: { turn: Turn; busy: boolean }) {
+function Answer({ turn, busy, onAnswerCalls }: Pick<Props, "turn" | "busy" | "onAnswerCalls">) {
   const { t } = useTranslation();
   return (
     <>
       <div className="text" data-testid="answer">
-        {turn.content ? <Markdown remarkPlugins={[gfm]} components={{ img: ({ alt }) => <span className="quiet">[{alt}]</span> }}>{turn.content}</Markdown> : busy && <span className="quiet">{t("play.waiting")}</span>}
+        {turn.content ? <Markdown remarkPlugins={[gfm]} components={{ img: ({ alt }) => <span className="quiet">[{alt}]</span> }}>{turn.content}</Markdown> : busy && !turn.toolCalls && <span className="quiet">{t("play.waiting")}</span>}
       </div>
+      {turn.toolCalls && <ToolCalls calls={turn.toolCalls} onAnswer={busy ? undefined : onAnswerCalls} />}
       {turn.error && <Alert type="error" showIcon title={turn.error} role="alert" />}
       {turn.measured && <Meta measured={turn.measured} stopped={turn.stopped} />}
     </>

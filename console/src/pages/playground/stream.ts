@@ -1,8 +1,11 @@
 import { CHANGE_HEADERS, Problem, problemOf } from "../../api/client";
+import { withPiece, type ToolCall, type ToolCallPiece } from "./tools";
 
 export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
+  role: "system" | "user" | "assistant" | "tool";
+  content: string | null;
+  tool_calls?: ToolCall[];
+  tool_call_id?: string;
 }
 
 export interface ChatRequest {
@@ -12,6 +15,7 @@ export interface ChatRequest {
   top_p?: number;
   max_tokens?: number;
   seed?: number;
+  tools?: unknown[];
 }
 
 /** What is measured of one answer, as the person in front of the screen meets it. */
@@ -24,8 +28,15 @@ export interface Measured {
   finish?: string;
 }
 
+interface Delta {
+  content?: string | null;
+  reasoning_content?: string | null;
+  reasoning?: string | null;
+  tool_calls?: ToolCallPiece[] | null;
+}
+
 interface Chunk {
-  choices?: { delta?: { content?: string | null; reasoning_content?: string | null; reasoning?: string | null }; finish_reason?: string | null }[];
+  choices?: { delta?: Delta; finish_reason?: string | null }[];
   usage?: { prompt_tokens?: number; completion_tokens?: number } | null;
   error?: { message?: string };
 }
@@ -38,10 +49,20 @@ export async function post(path: string, body: unknown, signal?: AbortSignal): P
   return response;
 }
 
-/** Streams one chat answer; `onText` gets each piece, `onMeasured` what is known so far. */
-export async function streamChat(request: ChatRequest, signal: AbortSignal, onText: (text: string) => void, onMeasured: (measured: Measured) => void): Promise<void> {
+interface Receiver {
+  /** Each piece of the answer's text. */
+  onText: (text: string) => void;
+  /** The tool calls as far as they are known. */
+  onCalls: (calls: ToolCall[]) => void;
+  /** What is measured so far. */
+  onMeasured: (measured: Measured) => void;
+}
+
+/** Streams one chat answer. */
+export async function streamChat(request: ChatRequest, signal: AbortSignal, { onText, onCalls, onMeasured }: Receiver): Promise<void> {
   const began = performance.now();
   const measured: Measured = {};
+  let calls: ToolCall[] = [];
   const response = await post("/chat/completions", { ...request, stream: true, stream_options: { include_usage: true } }, signal);
   measured.requestId = response.headers.get("x-request-id") ?? undefined;
   for await (const chunk of chunks(response)) {
@@ -51,6 +72,11 @@ export async function streamChat(request: ChatRequest, signal: AbortSignal, onTe
     if (text) {
       measured.ttftMs ??= performance.now() - began;
       onText(text);
+    }
+    if (delta?.tool_calls?.length) {
+      measured.ttftMs ??= performance.now() - began;
+      calls = delta.tool_calls.reduce(withPiece, calls);
+      onCalls(calls);
     }
     measured.finish = chunk.choices?.[0]?.finish_reason ?? measured.finish;
     if (chunk.usage) {

@@ -1,16 +1,7 @@
 import { useCallback, useRef, useState } from "react";
 import { problemText } from "../../parts/Feedback";
-import { streamChat, type ChatMessage, type ChatRequest, type Measured } from "./stream";
-
-export interface Turn {
-  role: "user" | "assistant";
-  content: string;
-  measured?: Measured;
-  error?: string;
-  stopped?: boolean;
-}
-
-export type Parameters = Omit<ChatRequest, "model" | "messages"> & { system?: string };
+import { requestOf, type Parameters, type Turn } from "./conversation";
+import { streamChat } from "./stream";
 
 /** A conversation with one service: send, stop, edit and resend. */
 export function useChat(model: string | undefined, parameters: Parameters) {
@@ -27,7 +18,11 @@ export function useChat(model: string | undefined, parameters: Parameters) {
       setTurns([...history, { role: "assistant", content: "" }]);
       const change = (update: (turn: Turn) => Turn) => setTurns((current) => current.map((turn, index) => (index === history.length ? update(turn) : turn)));
       try {
-        await streamChat(requestOf(model, parameters, history), stop.signal, (text) => change((turn) => ({ ...turn, content: turn.content + text })), (measured) => change((turn) => ({ ...turn, measured })));
+        await streamChat(requestOf(model, parameters, history), stop.signal, {
+          onText: (text) => change((turn) => ({ ...turn, content: turn.content + text })),
+          onCalls: (toolCalls) => change((turn) => ({ ...turn, toolCalls })),
+          onMeasured: (measured) => change((turn) => ({ ...turn, measured })),
+        });
       } catch (error) {
         change((turn) => (stop.signal.aborted ? { ...turn, stopped: true } : { ...turn, error: problemText(error) }));
       } finally {
@@ -38,6 +33,8 @@ export function useChat(model: string | undefined, parameters: Parameters) {
   );
 
   const send = useCallback((text: string) => run([...turns, { role: "user", content: text }]), [run, turns]);
+  /** Answers the tool calls of the last turn, and lets the model go on. */
+  const answerCalls = useCallback((results: Record<string, string>) => run([...turns, ...Object.entries(results).map(([toolCallId, content]): Turn => ({ role: "tool", content, toolCallId }))]), [run, turns]);
   /** Says something else at `index` and asks again; what came after is dropped. */
   const resend = useCallback((index: number, text: string) => run([...turns.slice(0, index), { role: "user", content: text }]), [run, turns]);
   const stop = useCallback(() => abort.current?.abort(), []);
@@ -45,11 +42,5 @@ export function useChat(model: string | undefined, parameters: Parameters) {
     abort.current?.abort();
     setTurns([]);
   }, []);
-  return { turns, busy, send, resend, stop, clear };
-}
-
-export function requestOf(model: string, { system, ...parameters }: Parameters, turns: Turn[]): ChatRequest {
-  const messages: ChatMessage[] = turns.filter((turn) => turn.content && !turn.error).map(({ role, content }) => ({ role, content }));
-  if (system) messages.unshift({ role: "system", content: system });
-  return { model, messages, ...parameters };
+  return { turns, busy, send, answerCalls, resend, stop, clear };
 }

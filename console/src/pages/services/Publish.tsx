@@ -67,7 +67,7 @@ function PublishForm({ initial, editing }: { initial: PublishValues; editing?: s
       />
       {error !== null && <ProblemView error={error} />}
       <div className="publish">
-        <Form<PublishValues> form={form} layout="vertical" initialValues={initial} onFinish={submit} scrollToFirstError>
+        <Form<PublishValues> form={form} layout="vertical" initialValues={{ ...initial, model: initial.model || undefined }} onFinish={submit} scrollToFirstError>
           <PublishFields values={values} plan={plan.data} editing={editing !== undefined} />
           <div className="row" style={{ justifyContent: "flex-end", marginBottom: 24 }}>
             <Link to={editing ? `/services/${editing}` : "/services"}><Button>{t("action.cancel")}</Button></Link>

@@ -29,7 +29,7 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
           <Form.Item name="version" label={t("publish.version")}>
             <Select
               allowClear
-              placeholder={t("publish.latest", { version: aliases.latest ?? "" })}
+              placeholder={aliases.latest ? t("publish.latest", { version: aliases.latest }) : t("publish.latestOnly")}
               options={[
                 { label: t("models.aliases"), options: Object.entries(aliases).map(([alias, version]) => ({ value: alias, label: `${alias} → ${version}` })) },
                 { label: t("models.tabVersions"), options: versions.data?.items.map((item) => ({ value: item.version, label: item.version })) ?? [] },

@@ -5,5 +5,5 @@ import { toYaml } from "../../parts/yaml";
 /** The service as `aicp apply -f` takes it. */
 export function ServiceYaml({ service }: { service: Service }) {
   const { name, project, description, spec } = service;
-  return <Code text={toYaml({ kind: "Service", name, project, ...(description ? { description } : {}), spec })} />;
+  return <Code text={toYaml({ kind: "service", name, project, ...(description ? { description } : {}), spec })} />;
 }
