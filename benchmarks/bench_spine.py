@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +32,26 @@ from aicp.core.service import ServiceCreate, ServiceSpec  # noqa: E402
 
 MODEL = "aicp-demo"
 PROCESSES = ("up", "control", "gateway", "agent")
+ANSWER_TOKENS = 32
+ROUNDS, REQUESTS = 7, 200
+SAMPLE_SECONDS = 8.0
+"""The agent measures a ready engine every five seconds, and tells the control plane a moment later."""
 
 
 def up_seconds(platform: Platform, key: str) -> float:
     """From `aicp up` until an authenticated REST read and /v1/models both answer."""
     started = time.monotonic()
-    platform.start()
+    platform.start([str(Path(sys.executable).with_name("aicp")), "up"])
     headers = {"Authorization": f"Bearer {key}"}
     url = f"{platform.gateway_url}/v1/models"
     eventually("models are listed", lambda: httpx.get(url, headers=headers, trust_env=False).status_code == 200)
     return time.monotonic() - started
 
 
-def idle_megabytes(platform: Platform) -> dict[str, float]:
+def idle_megabytes(platform: Platform) -> dict[str, Any]:
     """PSS of the platform's processes, engines excluded."""
     sizes = {name: psutil.Process(platform.pid(name)).memory_full_info().pss / 1e6 for name in PROCESSES}
-    return {**{name: round(size, 1) for name, size in sizes.items()}, "total": round(sum(sizes.values()), 1)}
+    return {"mb": round(sum(sizes.values()), 1), "mb_of": {name: round(size, 1) for name, size in sizes.items()}}
 
 
 def import_ratio(platform: Platform, directory: Path) -> float:
@@ -99,56 +105,72 @@ def publish(platform: Platform, body: ServiceCreate) -> dict[str, Any]:
 
 
 def fit_error(platform: Platform, name: str, key: str, estimate: int) -> dict[str, float]:
-    """The estimate against the peak under the asked number of users with full contexts."""
+    """The estimate against the peak while the planned number of users fill their contexts at the same time."""
     service = platform.client.services.get(name)
     plan = platform.client.services.plan(ServiceCreate(name=f"{name}-again", spec=service.spec))
-    prompt = "word " * (plan.context_length // 4)
-    with httpx.Client(trust_env=False, timeout=600) as http:
-        for _ in range(plan.users):
-            body = {"model": name, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
-            http.post(
-                f"{platform.gateway_url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
-            )
-    time.sleep(2)  # the agent samples memory once a second
+
+    def ask(words: int, answer_tokens: int) -> int:
+        answer = platform.chat(key, name, "word " * words, max_tokens=answer_tokens)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["usage"]["prompt_tokens"]
+
+    few, many = ask(10, 1), ask(110, 1)
+    words = int((plan.context_length - ANSWER_TOKENS - few) / ((many - few) / 100))
+    with ThreadPoolExecutor(plan.users) as pool:
+        filled = list(pool.map(lambda _: ask(words, ANSWER_TOKENS), range(plan.users)))
+    time.sleep(SAMPLE_SECONDS)
     replica = next(r for r in platform.client.services.replicas(name) if r.state == "ready")
     measured = replica.memory_peak_bytes or 0
     return {
         "estimate_mib": round(estimate / 2**20),
         "measured_peak_mib": round(measured / 2**20),
         "error_percent": round(100 * (estimate - measured) / measured, 1) if measured else float("nan"),
+        "users": plan.users,
+        "context_length": plan.context_length,
+        "prompt_tokens_each": min(filled),
     }
 
 
-def gateway_added(platform: Platform, key: str, requests: int = 300) -> dict[str, Any]:
-    """Milliseconds that the gateway adds to a one-token answer, direct and through it in turn."""
+def gateway_added(platform: Platform, key: str) -> dict[str, Any]:
+    """Milliseconds that the gateway adds to a one-token answer: both sides in turn, percentiles by round."""
     replica = next(r for r in platform.client.services.replicas(MODEL) if r.state == "ready")
     assert replica.address is not None
-    socket_path = replica.address.removeprefix("unix:")
-    record = platform.engine_token(replica.id)
     direct = httpx.Client(
-        transport=httpx.HTTPTransport(uds=socket_path), base_url="http://engine", timeout=60, trust_env=False
+        transport=httpx.HTTPTransport(uds=replica.address.removeprefix("unix:")),
+        base_url="http://engine",
+        headers={"Authorization": f"Bearer {platform.engine_token(replica.id)}"},
+        timeout=60,
+        trust_env=False,
     )
-    through = httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False)
+    through = httpx.Client(
+        base_url=platform.gateway_url, headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
+    )
+    rounds = [_round(direct, through) for _ in range(ROUNDS)]
+    figures: dict[str, Any] = {"rounds": ROUNDS, "requests_each_round": REQUESTS}
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        sides = [(percentile(ours, share), percentile(engine, share)) for engine, ours in rounds]
+        added = spread([ours - engine for ours, engine in sides])
+        figures |= {f"added_ms_{name}": added["median"], f"added_ms_{name}_spread": added}
+        figures[f"direct_ms_{name}"] = spread([engine for _, engine in sides])["median"]
+    return figures
+
+
+def _round(direct: httpx.Client, through: httpx.Client) -> tuple[list[float], list[float]]:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
-    sides = {
-        "direct": (direct, {"Authorization": f"Bearer {record}"}),
-        "gateway": (through, {"Authorization": f"Bearer {key}"}),
-    }
-    times: dict[str, list[float]] = {"direct": [], "gateway": []}
-    for _ in range(requests):
-        for side, (client, headers) in sides.items():
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REQUESTS):
+        for client, taken in zip((direct, through), times, strict=True):
             started = time.perf_counter()
-            response = client.post("/v1/chat/completions", json=body, headers=headers)
-            times[side].append((time.perf_counter() - started) * 1000)
+            response = client.post("/v1/chat/completions", json=body)
+            taken.append((time.perf_counter() - started) * 1000)
             assert response.status_code == 200, response.text
-    p50, p99 = (percentile(times["gateway"], s) - percentile(times["direct"], s) for s in (0.5, 0.99))
-    return {
-        "added_ms_p50": round(p50, 3),
-        "added_ms_p99": round(p99, 3),
-        "direct_ms_p50": round(percentile(times["direct"], 0.5), 3),
-        "direct_ms_p99": round(percentile(times["direct"], 0.99), 3),
-        "requests_each": requests,
-    }
+    return times
+
+
+def with_spread(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """The median under `name`, and how far the runs lie apart beside it."""
+    found = spread(values)
+    return {name: found["median"], f"{name}_spread": found}
 
 
 def main() -> None:
@@ -166,11 +188,11 @@ def main() -> None:
             time.sleep(1)
             if len(starts) < 5:
                 platform.stop()
-        figures["up"] = {"seconds": spread(starts)}
+        figures["up"] = with_spread("seconds", starts)
         time.sleep(10)
-        figures["idle"] = {"mb": idle_megabytes(platform)}
+        figures["idle"] = idle_megabytes(platform)
         write_large_model(root / "large", ROOT / "demo" / "model", 1000)
-        figures["import"] = {"ratio": spread([import_ratio(platform, root / "large") for _ in range(5)])}
+        figures["import"] = with_spread("ratio", [import_ratio(platform, root / "large") for _ in range(5)])
         platform.import_demo(MODEL)
         platform.cli("engine", "install", "vllm")
         vllm = publish(platform, ServiceCreate(name=MODEL, spec=ServiceSpec(model=MODEL)))
@@ -186,7 +208,7 @@ def main() -> None:
         gguf = publish(platform, ServiceCreate(name="demo-gguf", spec=ServiceSpec(model="demo-gguf")))
         eventually("routed", lambda: platform.chat(key, "demo-gguf", "Hi", max_tokens=1).status_code == 200)
         errors["llamacpp"] = fit_error(platform, "demo-gguf", key, gguf["estimate"])
-        figures["fit"] = {"error_percent": errors}
+        figures["fit"] = {"error_percent": {name: run["error_percent"] for name, run in errors.items()}, "runs": errors}
         platform.stop()
         write("spine", figures, ["httpx"])
 

@@ -44,13 +44,13 @@ def machine() -> dict[str, Any]:
 
 
 def write(name: str, figures: dict[str, Any], versions: Sequence[str] = ()) -> Path:
-    """Writes benchmarks/results/<name>.json and prints it."""
+    """Writes benchmarks/results/<name>.json, each of `figures` under its own name, and prints them."""
     result = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": {"python": platform.python_version(), "aicp": version("aicp"), **{n: version(n) for n in versions}},
-        "figures": figures,
+        **figures,
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,11 +66,16 @@ class Platform:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "aicp.main.server", *words]
 
-    def start(self) -> Platform:
-        """Starts the supervisor and waits until REST and gateway answer."""
+    def start(self, command: Sequence[str] | None = None) -> Platform:
+        """Starts the supervisor, or `command`, which must become it; waits until REST and gateway answer."""
         log = (self.data_dir.parent / f"{self.data_dir.name}-up.log").open("ab")
         self.process = subprocess.Popen(
-            self.command("up"), env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command or self.command("up"),
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
         eventually("the platform answers", self.answers, seconds=60)

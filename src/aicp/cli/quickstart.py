@@ -27,6 +27,7 @@ from aicp.core.service import ServiceCreate, ServiceSpec, ServiceState, ServiceU
 
 MODEL = "aicp-demo"
 KEY_NAME = "quickstart"
+ADMIN = "admin"
 QUESTION = "What is aicp?"
 app = typer.Typer(invoke_without_command=True, help="Serve the demonstration model and stay up.")
 
@@ -170,13 +171,14 @@ def _ensure_key(client: Client, data_dir: Path) -> Quickstart:
         _revoke(client)
         key = client.keys.create(KEY_NAME, models=[MODEL]).secret
     password = data_dir / "run" / "admin-password"
+    first = password.is_file() and any(user.name == ADMIN and user.must_change_password for user in client.users.list())
     return Quickstart(
         console_url=client.transport.url,
         api_base=api_base,
         api_key=key,
         model=MODEL,
-        admin_user="admin",
-        admin_password=password.read_text().strip() if password.is_file() else None,
+        admin_user=ADMIN,
+        admin_password=password.read_text().strip() if first else None,
     )
 
 
@@ -235,6 +237,8 @@ def _write(path: Path, facts: Quickstart) -> None:
 def _explain(facts: Quickstart, data_dir: Path) -> None:
     body = json.dumps({"model": facts.model, "messages": [{"role": "user", "content": QUESTION}], "stream": True})
     password = facts.admin_password or "(changed)"
+    where = data_dir / "run" / "admin-password"
+    hint = f"\n          (the first password is also in {where})" if facts.admin_password else ""
     typer.echo(
         f"""
 The same with curl:
@@ -252,8 +256,7 @@ The same in Python (pip install openai):
   ):
       print(chunk.choices[0].delta.content or "", end="")
 
-Console:  {facts.console_url}   user {facts.admin_user}   password {password}
-          (the first password is also in {data_dir / "run" / "admin-password"})
+Console:  {facts.console_url}   user {facts.admin_user}   password {password}{hint}
 For scripts: {data_dir / "quickstart.json"}"""
     )
 

@@ -27,10 +27,13 @@ async def bootstrap(database: Database, clock: Clock, passwords: Passwords, sess
     """Makes organization and project `default` and the user `admin` on an empty platform, and a fresh local token.
 
     The password goes to `run_dir/admin-password` before anything is committed, so that no crash can leave an admin
-    whose password nobody knows.
+    whose password nobody knows. Once it was changed the file misleads and is removed.
     """
     async with database.snapshot() as tx:
         empty = not await Users(tx).any_exists()
+        first_admin = await Users(tx).find(ADMIN)
+    if first_admin is not None and not first_admin.must_change_password:
+        (run_dir / PASSWORD_FILE).unlink(missing_ok=True)
     if empty:
         password = make_password()
         password_hash = await passwords.hash(password)
