@@ -40,6 +40,7 @@ class Caller(threading.Thread):
         self.statuses: list[int] = []
         self.answered: list[str] = []
         self.cut: list[str] = []
+        self.without_retry_after = 0
 
     def run(self) -> None:
         for number in count():
@@ -56,6 +57,7 @@ class Caller(threading.Thread):
                 continue
             self.statuses.append(answer.status_code)
             self.answered.append(name)
+            self.without_retry_after += answer.status_code == 503 and "retry-after" not in answer.headers
 
     def end(self) -> Caller:
         self.stopped.set()
@@ -73,8 +75,33 @@ def test_killed_engine_comes_back_and_callers_get_answers_or_503(walk: Walk) -> 
     eventually("a new engine", lambda: [r for r in ready_replicas(walk) if r[1] not in (None, pid)], seconds=180)
     eventually("it answers", lambda: caller.statuses[-1:] == [200], seconds=60)
     caller.end()
-    assert set(caller.statuses) <= {200, 502, 503}
+    assert set(caller.statuses) <= {200, 503}
+    assert caller.without_retry_after == 0
     assert caller.cut == [], "the gateway cut connections because an engine died"
+
+
+def test_a_killed_engine_does_not_harm_calls_on_the_other_replica(walk: Walk) -> None:
+    walk.platform.cli("service", "scale", MODEL, "2")
+    (_, pid), _ = eventually("two ready replicas", lambda: len(r := ready_replicas(walk)) == 2 and r)
+    assert pid is not None
+    callers = [Caller(walk) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    eventually("calls are answered", lambda: all(caller.statuses for caller in callers))
+    os.kill(pid, signal.SIGKILL)
+    counts = [len(caller.statuses) for caller in callers]
+    eventually(
+        "all callers go on beside the dead replica",
+        lambda: all(len(caller.statuses) > count + 5 for caller, count in zip(callers, counts, strict=True)),
+        seconds=20,
+    )
+    assert len(ready_replicas(walk)) < 2 or pid not in [now for _, now in ready_replicas(walk)]
+    for caller in callers:
+        caller.end()
+    statuses = [status for caller in callers for status in caller.statuses]
+    assert set(statuses) == {200}, "a call was not tried on the other replica"
+    assert [name for caller in callers for name in caller.cut] == []
+    walk.platform.cli("service", "scale", MODEL, "1")
 
 
 def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> None:
