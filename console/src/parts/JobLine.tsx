@@ -33,11 +33,13 @@ export function JobLine({ job }: { job: Job }) {
 
 export function JobProgressBar({ job }: { job: Job }) {
   const { t } = useTranslation();
-  const { done, total, unit, rate, seconds_left: left, phase } = job.progress;
+  const { done, total, unit, rate, seconds_left: left, phase, message } = job.progress;
+  // A share says nothing that the bar does not; what is being done stands in the message.
+  const share = unit === "share";
   const bytes = unit === "bytes";
   const amount = (value: number) => (bytes ? formatBytes(value) : formatCount(value));
   const facts = [
-    total ? `${amount(done)} / ${amount(total)}${bytes ? "" : ` ${unit}`}` : done ? amount(done) : null,
+    share ? null : total ? `${amount(done)} / ${amount(total)}${bytes ? "" : ` ${unit}`}` : done ? amount(done) : null,
     rate && bytes ? `${formatBytes(rate)}/s` : null,
     left ? t("jobs.left", { time: formatDuration(left) }) : null,
   ].filter(Boolean);
@@ -45,7 +47,7 @@ export function JobProgressBar({ job }: { job: Job }) {
     <div>
       <Progress percent={total ? Math.min(100, Math.round((done / total) * 100)) : 0} status={job.state === "running" ? "active" : "normal"} size="small" aria-label={job.title} />
       <div className="row spread small quiet num">
-        <span className="clip">{phase || t(`state.${job.state}`)}</span>
+        <span className="clip" title={message ?? undefined}>{(share && message) || phase || t(`state.${job.state}`)}</span>
         <span>{facts.join(" · ")}</span>
       </div>
     </div>

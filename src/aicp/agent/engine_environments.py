@@ -115,7 +115,7 @@ class EngineEnvironments:
         return self._store.directory(EnvironmentKey(engine, version, variant))
 
     def phase(self, engine: str, version: str, variant: str) -> str | None:
-        """What its build does now: `installing engine vllm 0.32.0 (12 of 140 packages)`."""
+        """What its build does now: `installing engine vllm 0.32.0 (installing packages, 12 of 140 packages, numpy)`."""
         key = EnvironmentKey(engine, version, variant)
         return self._phase(key) if key in self._builds else None
 
@@ -124,7 +124,7 @@ class EngineEnvironments:
         if done is None:
             return f"waiting to install engine {key.engine} {key.version}"
         counted = f"{done.done:.0f} of {done.total:.0f} {done.unit}" if done.total and done.unit != "bytes" else ""
-        detail = ", ".join(filter(None, (done.phase, counted)))
+        detail = ", ".join(filter(None, (done.phase, counted, done.message)))
         return f"installing engine {key.engine} {key.version}" + (f" ({detail})" if detail else "")
 
     def _installed(self, key: EnvironmentKey) -> bool:

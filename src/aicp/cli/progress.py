@@ -46,6 +46,8 @@ def job_words(job: Job) -> tuple[str, float | None]:
     now = job.progress
     if not now.total:
         return now.message or now.phase or job.state, None
+    if now.unit == "share":
+        return f"{now.message or now.phase} ({now.done / now.total:.0%})", min(now.done / now.total, 1.0)
     if now.unit == "bytes":
         amount = f"{format_bytes(now.done)} of {format_bytes(now.total)}"
         rate = f", {format_bytes(now.rate)}/s" if now.rate else ""

@@ -48,7 +48,7 @@ class PipProgress:
         size = f"; {self.downloaded_bytes / 1e6:.0f} MB downloaded" if self.downloaded_bytes else ""
         self.report(
             JobProgress(
-                phase=f"{self.phase} ({self.done} of {self.total} packages)",
+                phase=self.phase,
                 done=self.done,
                 total=self.total,
                 unit="packages",

@@ -31,9 +31,7 @@ class CompileProgress:
         step = _STEP.match(text)
         if step:
             done, total = int(step.group(1)), int(step.group(2))
-            self._report(
-                JobProgress(phase=f"{self._phase} ({done} of {total} steps)", done=done, total=total, unit="steps")
-            )
+            self._report(JobProgress(phase=self._phase, done=done, total=total, unit="steps"))
 
 
 def native_digest(build: NativeBuild, locks: Path, features: Sequence[str]) -> str:

@@ -90,6 +90,8 @@ def test_progress_in_words() -> None:
     words, fraction = job_words(job.model_copy(update={"progress": progress}))
     assert words == "copying (512 MiB of 1 GiB, 100 MiB/s)"
     assert fraction == 0.5
+    progress = JobProgress(phase="installing on n", done=0.25, total=1, unit="share", message="12 of 48 packages")
+    assert job_words(job.model_copy(update={"progress": progress})) == ("12 of 48 packages (25%)", 0.25)
 
 
 def test_every_command_explains_itself() -> None:
