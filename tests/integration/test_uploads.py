@@ -125,9 +125,8 @@ async def test_damaged_upload_is_refused_by_its_check_and_by_the_import(world: M
     assert check.error is not None
     assert check.error["code"] == "digest_mismatch"
     assert "tokenizer.json" in (await world.client.get(f"/api/v1/uploads/{upload['id']}")).json()["error"]
-    job = await world.import_model("m", {"kind": "upload", "upload_id": upload["id"]})
-    assert job.error is not None
-    assert job.error["code"] == "digest_mismatch"
+    answer = await world.start_import("m", {"kind": "upload", "upload_id": upload["id"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "upload_refused")
 
 
 async def test_incomplete_upload_is_not_imported(world: ModelWorld) -> None:

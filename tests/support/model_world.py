@@ -55,9 +55,10 @@ class ModelWorld:
         return Model.model_validate(answer.json())
 
     def files(self) -> list[str]:
-        """Everything that lies in the store of artifacts, relative to it."""
+        """Everything that lies in the store of artifacts, relative to it; empty marks of who brought what aside."""
         root = self.importing.blobs.root
-        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        return sorted(path for path in found if not path.startswith("arrivals/"))
 
 
 def directory(path: Path) -> dict[str, str]:

@@ -3803,8 +3803,11 @@ export interface operations {
     list_catalog: {
         parameters: {
             query?: {
+                /** @description rows to answer at most */
                 limit?: number;
+                /** @description rows to pass over */
                 offset?: number;
+                /** @description a part of the name or text */
                 search?: string | null;
                 type?: components["schemas"]["ModelType"] | null;
             };
@@ -4543,9 +4546,12 @@ export interface operations {
         parameters: {
             query?: {
                 kind?: string | null;
+                /** @description rows to answer at most */
                 limit?: number;
+                /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
+                /** @description a part of the name or text */
                 search?: string | null;
                 state?: components["schemas"]["JobState"] | null;
             };
@@ -5597,7 +5603,9 @@ export interface operations {
     list_models: {
         parameters: {
             query?: {
+                /** @description rows to answer at most */
                 limit?: number;
+                /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
                 search?: string | null;
@@ -6438,7 +6446,9 @@ export interface operations {
     list_model_versions: {
         parameters: {
             query?: {
+                /** @description rows to answer at most */
                 limit?: number;
+                /** @description rows to pass over */
                 offset?: number;
             };
             header?: never;

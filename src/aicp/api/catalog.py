@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from aicp.api.access import permits
+from aicp.api.paging import Limit, Offset, Search
 from aicp.api.use_cases import use_case
 from aicp.control.catalog import Catalog
 from aicp.core.catalog import CatalogModel
@@ -20,10 +21,10 @@ router = APIRouter(prefix="/api/v1/catalog", tags=["models"])
 @router.get("", dependencies=[permits(Permission.MODEL_READ)])
 async def list_catalog(
     catalog: Annotated[Catalog, use_case(Catalog)],
-    search: str | None = None,
+    search: Search = None,
     type: ModelType | None = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> Page[CatalogModel]:
     """Well-known models with sizes, where to get them, and the mode that suits them."""
     return catalog.list(search=search, type=type, offset=offset, limit=limit)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse
 
 from aicp.api.access import CallerDep, permits
+from aicp.api.paging import Limit, Offset, Search
 from aicp.api.use_cases import use_case
 from aicp.control.jobs import Jobs
 from aicp.core.identity import Permission
@@ -27,9 +28,9 @@ async def list_jobs(
     project: str | None = None,
     state: JobState | None = None,
     kind: str | None = None,
-    search: str | None = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    search: Search = None,
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> Page[Job]:
     """Jobs, newest first."""
     return await jobs.list(caller, project=project, state=state, kind=kind, search=search, offset=offset, limit=limit)

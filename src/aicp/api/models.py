@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, status
 from pydantic import Field
 
 from aicp.api.access import CallerDep, permits
+from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
 from aicp.control.models import Models
 from aicp.core.identity import Permission
@@ -17,8 +18,6 @@ from aicp.core.value import Page, Request
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
 ModelsUse = Annotated[Models, use_case(Models)]
-Offset = Annotated[int, Query(ge=0)]
-Limit = Annotated[int, Query(ge=1, le=500)]
 READ, WRITE = [permits(Permission.MODEL_READ)], [permits(Permission.MODEL_WRITE)]
 
 

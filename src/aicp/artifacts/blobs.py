@@ -1,11 +1,13 @@
 """Content-addressed files on one disk: written once, verified, shared by every version that holds the same bytes.
 
-Layout below the root: `blobs/sha256/ab/<hex>` holds finished files, `partial/<key>` what is still arriving. A name
+Layout below the root: `blobs/sha256/ab/<hex>` holds finished files, `partial/<key>` what is still arriving,
+`arrivals/<project>/<hex>` says which project brought what. A name
 under `blobs` exists only once all of its bytes are on the disk and have been read back with the right digest.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
@@ -13,8 +15,8 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,10 +36,11 @@ class Blobs:
         self.root = root
         self._blobs = root / "blobs" / "sha256"
         self._partial = root / "partial"
-        for directory in (self._blobs, self._partial):
+        self._arrivals = root / "arrivals"
+        for directory in (self._blobs, self._partial, self._arrivals):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
-        self._collecting = threading.Lock()
+        self._collecting = asyncio.Lock()
         self._pins: Counter[str] = Counter()
         self._touched: set[str] = set()
 
@@ -141,13 +144,13 @@ class Blobs:
                 details={"needed_bytes": needed_bytes, "free_bytes": free},
             )
 
-    @contextmanager
-    def collection(self) -> Iterator[Callable[[Iterable[str], Collection[str]], int]]:
+    @asynccontextmanager
+    async def collection(self) -> AsyncIterator[Callable[[Iterable[str], Collection[str]], int]]:
         """One garbage collection; yields `remove(candidates, referenced) -> bytes freed`.
 
         Ask the database for the references inside the block: a file that an import touches meanwhile is kept.
         """
-        with self._collecting:
+        async with self._collecting:  # held while the database is asked, so it must not hold up the event loop
             with self._lock:
                 self._touched = set(self._pins)
             yield self._remove
@@ -172,10 +175,20 @@ class Blobs:
             if _DIGEST.match(path.name) and (older_than is None or path.stat().st_mtime < older_than):
                 yield path.name
 
+    def note_arrival(self, project: str, digest: str) -> None:
+        """Remembers that an import of `project` has brought these bytes itself."""
+        place = self._arrivals / project
+        place.mkdir(exist_ok=True, mode=0o700)
+        (place / digest).touch(mode=0o600)
+
+    def has_brought(self, project: str, digest: str) -> bool:
+        """Whether an import of `project` has lately brought these bytes: a digest alone proves nothing."""
+        return (self._arrivals / project / digest).exists()
+
     def forget_partials(self, *, older_than: float) -> int:
         """Removes arrivals that nobody continued since `older_than` (seconds since the epoch); answers how many."""
         count = 0
-        for path in self._partial.iterdir():
+        for path in (*self._partial.iterdir(), *self._arrivals.glob("*/*")):
             if path.is_file() and path.stat().st_mtime < older_than:
                 path.unlink(missing_ok=True)
                 count += 1

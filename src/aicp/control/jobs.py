@@ -57,7 +57,10 @@ class Jobs:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             job = _visible(caller, await JobQueries(tx).get(job_id))
-            caller.require(Permission.JOB_WRITE, job.project, what=f"Job {job_id!r}")
+            if job.project is None:  # the platform's own work, such as an installation
+                caller.require_everywhere(Permission.JOB_WRITE)
+            else:
+                caller.require(Permission.JOB_WRITE, job.project, what=f"Job {job_id!r}")
             if job.state in FINISHED_JOB_STATES:
                 return job
             job = await JobQueries(tx).request_cancel(job_id, now)

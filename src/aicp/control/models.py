@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from aicp.artifacts.admission import admit
 from aicp.artifacts.blobs import Blobs
@@ -13,12 +14,22 @@ from aicp.artifacts.credentials import Credentials
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, MalformedError, NotFoundError
 from aicp.core.identity import Permission
 from aicp.core.ids import is_name, new_id
 from aicp.core.job import Job
-from aicp.core.model import ImportRequest, Model, ModelCreate, ModelType, ModelUpdate, ModelVersion, Visibility
+from aicp.core.model import (
+    ImportRequest,
+    Model,
+    ModelCreate,
+    ModelType,
+    ModelUpdate,
+    ModelVersion,
+    UploadSource,
+    Visibility,
+)
 from aicp.core.registry import Registry
+from aicp.core.upload import UploadState
 from aicp.core.value import Page
 from aicp.hubs.base import Hub, HubContext, HubSettings
 from aicp.store.database import Database, Transaction
@@ -27,6 +38,7 @@ from aicp.store.jobs import Jobs as JobQueries
 from aicp.store.models import LATEST
 from aicp.store.models import Models as ModelQueries
 from aicp.store.projects import Projects
+from aicp.store.uploads import Uploads as UploadQueries
 
 _SECRETS = ("access_key", "secret_key", "token")
 
@@ -201,12 +213,13 @@ class Models:
             )
         if request.version == LATEST:
             raise InvalidError("`latest` is the alias of the newest version and names none.")
-        caller.require(Permission.MODEL_WRITE, request.project, what=f"Project {request.project!r}")
         project = await self._check_target(caller, name, request)
+        if isinstance(request.source, UploadSource):
+            await self._check_upload(caller, request.source.upload_id)
         await asyncio.to_thread(self._preview, request)
         now, job_id = self._clock.now(), new_id("job")
         fields = request.model_copy(update={"project": project}).model_dump(mode="json", exclude_none=True)
-        secrets = {key: fields["source"].pop(key) for key in _SECRETS if key in fields["source"]}
+        secrets = _take_secrets(fields["source"])
         if secrets:
             self._credentials.put(job_id, secrets)
         async with self._database.transaction() as tx:
@@ -225,6 +238,7 @@ class Models:
         async with self._database.snapshot() as tx:
             model = await ModelQueries(tx).find(name)
             if model is None:
+                caller.require(Permission.MODEL_WRITE, request.project, what=f"Project {request.project!r}")
                 await _check_project(tx, request.project)
                 return request.project
             await _writable(caller, tx, name)
@@ -235,6 +249,18 @@ class Models:
                     hint="Choose another version name.",
                 )
             return model.project
+
+    async def _check_upload(self, caller: Caller, upload_id: str) -> None:
+        """Only who made an upload may import it, and not once its check has refused it."""
+        async with self._database.snapshot() as tx:
+            upload = await UploadQueries(tx).get(upload_id)
+        if upload.created_by != caller.user or upload.expires_at < self._clock.now():
+            raise NotFoundError(f"There is no upload {upload_id!r}.", hint="It may have expired.")
+        if upload.state is UploadState.REFUSED:
+            raise ConflictError(
+                f"The upload was refused: {upload.error}", hint="Delete it and send the files again.",
+                code="upload_refused",
+            )  # fmt: skip
 
     def _preview(self, request: ImportRequest) -> None:
         hub = self._hubs.get(request.source.kind)
@@ -264,10 +290,27 @@ class Models:
     async def _collect(self, versions: Collection[ModelVersion]) -> None:
         """Frees the files of removed versions that nothing else refers to."""
         digests = {file.sha256 for version in versions for file in version.files}
-        with self._blobs.collection() as remove:
+        async with self._blobs.collection() as remove:
             async with self._database.snapshot() as tx:
                 referenced = await ModelQueries(tx).referenced()
             await asyncio.to_thread(remove, digests, referenced)
+
+
+def _take_secrets(source: dict[str, Any]) -> dict[str, str]:
+    """Takes what must not be stored out of a source. Raises MalformedError for a password in an address."""
+    for field in ("url", "endpoint"):
+        if "@" in urlsplit(source.get(field) or "").netloc:
+            raise MalformedError(
+                f"The {field} holds a user name or password.",
+                hint="Use a signed address, a token, or keys of their own.",
+                code="url_not_allowed",
+                details={"fields": {f"source.{field}": "holds credentials"}},
+            )
+    secrets = {key: source.pop(key) for key in _SECRETS if key in source}
+    url, query, _ = (source.get("url") or "").partition("?")
+    if query:  # the query of a signed address is a credential
+        secrets["url"], source["url"] = source["url"], url
+    return secrets
 
 
 class _Silent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 
 class AicpError(Exception):
@@ -24,11 +24,22 @@ class AicpError(Exception):
         details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.details: dict[str, Any] = dict(details or {})
+        self.message = _writable(message)
+        self.hint = _writable(hint)
+        self.details: dict[str, Any] = _writable(dict(details or {}))
         if code is not None:
             self.code = code
+
+
+def _writable(value: Any) -> Any:
+    """`value` with escapes for what no JSON text or database takes: file names need not be UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    if isinstance(value, Mapping):
+        return {name: _writable(item) for name, item in cast(Mapping[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in cast(list[Any], value)]
+    return value
 
 
 class InvalidError(AicpError):

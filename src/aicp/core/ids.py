@@ -26,4 +26,4 @@ def new_id(prefix: str) -> str:
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a model, service, project or pool (lower case, digits, `. _ -`, at most 63)."""
-    return _NAME.match(text) is not None
+    return _NAME.fullmatch(text) is not None

@@ -190,9 +190,9 @@ class ImportRequest(Request):
 
     source: ImportSource = Field(discriminator="kind")
     version: str | None = Field(default=None, pattern=NAME_PATTERN, description="default: v1, v2, ...")
-    description: str = ""
+    description: str = Field(default="", max_length=2000)
     type: ModelType | None = None
     visibility: Visibility = Visibility.PUBLIC
     project: str = "default"
-    license: str | None = None
+    license: str | None = Field(default=None, max_length=200)
     skip_unsafe: bool = Field(default=False, description="leave out files off the allow-list instead of refusing")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from aicp.gateway.bodies import Fields, encode, text_field
+from aicp.gateway.bodies import Fields, encode, read_value, text_field
 from aicp.gateway.chat_answers import Ending, TranslatedStream, ending_of, read_completion
 from aicp.gateway.errors import ApiError, Dialect, engine_failed, invalid, not_supported
 from aicp.gateway.tokens import Tokens
@@ -46,7 +46,7 @@ class Translation:
         self._model = model
         self._name = text_field(fields, "model")
         self._fields = fields
-        given: dict[str, Any] = msgspec.json.decode(encode(fields))
+        given: dict[str, Any] = read_value(encode(fields))
         self._given = given
         if "max_tokens" not in given:
             raise invalid("The field 'max_tokens' is missing.", param="max_tokens", code="missing_field")

@@ -49,6 +49,14 @@ def read_fields(body: bytes) -> Fields:
     return fields
 
 
+def read_value(data: bytes) -> Any:
+    """A JSON value as plain data. Raises ApiError 400 for a number that nothing can hold, such as 1e999."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise invalid(f"The body is not valid JSON: {_reason(error)}.", code="malformed_json") from error
+
+
 def text_field(fields: Fields, name: str) -> str:
     """A field that must be there and be text. Raises ApiError 400."""
     raw = fields.get(name)
@@ -166,7 +174,7 @@ def _check_links(data: bytes, name: str) -> None:
     """Images and other media come as `data:` only: an engine must not be sent to fetch addresses."""
     if b'url"' not in data and b"\\u" not in data:
         return
-    stack: list[Any] = [msgspec.json.decode(data)]
+    stack: list[Any] = [read_value(data)]
     while stack:
         item = stack.pop()
         if isinstance(item, list):

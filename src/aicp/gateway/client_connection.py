@@ -12,6 +12,7 @@ import httptools
 
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
+from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.exchange import Exchange
 from aicp.gateway.gateway import Gateway
@@ -116,10 +117,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if not self._reading:
             self._reading, self._reading_since = True, self._now
-        if self._request is None:
-            self._bytes_in_head += len(data)
-            if self._bytes_in_head > self._limits.header_bytes and self._head_too_large(data):
-                return
+        self._bytes_in_head += len(data)
+        if self._request is None and self._bytes_in_head > self._limits.header_bytes and self._head_too_large(data):
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -131,6 +131,10 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse_bytes(internal_error())
                 return
             self._refuse_bytes(ApiError(400, f"This is not HTTP/1.1: {error}.", code="malformed_http"))
+            return
+        if self._request is not None and self._bytes_in_head > self._limits.header_bytes + len(data):
+            # a chunked body that brings no data but chunk extensions or trailers, which the parser holds
+            self._refuse_bytes(ApiError(431, "The body has too much beside its data.", code="head_too_large"))
 
     def eof_received(self) -> bool:
         """A client that ends its side has left."""
@@ -160,7 +164,9 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header line."""
+        """httptools: a header line. One behind a body (a trailer) says nothing, least of all of the next request."""
+        if self._request is not None:
+            return
         lowered = name.lower()
         if lowered in _WANTED:
             self._headers[lowered] = value
@@ -187,6 +193,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of the body."""
+        self._bytes_in_head = 0
         request = self._request
         if request is None or self._discarding:
             return
@@ -194,8 +201,8 @@ class ClientConnection(asyncio.Protocol):
         if request.size > self._limits.body_bytes:
             self._too_large(request)
             self._refuse_early(request)
-        elif request.refusal is None:
-            request.parts.append(body)
+        elif request.refusal is None and request.endpoint is not None and request.endpoint.work is Work.CALL:
+            request.parts.append(body)  # what nobody reads is not held
 
     def on_message_complete(self) -> None:
         """httptools: the request is whole."""

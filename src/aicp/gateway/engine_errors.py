@@ -9,7 +9,12 @@ import msgspec
 
 from aicp.gateway.errors import ApiError, engine_failed, invalid, not_supported, unavailable
 
-_TOO_LONG = re.compile(r"context (length|window|size)|maximum (context|model) length|max_model_len", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context (length|window|size)|maximum (context|model) length|max_model_len|too large to process|physical batch",
+    re.IGNORECASE,
+)
+_CANNOT = re.compile(r"(image|audio|video|input|feature) .{0,40}(is|are) not supported", re.IGNORECASE)
+"""What engines say, some of them with 500, of input that their model does not take."""
 _OURS = frozenset({401, 403, 407})
 _LONGEST_MESSAGE = 2000
 _LONGEST_LINE = 300
@@ -20,6 +25,8 @@ def engine_error(status: int, body: bytes, retry_after: bytes | None = None) -> 
     message, param, code, shaped = _read(body)
     if message and _TOO_LONG.search(message) and status != 429:
         return invalid(message, param=param or "messages", code="context_length_exceeded")
+    if status == 501 or (status >= 500 and message and _CANNOT.search(message)):
+        return not_supported(message or "The engine does not serve this.", param=param)
     if status in _OURS or status < 400:
         return engine_failed(f"The engine answered {status} to the gateway itself.")
     if status in (404, 405) and not shaped:

@@ -204,7 +204,7 @@ class Exchange:
             self._finish("engine_error" if self._stream.failed else "ok")
             self._answer.end(data, http.EVENTS)
         elif self._status != 200:
-            self._refused(engine_error(self._status, body, self._headers.get(b"retry-after")))
+            self._refused(self._error())
         elif self._answer.sent:
             self._meter.count(usage_of_part(body))
             self._finish("ok")
@@ -235,6 +235,9 @@ class Exchange:
             self._answer.abort()
         else:
             self._fail(internal_error())
+
+    def _error(self) -> ApiError:
+        return engine_error(self._status, b"".join(self._parts), self._headers.get(b"retry-after"))
 
     def _refused(self, error: ApiError) -> None:
         """The engine has answered with an error; another replica may do better."""
@@ -313,7 +316,7 @@ class Exchange:
             return
         if self._status in _BUSY:
             replica.left_open()  # busy is not broken
-        elif self._status >= 500:
+        elif self._status >= 500 and self._error().status >= 500:  # some engines answer 500 to a wrong request
             replica.failed(self._site.clock.monotonic())
         else:
             replica.succeeded()

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from aicp.gateway.bodies import Fields, encode, text_field
+from aicp.gateway.bodies import Fields, encode, read_value, text_field
 from aicp.gateway.chat_answers import TranslatedStream, ending_of, read_completion
 from aicp.gateway.errors import invalid, not_supported
 from aicp.gateway.response_objects import ResponseWriter, finished, function_call, message, reasoning
@@ -54,7 +52,7 @@ class Translation:
     def __init__(self, fields: Fields, model: str) -> None:
         self._model = model
         self._fields = fields
-        self._given: dict[str, Any] = msgspec.json.decode(encode(fields))
+        self._given: dict[str, Any] = read_value(encode(fields))
         self._name = text_field(fields, "model")
         for name in _STATEFUL:
             if self._given.get(name):

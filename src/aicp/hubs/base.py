@@ -84,11 +84,15 @@ class Listing:
 class HubSettings:
     """The administrator's rules for all drivers.
 
-    `allowed_networks`: private hosts and networks that may be reached. `quota_bytes`: the most that one archive may
-    unpack to. `endpoints`: driver name -> base URL of a mirror. `retry_seconds`: pause before the first retry.
+    `closed_directories`: folders of the platform's own, never read. `directories`: the only ones that may be read (none
+    given: all others). `allowed_networks`: private hosts and networks that may be reached. `quota_bytes`: the most that
+    one archive may unpack to. `endpoints`: driver name -> base URL of a mirror. `retry_seconds`: pause before the first
+    retry.
     """
 
     uploads_dir: Path
+    closed_directories: Sequence[Path] = ()
+    directories: Sequence[Path] = ()
     offline: bool = False
     allowed_networks: Sequence[str] = ()
     quota_bytes: int = 2 * 2**40

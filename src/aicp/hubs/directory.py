@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from aicp.core.model import DirectorySource
-from aicp.hubs.base import HubContext, HubFile, Listing, Sink
+from aicp.hubs.base import HubContext, HubFile, HubSettings, Listing, Sink
 
 _CHUNK_BYTES = 4 * 2**20
 _MAX_ENTRIES = 20_000
@@ -29,6 +29,7 @@ class DirectoryHub:
             )
         try:
             root = root.resolve(strict=True)
+            _check_allowed(root, context.settings)
             if not root.is_dir():
                 raise InvalidError(f"{source.path} is not a folder.", hint="Name the folder that holds the files.")
             files: list[HubFile] = []
@@ -62,6 +63,19 @@ class DirectoryHub:
             after = os.fstat(descriptor)
         if (after.st_size, _stamp(after)) != (file.size_bytes, file.stamp):
             raise _changed(file)
+
+
+def _check_allowed(root: Path, settings: HubSettings) -> None:
+    """Raises ForbiddenError for the platform's own folders and for what the administrator has not opened."""
+    closed = [place.resolve() for place in settings.closed_directories]
+    opened = [place.resolve() for place in settings.directories]
+    own = any(root.is_relative_to(place) or place.is_relative_to(root) for place in closed)
+    if own or (opened and not any(root.is_relative_to(place) for place in opened)):
+        raise ForbiddenError(
+            f"Nothing may be imported from {root}.",
+            hint="Upload the files instead, or ask the administrator to open the folder (`import_directories`).",
+            code="directory_not_allowed",
+        )
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

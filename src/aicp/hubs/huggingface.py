@@ -66,7 +66,7 @@ class HuggingFaceHub:
             files=choose(files, source.include),
             name=source.repo.rpartition("/")[2],
             revision=info.sha,
-            license=info.card_data.get("license") if info.card_data else None,
+            license=_license(info.card_data.get("license") if info.card_data else None),
         )
 
     def fetch(self, source: HuggingFaceSource, file: HubFile, sink: Sink, context: HubContext) -> None:
@@ -97,6 +97,12 @@ class HuggingFaceHub:
         )
         sink.take(context.work_dir / "hub" / path)
         context.progress.advance(file.size_bytes)
+
+
+def _license(stated: object) -> str | None:
+    """The card's licence; cards name one, several or none."""
+    names = [str(name) for name in stated] if isinstance(stated, list) else [str(stated)] if stated else []
+    return ", ".join(names)[:200] or None
 
 
 class _SinkFile(io.RawIOBase):

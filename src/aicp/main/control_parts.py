@@ -95,6 +95,8 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         hubs=Registry[Hub]("aicp.hubs"),
         hub_settings=HubSettings(
             uploads_dir=artifacts / "uploads",
+            closed_directories=(settings.data_dir, settings.environments_dir),
+            directories=settings.import_directories,
             offline=settings.offline,
             allowed_networks=settings.import_allowed_networks,
             endpoints={name: url for name, url in endpoints.items() if url},

@@ -55,6 +55,7 @@ class Settings:
     environments_dir: Path
     console_dir: Path | None
     import_allowed_networks: tuple[str, ...]
+    import_directories: tuple[Path, ...]
     offline: bool
     wheelhouse: Path | None
     hf_endpoint: str | None
@@ -121,6 +122,10 @@ def _boolean(text: str) -> bool:
     raise ValueError("write true or false")
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_path(name) for name in _names(text))
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -160,6 +165,12 @@ SETTINGS: tuple[Setting, ...] = (
         _names,
         "",
         "Private networks and hosts that imports may fetch from, comma-separated: `10.1.0.0/16, hub.example.org`.",
+    ),
+    Setting(
+        "import_directories",
+        _paths,
+        "",
+        "Folders of this machine that imports may read, comma-separated. Default: all but the platform's own.",
     ),
     Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
     Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),
@@ -303,4 +314,4 @@ def _as_text(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

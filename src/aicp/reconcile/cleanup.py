@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from datetime import timedelta
 
@@ -10,10 +11,13 @@ from aicp.artifacts.blobs import Blobs
 from aicp.artifacts.credentials import Credentials
 from aicp.artifacts.uploads import UploadFiles
 from aicp.core.clock import Clock
+from aicp.core.errors import AicpError
 from aicp.store.database import Database
 from aicp.store.jobs import Jobs
 from aicp.store.models import Models
 from aicp.store.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 600.0
 _PARTIAL_LIFE = timedelta(days=7)
@@ -38,7 +42,13 @@ class Cleanup:
     async def run(self) -> None:
         """Works until canceled."""
         while True:
-            await self.once()
+            try:
+                await self.once()
+            except (
+                AicpError,
+                OSError,
+            ) as error:  # a full disk or a database that is away ends nothing; the next pass comes
+                log.warning("nothing was cleaned up this time: %s", error)
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def once(self) -> None:
@@ -50,7 +60,7 @@ class Cleanup:
             uploads = await Uploads(tx).ids()
             jobs = {job.id for job in await Jobs(tx).unfinished("model_import")}
         await asyncio.to_thread(self._sweep, uploads, jobs)
-        with self._blobs.collection() as remove:
+        async with self._blobs.collection() as remove:
             old = list(await asyncio.to_thread(self._old_blobs))
             async with self._database.snapshot() as tx:
                 referenced = await Models(tx).referenced()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aicp.artifacts.formats.inspect import Facts, FileSet, check_weights, inspec
 from aicp.artifacts.partial import explained_space
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import InvalidError
+from aicp.core.errors import ConflictError, InvalidError
 from aicp.core.ids import new_id
 from aicp.core.job import Job
 from aicp.core.model import ImportRequest, ModelCreate, ModelFile, ModelVersion
@@ -30,8 +30,8 @@ from aicp.store.events import Events
 from aicp.store.models import Models
 
 _WEIGHTS = (".safetensors", ".gguf")
-_CONFIG_BYTES = 4 * 2**20
-_NO_CONFIG = ("tokenizer.json", "vocab.json")
+_CONFIG_BYTES = 16 * 2**20
+_NO_CONFIG = ("tokenizer.json", "vocab.json", ".index.json")
 _CARDS = ("README.md", "readme.md", "Readme.md")
 _HEAD = re.compile(rb"---\s*\n(.*?)\n---", re.DOTALL)
 _LICENSE = re.compile(rb"^license:[ \t]*[\"']?([\w.+-]{1,80})", re.MULTILINE)
@@ -78,8 +78,11 @@ class ModelImport:
         """Imports; the result is {model, version, digest, existing}."""
         request = self._request(job)
         work_dir = self._blobs.root / "work" / job.id
+        async with self._database.snapshot() as tx:
+            shared = await Models(tx).referenced(visible_to=request.project)
         with self._blobs.pinned() as pin, explained_space():
-            arrived = await asyncio.to_thread(self._bring, request, work_dir, context, pin)
+            arrival = _Arrival(self._blobs, pin, request.project, shared)
+            arrived = await asyncio.to_thread(self._bring, request, work_dir, context, arrival)
             context.phase("saving")
             context.check()
             result = await self._save(job, request, arrived)
@@ -97,9 +100,7 @@ class ModelImport:
         fields["source"] = {**fields["source"], **self._credentials.get(job.id)}
         return ImportRequest.model_validate(fields)
 
-    def _bring(
-        self, request: ImportRequest, work_dir: Path, context: JobContext, pin: Callable[[str], bool]
-    ) -> Arrived:
+    def _bring(self, request: ImportRequest, work_dir: Path, context: JobContext, arrival: _Arrival) -> Arrived:
         hub = self._hubs.get(request.source.kind)
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         hub_context = HubContext(work_dir, context, self._settings)
@@ -109,7 +110,7 @@ class ModelImport:
         admission = admit([file.path for file in listing.files], strict=strict)
         by_path = {file.path: file for file in listing.files}
         chosen = sorted((by_path[path] for path in admission.kept), key=lambda file: file.path.endswith(_WEIGHTS))
-        arrival = _Arrival(self._blobs, pin, strict)
+        arrival.strict = strict
         context.phase("copying", total=sum(file.size_bytes for file in chosen))
         self._blobs.check_space(sum(file.size_bytes for file in chosen if not arrival.has(file)))
         for file in chosen:
@@ -133,8 +134,13 @@ class ModelImport:
             same = await models.version_with_digest(name, digest)
             if same is not None and request.version in (None, same.version):
                 return {"model": name, "version": same.version, "digest": digest, "existing": True}
-            if await models.find(name) is None:
+            model = await models.find(name)
+            if model is None:
                 await models.create(_new_model(name, request), now)
+            elif model.project != request.project:  # made by another project while this import ran
+                raise ConflictError(
+                    f"The model {name!r} belongs to another project by now.", hint="Import under another name."
+                )
             version = ModelVersion(
                 id=new_id("ver"),
                 model=name,
@@ -167,16 +173,25 @@ class ModelImport:
 class _Arrival:
     """Files of one import as they come in."""
 
-    def __init__(self, blobs: Blobs, pin: Callable[[str], bool], strict: bool) -> None:
+    def __init__(self, blobs: Blobs, pin: Callable[[str], bool], project: str, shared: Collection[str]) -> None:
+        """`shared`: digests of files that `project` sees anyway."""
         self._blobs = blobs
         self._pin = pin
-        self._strict = strict
+        self._project = project
+        self._shared = shared
+        self.strict = False
         self.files: list[ModelFile] = []
         self.notes: list[str] = []
 
     def has(self, file: HubFile) -> bool:
-        """Whether the content is here already; it then stays."""
-        return file.sha256 is not None and self._pin(file.sha256)
+        """Whether the content is here already and may be taken; it then stays.
+
+        Who only announces the digest of another project's weights must bring the bytes: a digest is no secret.
+        """
+        digest = file.sha256
+        if digest is None or not (digest in self._shared or self._blobs.has_brought(self._project, digest)):
+            return False
+        return self._pin(digest)
 
     def bring(self, file: HubFile, listing: Listing, context: JobContext, fetch: Callable[[Any], None]) -> None:
         """Stores one file, unless its content is here, and checks it if it holds weights or configuration."""
@@ -190,11 +205,18 @@ class _Arrival:
                 context.advance(partial.offset)
                 fetch(partial)
                 digest = self._blobs.keep(partial)
+            self._blobs.note_arrival(self._project, digest)
         self._pin(digest)
         self._add(file.path, digest, file.size_bytes)
 
     def _add(self, path: str, digest: str, size_bytes: int) -> None:
-        if path.endswith(".json") and size_bytes <= _CONFIG_BYTES and not path.endswith(_NO_CONFIG):
+        if path.endswith(".json") and not path.endswith(_NO_CONFIG):
+            if size_bytes > _CONFIG_BYTES:  # it could not be searched for code to run
+                raise InvalidError(
+                    f"{path} has {size_bytes:,} bytes; a configuration has at most {_CONFIG_BYTES:,}.",
+                    hint="Leave the file out, or write it without padding.",
+                    code="unsafe_files",
+                )
             digest, size_bytes = self._without_code(path, digest, size_bytes)
         self.files.append(ModelFile(path=path, sha256=digest, size_bytes=size_bytes))
         if path.lower().endswith(_WEIGHTS):
@@ -207,7 +229,7 @@ class _Arrival:
             raise InvalidError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
         if cleaned is None:
             return digest, size_bytes
-        if self._strict:
+        if self.strict:
             raise InvalidError(
                 f"{path} names code to run (`auto_map`), which never enters.",
                 hint="Remove `auto_map`, or import with skip_unsafe to have it removed from the stored copy.",

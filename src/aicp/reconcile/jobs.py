@@ -134,19 +134,28 @@ class JobRunner:
 
     async def run(self) -> None:
         """Works until canceled; then running jobs stop where they are and continue at the next start."""
-        async with self._database.transaction() as tx:
-            lost = await Jobs(tx).requeue_lost(self._name)
-        if lost:
-            log.info("%d interrupted jobs are taken up again", lost)
+        lost: int | None = None
         try:
             with self._bell.subscription("job") as rings:
                 while True:
-                    await self._start_queued()
+                    try:
+                        if lost is None:
+                            lost = await self._requeue_lost()
+                        await self._start_queued()
+                    except AicpError as error:  # a full disk, a database that is away: what runs goes on
+                        log.warning("no job can be started now: %s", error.message)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK_SECONDS):  # unlike wait_for, never swallows a cancel
                             await rings.get()
         finally:
             await self._stop()
+
+    async def _requeue_lost(self) -> int:
+        async with self._database.transaction() as tx:
+            lost = await Jobs(tx).requeue_lost(self._name)
+        if lost:
+            log.info("%d interrupted jobs are taken up again", lost)
+        return lost
 
     async def _start_queued(self) -> None:
         while len(self._running) < self._parallel:
@@ -211,8 +220,8 @@ class JobRunner:
         try:
             async with self._database.transaction() as tx:
                 job = await Jobs(tx).beat(job_id, self._name, self._clock.now(), progress)
-        except AicpError as error:
-            log.warning("job %s: no heartbeat (%s)", job_id, error.message)
+        except Exception as error:
+            log.warning("job %s: no heartbeat (%s)", job_id, error)
             return False
         if progress is not None:
             self._bell.ring("job", job_id)
@@ -234,6 +243,11 @@ class JobRunner:
             except AicpError as problem:
                 log.warning("job %s: its end could not be written yet (%s)", job.id, problem.message)
                 await asyncio.sleep(2)
+            except Exception:  # what cannot be stored must not leave the job running for ever
+                log.exception("job %s: its end cannot be written as it is", job.id)
+                ended = ended.model_copy(update={"state": JobState.FAILED})
+                await self._write_end(ended, None, _describe(_UNEXPECTED))
+                break
         for hear in self._after:
             hear(ended)
 

@@ -27,6 +27,9 @@ _LATE = timedelta(minutes=5)
 """Usage arrives when a request has ended; steps younger than this are summed again each time."""
 _AFTER_STEP = 0.5
 _HOUSEKEEPING_EVERY = timedelta(minutes=5)
+_PIECES_AT_ONCE = 20
+_BREATH = 0.12
+"""SQLite's waiting writers look every 0.1 s whether it is their turn; without a pause they might never see one."""
 _KEEP_ENDED_REPLICAS = timedelta(days=30)
 
 
@@ -72,14 +75,22 @@ class MetricSampler:
         return samples
 
     async def tidy(self) -> None:
-        """Rolls samples up and forgets replicas that ended long ago; every few minutes."""
+        """Rolls samples up and forgets replicas that ended long ago; every few minutes.
+
+        After a day off there is much to roll up; the rest waits for the next call, so that no sample is missed.
+        """
         now = self._clock.now()
         if self._tidied_at is not None and now - self._tidied_at < _HOUSEKEEPING_EVERY:
             return
         async with self._database.transaction() as tx:
-            await Metrics(tx).roll_up(now)
             await Replicas(tx).forget(now - _KEEP_ENDED_REPLICAS)
-        self._tidied_at = now
+        for _ in range(_PIECES_AT_ONCE):
+            async with self._database.transaction() as tx:
+                moved = await Metrics(tx).roll_up(now)
+            if not moved:
+                self._tidied_at = now
+                return
+            await asyncio.sleep(_BREATH)
 
 
 def _sample(name: str, at: datetime, value: float | None, **labels: str) -> list[MetricSample]:

@@ -40,6 +40,9 @@ class UploadCheck:
         except InvalidError as error:
             await self._end(upload_id, UploadState.REFUSED, error.message)
             raise
+        except OSError as error:
+            await self._end(upload_id, UploadState.REFUSED, f"The files cannot be read ({error.strerror}).")
+            raise
         await self._end(upload_id, UploadState.CHECKED)
         return {"files": len(upload.files), "size_bytes": size}
 

@@ -65,7 +65,7 @@ class ApiKeys:
             query = query.where(ApiKeyRow.project.in_(projects))
         if search:
             query = query.where(
-                ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.contains(search, autoescape=True)
+                ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.icontains(search, autoescape=True)
             )
         if revoked is not None:
             query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))

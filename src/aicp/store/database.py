@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from sqlalchemy import DateTime, MetaData, event
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import JSON, TypeDecorator
 
-from aicp.core.errors import AicpError, NoSpaceError, UnavailableError
+from aicp.core.errors import AicpError, ConflictError, InvalidError, NoSpaceError, UnavailableError
 
 _NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -63,7 +64,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._engine: AsyncEngine = create_async_engine(url, pool_size=10, max_overflow=20)
+        # A server that was restarted has closed the connections that wait here; a file closes none.
+        ping = not self.is_sqlite
+        self._engine: AsyncEngine = create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=ping)
+        _explain_no_connection(self._engine)
         if self.is_sqlite:
             _configure_sqlite(self._engine)
 
@@ -100,8 +104,8 @@ class Database:
                 yield Transaction(session)
         except DBAPIError as error:
             raise _explain(error) from error
-        except ConnectionError as error:
-            raise UnavailableError("The database does not answer.", hint="Try again in a moment.") from error
+        except (ConnectionError, TimeoutError, NoFreeConnectionError) as error:
+            raise _silent() from error
 
 
 def _configure_sqlite(engine: AsyncEngine) -> None:
@@ -121,17 +125,113 @@ def _configure_sqlite(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "begin", on_begin)
 
 
+def _explain_no_connection(engine: AsyncEngine) -> None:
+    def on_connect(dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, options: Any) -> Any:
+        # Only here is it sure that an OSError is the database's: no such host, refused, timed out, no socket.
+        try:
+            return dialect.connect(*arguments, **options)
+        except OSError as error:
+            raise _silent() from error
+
+    event.listen(engine.sync_engine, "do_connect", on_connect)
+
+
+def _silent() -> UnavailableError:
+    return UnavailableError("The database does not answer.", hint="Try again in a moment.")
+
+
+def _full() -> NoSpaceError:
+    return NoSpaceError(
+        "The platform's disk is full; nothing was changed.",
+        hint="Free space in the data directory, then try again.",
+    )
+
+
+def _readonly() -> UnavailableError:
+    return UnavailableError("The database is read-only.", hint="Give the platform write access to its data directory.")
+
+
+def _busy() -> UnavailableError:
+    return UnavailableError("Others changed the same at the same moment; nothing was changed.", hint="Try again.")
+
+
+def _taken() -> ConflictError:
+    return ConflictError(
+        "Another request made the same at the same moment; nothing was changed.",
+        hint="Look at what is there now, then try again.",
+    )
+
+
+def _referred() -> ConflictError:
+    return ConflictError(
+        "What it refers to is gone, or something still refers to it; nothing was changed.",
+        hint="Look at what is there now, then try again.",
+    )
+
+
+def _too_long() -> InvalidError:
+    return InvalidError("A value is longer than the database keeps; nothing was changed.", hint="Shorten it.")
+
+
+def _too_large() -> InvalidError:
+    return InvalidError("A number is larger than the database keeps; nothing was changed.", hint="Make it smaller.")
+
+
+def _unwritable() -> InvalidError:
+    return InvalidError(
+        "A value holds what the database cannot keep, such as a NUL character; nothing was changed.",
+        hint="Leave such characters out.",
+    )
+
+
+# Others, such as a value that is missing, are mistakes of the platform and stay errors of it.
+_BY_STATE: Mapping[str, Callable[[], AicpError]] = {
+    "08": _silent,
+    "22001": _too_long,
+    "22003": _too_large,
+    "22021": _unwritable,
+    "22P05": _unwritable,
+    "23503": _referred,
+    "23505": _taken,
+    "25006": _readonly,
+    "40": _busy,
+    "53100": _full,
+    "53": _silent,
+    "54000": _too_long,
+    "55P03": _busy,
+    "57": _silent,
+}
+"""By the start of PostgreSQL's state of an error, the more special one first."""
+_BY_TEXT: Mapping[str, Callable[[], AicpError]] = {
+    # First these of PostgreSQL's driver, which quote the value.
+    "value out of int": _too_large,
+    "codec can't encode": _unwritable,
+    "disk is full": _full,
+    "No space left": _full,
+    "disk I/O error": _full,
+    "readonly database": _readonly,
+    "locked": _silent,
+    "UNIQUE constraint failed": _taken,
+    "FOREIGN KEY constraint failed": _referred,
+    "string or blob too big": _too_long,
+    "connection is closed": _silent,
+    "connection was closed": _silent,
+    "connection has been closed": _silent,
+}
+"""By words of SQLite's errors and of the drivers'."""
+_NOT_OF_A_SERVER = ("", "22000")
+"""SQLite has no states; the driver for PostgreSQL gives the second to values that it does not even send."""
+
+
 def _explain(error: DBAPIError) -> AicpError | DBAPIError:
-    text = str(error.orig)
-    if "disk is full" in text or "No space left" in text or "disk I/O error" in text:
-        return NoSpaceError(
-            "The platform's disk is full; nothing was changed.",
-            hint="Free space in the data directory, then try again.",
-        )
-    if "readonly database" in text:
-        return UnavailableError(
-            "The database is read-only.", hint="Give the platform write access to its data directory."
-        )
-    if error.connection_invalidated or "locked" in text:
-        return UnavailableError("The database does not answer.", hint="Try again in a moment.")
-    return error
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if state in _NOT_OF_A_SERVER:
+        text = str(error.orig)
+        known = (make() for words, make in _BY_TEXT.items() if words in text)
+    else:
+        # Not by its text, which may quote what a user wrote.
+        known = (make() for start, make in _BY_STATE.items() if state.startswith(start))
+    found = next(known, None)
+    if found is None and error.connection_invalidated:
+        return _silent()
+    return found or error

@@ -137,8 +137,8 @@ class Events:
             query = query.where(EventRow.project.in_(projects))
         if search:
             query = query.where(
-                EventRow.object_name.contains(search, autoescape=True)
-                | EventRow.message.contains(search, autoescape=True)
+                EventRow.object_name.icontains(search, autoescape=True)
+                | EventRow.message.icontains(search, autoescape=True)
             )
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
         rows = await self._session.scalars(

@@ -9,9 +9,22 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    ForeignKey,
+    String,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.accelerator import MetricSample
@@ -25,6 +38,8 @@ LEVELS: Sequence[tuple[int, timedelta]] = (
     (3600, timedelta(days=730)),
 )
 """(step in seconds, how long it is kept). Each level is rolled up from the one before when that one's time is over."""
+PIECE_SAMPLES = 20_000
+"""About how many samples are rolled up at once: a tenth of a second on SQLite."""
 MAX_POINTS = 2000
 _STEPS = (15, 30, 60, 300, 900, 1800, 3600, 7200, 21600, 86400)
 """Steps of answers; every one from 300 on holds whole steps of the roll-ups."""
@@ -122,42 +137,62 @@ class Metrics:
         return list({_key(labels): (labels, value) for labels, value in rows}.values())
 
     async def roll_up(self, now: datetime) -> int:
-        """Moves what is older than its level to the next one and drops what is older than all; answers how many went.
+        """Moves a piece of what is older than its level to the next one, or drops one of what is older than all.
 
-        Only whole steps of the next level move, so a mean is never split.
+        Answers how many samples went; 0 when all is done. A piece is small, because on SQLite nobody else writes
+        meanwhile. Only whole steps of the next level move, so a mean is never split.
         """
-        moved = 0
         for (step, keep), (coarse, _) in pairwise(LEVELS):
-            border = _floor(now - keep, coarse)
-            moved += await self._coarsen(step, coarse, border)
+            piece = await self._oldest(step, coarse, _floor(now - keep, coarse))
+            if piece is not None:
+                return await self._coarsen(step, coarse, piece)
         last, keep = LEVELS[-1]
-        gone = await self._session.execute(
-            delete(MetricSampleRow)
-            .where(MetricSampleRow.step == last, MetricSampleRow.at < _floor(now - keep, last))
-            .returning(MetricSampleRow.at)
-        )
-        return moved + len(gone.all())
+        piece = await self._oldest(last, last, _floor(now - keep, last))
+        return 0 if piece is None else await self._drop(last, piece)
 
-    async def _coarsen(self, step: int, coarse: int, border: int) -> int:
-        old = (MetricSampleRow.step == step) & (MetricSampleRow.at < border)
-        bucket = MetricSampleRow.at - MetricSampleRow.at % coarse
-        groups = await self._session.execute(
+    async def _oldest(self, step: int, coarse: int, border: int) -> tuple[int, int] | None:
+        # Asked for by series: that is how the key is ordered, so no series' samples are all read.
+        first = (
+            select(func.min(MetricSampleRow.at))
+            .where(MetricSampleRow.series_id == MetricSeriesRow.id, MetricSampleRow.step == step)
+            .scalar_subquery()
+        )
+        firsts = select(first.label("at")).select_from(MetricSeriesRow).subquery()
+        old = firsts.c.at < border
+        start, series = (await self._session.execute(select(func.min(firsts.c.at), func.count()).where(old))).one()
+        if start is None:
+            return None
+        start -= start % coarse
+        span = max(coarse, PIECE_SAMPLES // series * step // coarse * coarse)
+        return start, min(border, start + span)
+
+    async def _coarsen(self, step: int, coarse: int, piece: tuple[int, int]) -> int:
+        weight = func.sum(MetricSampleRow.weight)
+        bucket = (MetricSampleRow.at - MetricSampleRow.at % coarse).label("bucket")
+        means = (
             select(
                 MetricSampleRow.series_id,
-                bucket.label("bucket"),
-                func.sum(MetricSampleRow.value * MetricSampleRow.weight),
-                func.sum(MetricSampleRow.weight),
+                literal(coarse),
+                bucket,
+                func.sum(MetricSampleRow.value * MetricSampleRow.weight) / weight,
+                weight,
             )
-            .where(old)
+            .where(_within(step, piece))
             .group_by(MetricSampleRow.series_id, "bucket")
         )
-        for identity, at, total, weight in groups.all():
-            await self._session.merge(
-                MetricSampleRow(series_id=identity, step=coarse, at=at, value=total / weight, weight=weight)
-            )
-        await self._session.flush()
-        gone = await self._session.execute(delete(MetricSampleRow).where(old).returning(MetricSampleRow.at))
-        return len(gone.all())
+        dialect = self._session.get_bind().dialect.name
+        statement: Any = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(MetricSampleRow)
+        statement = statement.from_select(["series_id", "step", "at", "value", "weight"], means)
+        fresh = {"value": statement.excluded.value, "weight": statement.excluded.weight}
+        await self._session.execute(
+            statement.on_conflict_do_update(index_elements=["series_id", "step", "at"], set_=fresh)
+        )
+        return await self._drop(step, piece)
+
+    async def _drop(self, step: int, piece: tuple[int, int]) -> int:
+        statement = delete(MetricSampleRow).where(_within(step, piece))
+        gone = await self._session.execute(statement, execution_options={"synchronize_session": False})
+        return cast("CursorResult[Any]", gone).rowcount
 
     async def _series_ids(self, samples: Sequence[MetricSample]) -> dict[tuple[str, str], int]:
         names = {sample.name for sample in samples}
@@ -171,6 +206,16 @@ class Metrics:
                 await self._session.flush()
                 known[key] = row.id
         return known
+
+
+def _within(step: int, piece: tuple[int, int]) -> ColumnElement[bool]:
+    start, end = piece
+    return (
+        MetricSampleRow.series_id.in_(select(MetricSeriesRow.id))
+        & (MetricSampleRow.step == step)
+        & (MetricSampleRow.at >= start)
+        & (MetricSampleRow.at < end)
+    )
 
 
 def _key(labels: Mapping[str, str]) -> str:

@@ -160,16 +160,16 @@ class Models:
     async def next_version(self, name: str) -> str:
         """The name that a version gets which is not named: v1, v2, ...; names are never used twice."""
         row = await self._row(name, lock=True)
-        while await self._find_version(row, f"v{row.next_number}") is not None:
+        while f"v{row.next_number}" in row.aliases or await self._find_version(row, f"v{row.next_number}") is not None:
             row.next_number += 1
         return f"v{row.next_number}"
 
     async def add_version(self, version: ModelVersion, found_type: ModelType) -> None:
         """Adds a version and makes it the latest. Raises ConflictError for a name that is taken."""
         row = await self._row(version.model, lock=True)
-        if await self._find_version(row, version.version) is not None:
+        if version.version in row.aliases or await self._find_version(row, version.version) is not None:
             raise ConflictError(
-                f"{version.model} already has a version {version.version!r}; versions never change.",
+                f"{version.model} already has a version or alias {version.version!r}; versions never change.",
                 hint="Choose another version name.",
             )
         if version.version == f"v{row.next_number}":
@@ -195,7 +195,9 @@ class Models:
     async def version(self, name: str, version: str) -> ModelVersion:
         """A version by its name or an alias. Raises NotFoundError that lists what there is."""
         row = await self._row(name)
-        found = await self._find_version(row, row.aliases.get(version, version))
+        found = await self._find_version(row, version)
+        if found is None and version in row.aliases:
+            found = await self._find_version(row, row.aliases[version])
         if found is None and version == LATEST and row.latest_id is not None:
             found = await self._session.get(ModelVersionRow, row.latest_id)
         if found is None:
@@ -265,9 +267,14 @@ class Models:
         await self._session.flush()
         return (await self._values([row]))[0]
 
-    async def referenced(self, digests: Collection[str] | None = None) -> set[str]:
-        """Digests of files that some version refers to; `digests` limits the answer."""
+    async def referenced(self, digests: Collection[str] | None = None, *, visible_to: str | None = None) -> set[str]:
+        """Digests of files that some version refers to; `digests` limits the answer, `visible_to` to what a project
+        may see: public models and its own."""
         query = select(ModelFileRow.sha256).distinct()
+        if visible_to is not None:
+            query = query.join(ModelVersionRow, ModelVersionRow.id == ModelFileRow.version_id)
+            query = query.join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
+            query = query.where(or_(ModelRow.visibility == Visibility.PUBLIC, ModelRow.project == visible_to))
         if digests is not None:
             query = query.where(ModelFileRow.sha256.in_(digests))
         return set(await self._session.scalars(query))

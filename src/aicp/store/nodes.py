@@ -66,7 +66,7 @@ class Nodes:
         if pool is not None:
             query = query.where(NodeRow.pool == pool)
         if search:
-            query = query.where(NodeRow.name.contains(search, autoescape=True))
+            query = query.where(NodeRow.name.icontains(search, autoescape=True))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
         rows = await self._session.scalars(query.order_by(NodeRow.name, NodeRow.id).offset(offset).limit(limit))
         return Page(items=[_node(row) for row in rows], total=total or 0, offset=offset, limit=limit)

@@ -112,8 +112,8 @@ class Services:
             query = query.where(ServiceRow.state == state)
         if search:
             query = query.where(
-                ServiceRow.name.contains(search, autoescape=True)
-                | ServiceRow.description.contains(search, autoescape=True)
+                ServiceRow.name.icontains(search, autoescape=True)
+                | ServiceRow.description.icontains(search, autoescape=True)
             )
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
         column = getattr(ServiceRow, _SORTS.get(sort.removeprefix("-"), "name"))

@@ -10,8 +10,10 @@ from sqlalchemy import CursorResult, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.errors import NotFoundError
+from aicp.core.job import FINISHED_JOB_STATES, JobState
 from aicp.core.upload import Upload, UploadFile, UploadState
 from aicp.store.database import Base, Transaction
+from aicp.store.jobs import JobRow
 
 
 class UploadRow(Base):
@@ -48,7 +50,15 @@ class Uploads:
         row = await self._session.get(UploadRow, upload_id, populate_existing=True)
         if row is None:
             raise NotFoundError(f"There is no upload {upload_id!r}.", hint="It may have expired.")
-        return _upload(row)
+        upload = _upload(row)
+        if upload.state is not UploadState.CHECKING or upload.job_id is None:
+            return upload
+        # Whose check was canceled, or failed at something else than the files, is not being checked any more.
+        job = await self._session.get(JobRow, upload.job_id, populate_existing=True)
+        if job is None or job.state not in FINISHED_JOB_STATES or job.state == JobState.SUCCEEDED:
+            return upload
+        error = (job.error or {}).get("message") or "The check did not end."
+        return upload.model_copy(update={"state": UploadState.REFUSED, "error": error})
 
     async def count(self, created_by: str) -> int:
         """How many uploads a user has."""

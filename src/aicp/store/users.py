@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, delete, func, select, update
+from sqlalchemy import String, Text, cast, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.identity import Role, User
@@ -80,12 +80,25 @@ class Users:
         values = dict(changes)
         if "platform_roles" in values:
             values["platform_roles"] = [Role(role).value for role in values["platform_roles"]]
+        if values.keys() & {"platform_roles", "disabled"}:
+            await self._lock_admins()
         if values:
             await self._session.execute(update(UserRow).where(UserRow.name == name).values(**values))
 
     async def delete(self, name: str) -> None:
         """Removes the user with sessions and memberships; what the user made stays."""
+        await self._lock_admins()
         await self._session.execute(delete(UserRow).where(UserRow.name == name))
+
+    async def _lock_admins(self) -> None:
+        """Makes whoever else takes an admin away wait: two at once would each count the other's as remaining.
+
+        Taken before the change and in one order, so that two never wait for each other. SQLite has one writer anyway.
+        """
+        admins = cast(UserRow.platform_roles, Text).contains(f'"{Role.PLATFORM_ADMIN.value}"', autoescape=True)
+        query = select(UserRow.id).where(UserRow.disabled.is_(False), admins).order_by(UserRow.id)
+        # Not the key: logging in, which refers to it, need not wait.
+        await self._session.execute(query.with_for_update(key_share=True))
 
     async def _values(self, rows: Sequence[UserRow]) -> list[User]:
         memberships = await self._members.of_users([row.name for row in rows])

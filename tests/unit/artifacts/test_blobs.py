@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import subprocess
@@ -167,25 +168,36 @@ with Blobs(Path(sys.argv[1])).partial("a", size_bytes=8) as partial:
         assert blobs.keep(partial) == sha(b"12345678")
 
 
-def test_collection_keeps_what_is_referenced_pinned_or_just_arrived(blobs: Blobs) -> None:
+async def test_collection_keeps_what_is_referenced_pinned_or_just_arrived(blobs: Blobs) -> None:
     free, referenced, pinned = (blobs.add_bytes(text) for text in (b"free", b"referenced", b"pinned"))
     with blobs.pinned() as pin:
         assert pin(pinned)
-        with blobs.collection() as remove:
+        async with blobs.collection() as remove:
             late = blobs.add_bytes(b"late")
             freed = remove([free, referenced, pinned, late], {referenced})
     assert freed == len(b"free")
     assert set(blobs.digests()) == {referenced, pinned, late}
 
 
-def test_unpinned_during_a_collection_is_still_kept(blobs: Blobs) -> None:
+async def test_unpinned_during_a_collection_is_still_kept(blobs: Blobs) -> None:
     digest = blobs.add_bytes(b"committed meanwhile")
     with blobs.pinned() as pin:
         pin(digest)
         collection = blobs.collection()
-        remove = collection.__enter__()
+        remove = await collection.__aenter__()
     assert remove([digest], set()) == 0
-    collection.__exit__(None, None, None)
+    await collection.__aexit__(None, None, None)
+
+
+async def test_two_collections_wait_for_each_other_and_hold_up_nothing_else(blobs: Blobs) -> None:
+    digest = blobs.add_bytes(b"free")
+
+    async def collect() -> int:
+        async with blobs.collection() as remove:
+            await asyncio.sleep(0)
+            return remove([digest], set())
+
+    assert sorted(await asyncio.wait_for(asyncio.gather(collect(), collect()), 5)) == [0, len(b"free")]
 
 
 def test_abandoned_arrivals_are_forgotten(blobs: Blobs) -> None:

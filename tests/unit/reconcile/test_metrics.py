@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import func, select
 from tests.support.clock import FakeClock
 from tests.support.services import Platform
 
+from aicp.core.accelerator import MetricSample
 from aicp.core.gateway import GatewayStatus
 from aicp.core.usage import Outcome, UsageBatch, UsageRecord
+from aicp.reconcile import metrics
 from aicp.reconcile.metrics import MetricSampler
+from aicp.store import metrics as store_metrics
 from aicp.store.database import Database
 from aicp.store.gateways import Gateways
+from aicp.store.metrics import RAW_SECONDS, Metrics
 from aicp.store.usage import Usage
 
 
@@ -56,3 +62,24 @@ async def test_a_quiet_platform_has_a_rate_of_zero(sqlite: Database, clock: Fake
     assert [(item.name, item.value) for item in samples if "requests" in item.name] == [
         ("platform_requests_per_second", 0)
     ]
+
+
+async def test_a_backlog_is_rolled_up_over_several_calls(
+    sqlite: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(store_metrics, "PIECE_SAMPLES", 1)
+    monkeypatch.setattr(metrics, "_PIECES_AT_ONCE", 2)
+    start = clock.now()
+    async with sqlite.transaction() as tx:
+        for number in range(3):
+            at = start + timedelta(minutes=5 * number)
+            await Metrics(tx).add([MetricSample(name="m", labels={}, at=at, value=number)])
+    clock.advance(timedelta(days=2).total_seconds())
+    sampler = MetricSampler(sqlite, clock)
+    left: list[int | None] = []
+    for _ in range(2):
+        await sampler.tidy()
+        async with sqlite.snapshot() as tx:
+            raw = select(func.count()).where(store_metrics.MetricSampleRow.step == RAW_SECONDS)
+            left.append(await tx.session.scalar(raw))
+    assert left == [1, 0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from tests.support.clock import FakeClock
 
 from aicp.core.api_key import ApiKey
+from aicp.core.errors import ConflictError
 from aicp.core.gateway import GatewayStatus
 from aicp.core.identity import Role, User
 from aicp.store.api_keys import ApiKeys
@@ -49,6 +51,29 @@ async def test_users_come_with_their_roles(database: Database, clock: FakeClock)
         assert await users.active_with_platform_role(Role.PLATFORM_ADMIN) == []
         assert [found.name for found in (await users.list(search="ANN@")).items] == ["ann"]
         assert (await users.list(search="%")).total == 0
+
+
+async def test_two_admins_who_demote_each_other_at_once_leave_one(database: Database, clock: FakeClock):
+    async with database.transaction() as tx:
+        for name in ("ann", "bob"):
+            await Users(tx).create(user(name, clock, platform_roles=[Role.PLATFORM_ADMIN]), "hash")
+
+    async def take_away(name: str) -> None:
+        async with database.transaction() as tx:
+            if name == "ann":
+                await Users(tx).update(name, {"platform_roles": []})
+            else:
+                await Users(tx).delete(name)
+            await asyncio.sleep(0.2)  # where nothing keeps the other one out, it comes in between
+            left = await Users(tx).active_with_platform_role(Role.PLATFORM_ADMIN)
+            await asyncio.sleep(0.2)
+            if not left:
+                raise ConflictError("the last one")
+
+    results = await asyncio.gather(take_away("ann"), take_away("bob"), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [ConflictError]
+    async with database.snapshot() as tx:
+        assert len(await Users(tx).active_with_platform_role(Role.PLATFORM_ADMIN)) == 1
 
 
 async def test_a_removed_user_or_project_takes_its_memberships_and_logins_along(database: Database, clock: FakeClock):

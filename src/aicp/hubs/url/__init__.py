@@ -24,7 +24,9 @@ class UrlHub:
         name = unquote(PurePosixPath(urlsplit(source.url).path).name) or "model"
         manifest = context.work_dir / "unpacked.json"
         if not manifest.exists():
-            manifest.write_text(json.dumps(self._bring(source, name, context)))
+            unfinished = manifest.with_suffix(".new")
+            unfinished.write_text(json.dumps(self._bring(source, name, context)))
+            unfinished.replace(manifest)
         files = [
             HubFile(path, size, stamp=source.url, handle=place)  # the work directory is this import's own
             for path, size, place in json.loads(manifest.read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -17,6 +18,19 @@ from aicp.core.errors import InvalidError, TooLargeError
 from aicp.hubs.base import HubContext
 
 _CHUNK_BYTES = 2**20
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    gzip.BadGzipFile,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+    ValueError,
+    RuntimeError,
+)
+"""All that the standard library's readers raise for what is no sound archive."""
 _MAX_RATIO = 100
 _RATIO_FLOOR_BYTES = 16 * 2**20
 """Small archives of repetitive text pack better than the ratio; below this size it does not matter."""
@@ -40,7 +54,7 @@ def unpack(archive: Path, into: Path, context: HubContext) -> list[tuple[str, Pa
                 _unpack_zip(file, writer)
             else:
                 _unpack_tar(file, kind, writer)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise InvalidError(
             f"The archive is damaged ({str(error)[:200]}).", hint="Make or download it again.", code="broken_archive"
         ) from error

@@ -84,6 +84,9 @@ def _receive(response: httpx.Response, target: Path, context: HubContext) -> Non
     if response.status_code == 416 and response.headers.get("content-range") == f"bytes */{target.stat().st_size}":
         return
     _refuse_status(response)
+    if continued and not response.headers.get("content-range", "").startswith(f"bytes {have}-"):
+        target.unlink()  # another part than was asked for: nothing can be added to it
+        raise _Interrupted("the server sent another part of the file")
     declared = response.headers.get("content-length")
     total = have + int(declared) if declared and declared.isdigit() else None
     _check_quota(total or have, context)

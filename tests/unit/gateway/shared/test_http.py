@@ -271,3 +271,28 @@ async def test_a_slow_reader_of_a_fast_stream_costs_no_memory(gateway: GatewayPr
     writer.write(request("POST", PATH, CHAT, key=gateway.key))
     assert (await read_answer(reader)).status == 200
     writer.close()
+
+
+async def test_trailers_are_limited_and_say_nothing_of_the_next_request(gateway: GatewayProcess) -> None:
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % PATH.encode()
+    body = json.dumps(CHAT).encode()
+    with_key = b"authorization: Bearer %b\r\n" % gateway.key.encode()
+    chunked = head + b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (with_key, len(body), body)
+    keyless = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    first, second = await exchange(gateway, chunked + with_key + b"\r\n" + keyless, 2)
+    assert (first.status, second.status) == (200, 401), "a trailer gave the next request a key"
+    endless = b"GET /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: "
+    (refused,) = await exchange(gateway, endless + b"a" * 2_000_000)
+    assert refused.status == 431
+
+
+async def test_a_number_beyond_all_numbers_is_a_wrong_request(gateway: GatewayProcess) -> None:
+    for path, body in (
+        (PATH, '{"model": "demo", "messages": [{"role": "user", "content": [{"image_url": 1e999}]}]}'),
+        ("/v1/responses", '{"model": "demo", "input": "x", "temperature": 1e999}'),
+        ("/v1/messages", '{"model": "demo", "max_tokens": 1, "messages": [], "temperature": 1e999}'),
+    ):
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        (answer,) = await exchange(gateway, (head + body).encode())
+        assert answer.status == 400, (path, answer.body)
