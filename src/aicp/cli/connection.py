@@ -70,7 +70,9 @@ def connect(ctx: typer.Context) -> Client:
     saved = saved_login()
     if target.url:
         token = target.token or (saved.get("token") if saved.get("url") == target.url.rstrip("/") else None)
-        return Client(target.url, token or target.local_token())
+        # The local admin's token is for the platform on this machine alone.
+        local_only = target.local_token() if target.url.rstrip("/") == target.local_url().rstrip("/") else None
+        return Client(target.url, token or local_only)
     local = target.local_token()
     if target.token or local:
         return Client(target.local_url(), target.token or local)

@@ -117,7 +117,7 @@ def list_engines(ctx: typer.Context, json_: JsonFlag = False) -> None:
         [
             ("name", lambda e: e["name"]),
             ("versions", lambda e: e.get("versions")),
-            ("installed", lambda e: [_installed(place) for place in e.get("installed", [])]),
+            ("installed", lambda e: [_installed(place) for place in e.get("environments", [])]),
             ("used by", lambda e: e.get("used_by")),
         ],
         empty="No engines.",
