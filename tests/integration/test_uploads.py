@@ -171,6 +171,20 @@ async def test_uploads_are_their_makers_alone(world: ModelWorld) -> None:
     assert (await put(world, upload["id"], "b.txt", 0, b"x")).status_code == 404
 
 
+async def test_own_uploads_are_listed_newest_first(world: ModelWorld) -> None:
+    first = await create(world, [{"path": "a.txt", "size_bytes": 3}, {"path": "b.txt", "size_bytes": 1}])
+    await put(world, first["id"], "a.txt", 0, b"ab")
+    world.api.parts.clock.advance(1)
+    second = await create(world, [{"path": "a.txt", "size_bytes": 1}])
+    page = (await world.client.get("/api/v1/uploads")).json()
+    assert [item["id"] for item in page["items"]] == [second["id"], first["id"]]
+    assert (page["items"][1]["files"], page["items"][1]["size_bytes"], page["items"][1]["received_bytes"]) == (2, 4, 2)
+    page = (await world.client.get("/api/v1/uploads", params={"limit": 1})).json()
+    assert (len(page["items"]), page["total"]) == (1, 2)
+    other = world.api.client(Role.PLATFORM_ADMIN)
+    assert (await other.get("/api/v1/uploads")).json()["total"] == 0
+
+
 async def test_number_of_uploads_is_limited(world: ModelWorld) -> None:
     for _ in range(20):
         await create(world, [{"path": "a.txt", "size_bytes": 1}])

@@ -968,7 +968,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Uploads
+         * @description The caller's own uploads, newest first.
+         */
+        get: operations["list_uploads"];
         put?: never;
         /**
          * Create Upload
@@ -2666,6 +2670,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[UploadSummary] */
+        Page_UploadSummary_: {
+            /** Items */
+            items: components["schemas"]["UploadSummary"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[UsageRecord] */
         Page_UsageRecord_: {
             /** Items */
@@ -3380,6 +3401,39 @@ export interface components {
          */
         UploadState: "receiving" | "checking" | "checked" | "refused";
         /**
+         * UploadSummary
+         * @description An upload in a list: how many files it has and how much of them came.
+         */
+        UploadSummary: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Error */
+            error: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Files */
+            files: number;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Project */
+            project: string;
+            /** Received Bytes */
+            received_bytes: number;
+            /** Size Bytes */
+            size_bytes: number;
+            state: components["schemas"]["UploadState"];
+        };
+        /**
          * UrlSource
          * @description An archive (tar, tar.gz, zip) or a single GGUF file over HTTP(S).
          */
@@ -3642,6 +3696,7 @@ export type PageProject = components['schemas']['Page_Project_'];
 export type PageReplica = components['schemas']['Page_Replica_'];
 export type PageService = components['schemas']['Page_Service_'];
 export type PageServiceRevision = components['schemas']['Page_ServiceRevision_'];
+export type PageUploadSummary = components['schemas']['Page_UploadSummary_'];
 export type PageUsageRecord = components['schemas']['Page_UsageRecord_'];
 export type PageUsageRow = components['schemas']['Page_UsageRow_'];
 export type PageUser = components['schemas']['Page_User_'];
@@ -3674,6 +3729,7 @@ export type UploadFileCreate = components['schemas']['UploadFileCreate'];
 export type UploadOffset = components['schemas']['UploadOffset'];
 export type UploadSource = components['schemas']['UploadSource'];
 export type UploadState = components['schemas']['UploadState'];
+export type UploadSummary = components['schemas']['UploadSummary'];
 export type UrlSource = components['schemas']['UrlSource'];
 export type UsageGroup = components['schemas']['UsageGroup'];
 export type UsageRecord = components['schemas']['UsageRecord'];
@@ -10241,6 +10297,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_uploads: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_UploadSummary_"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Query, Request, status
 from starlette.requests import ClientDisconnect
 
 from aicp.api.access import CallerDep, permits
+from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
 from aicp.control.uploads import Uploads
 from aicp.core.identity import Permission
-from aicp.core.upload import Upload, UploadCreate, UploadOffset
+from aicp.core.upload import Upload, UploadCreate, UploadOffset, UploadSummary
+from aicp.core.value import Page
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"], dependencies=[])
 UploadsUse = Annotated[Uploads, use_case(Uploads)]
@@ -30,6 +32,14 @@ _RAW_BODY = {
 async def create_upload(uploads: UploadsUse, caller: CallerDep, body: UploadCreate) -> Upload:
     """Announces files; send each with PUT, then import with source kind `upload`."""
     return await uploads.create(caller, body)
+
+
+@router.get("", dependencies=WRITE)
+async def list_uploads(
+    uploads: UploadsUse, caller: CallerDep, offset: Offset = 0, limit: Limit = 100
+) -> Page[UploadSummary]:
+    """The caller's own uploads, newest first."""
+    return await uploads.list(caller, offset=offset, limit=limit)
 
 
 @router.get("/{upload_id}", dependencies=WRITE)

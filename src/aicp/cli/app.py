@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from aicp import __version__
-from aicp.cli import chat, declarations, identity, jobs, keys, models, nodes, platform, quickstart, records, services
+from aicp.cli import (
+    chat,
+    declarations,
+    identity,
+    jobs,
+    keys,
+    models,
+    nodes,
+    platform,
+    quickstart,
+    records,
+    services,
+    uploads,
+)
 from aicp.cli.connection import Target
 from aicp.cli.output import exit_code, print_error
 from aicp.core.errors import AicpError
@@ -36,10 +49,14 @@ def root(
         Path, typer.Option(envvar="AICP_DATA_DIR", help="Data of the platform on this machine.")
     ] = Path("~/.aicp"),
     port: Annotated[int | None, typer.Option(envvar="AICP_PORT", help="Its console and REST port.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(envvar="AICP_CA", help="PEM file of the authority or certificate to believe.")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Options that hold for every command."""
-    ctx.obj = Target(url=url, token=token, data_dir=data_dir.expanduser().absolute(), port=port)
+    ca = ca.expanduser().absolute() if ca else None
+    ctx.obj = Target(url=url, token=token, data_dir=data_dir.expanduser().absolute(), port=port, ca=ca)
 
 
 for command in (platform.up, platform.down, platform.status, services.publish, services.logs, chat.chat):
@@ -47,6 +64,7 @@ for command in (platform.up, platform.down, platform.status, services.publish, s
 for command in (records.usage, records.audit, declarations.apply, declarations.export, identity.login, identity.logout):
     app.command()(command)
 app.add_typer(models.app, name="model")
+app.add_typer(uploads.app, name="upload")
 app.add_typer(services.app, name="service")
 app.add_typer(keys.app, name="key")
 app.add_typer(jobs.app, name="job")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -18,14 +19,24 @@ from aicp.core.errors import UnavailableError
 Messages = list[dict[str, str]]
 
 
-def stream_chat(base_url: str, token: str, model: str, messages: Messages, options: dict[str, Any]) -> Iterator[str]:
+def stream_chat(
+    base_url: str,
+    token: str,
+    model: str,
+    messages: Messages,
+    options: dict[str, Any],
+    *,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
     """The pieces of the answer of an OpenAI-compatible API at `base_url` (which ends in /v1)."""
     body = {"model": model, "messages": messages, "stream": True, **options}
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{base_url}/chat/completions"
     try:
         with (
-            httpx.Client(trust_env=False, timeout=httpx.Timeout(30, read=None)) as http,
+            httpx.Client(
+                trust_env=False, timeout=httpx.Timeout(30, read=None), verify=True if tls is None else tls
+            ) as http,
             http.stream("POST", url, json=body, headers=headers) as response,
         ):
             if not response.is_success:
@@ -71,7 +82,7 @@ def chat(
     for question in [message] if message else _questions():
         history.append({"role": "user", "content": question})
         answer: list[str] = []
-        for piece in stream_chat(url, token, model, history, options):
+        for piece in stream_chat(url, token, model, history, options, tls=client.transport.tls):
             answer.append(piece)
             sys.stdout.write(piece)
             sys.stdout.flush()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, saved_login, target_of
+from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, local_pin, open_client, saved_login, target_of
 from aicp.cli.output import out, print_done, print_json, print_table
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
@@ -25,23 +25,26 @@ def login(
 ) -> None:
     """Log in and keep the session for later commands."""
     secret = password or typer.prompt("Password", hide_input=True)
-    address = (url or target_of(ctx).url or target_of(ctx).local_url()).rstrip("/")
-    client, session = Client.login(address, user, secret)
+    target = target_of(ctx)
+    address = (url or target.url or target.local_url()).rstrip("/")
+    pin = None if target.ca else local_pin(target.data_dir, address)
+    client, session = Client.login(address, user, secret, ca=target.ca, pin=pin)
     client.close()
     LOGIN_FILE.parent.mkdir(parents=True, exist_ok=True)
     LOGIN_FILE.touch(mode=0o600)
     LOGIN_FILE.chmod(0o600)
-    LOGIN_FILE.write_text(json.dumps({"url": address, "token": session.token}))
+    kept = {"url": address, "token": session.token} | ({"ca": str(target.ca)} if target.ca else {})
+    LOGIN_FILE.write_text(json.dumps(kept))
     out.print(f"Logged in as {session.user.name} until {session.expires_at.astimezone():%Y-%m-%d %H:%M}.")
     if session.user.must_change_password:
         out.print("Change the first password with `aicp user password`.")
 
 
-def logout() -> None:
+def logout(ctx: typer.Context) -> None:
     """End the kept session."""
     saved = saved_login()
     if saved:
-        with Client(saved["url"], saved["token"]) as client:
+        with open_client(target_of(ctx), saved["url"], saved["token"]) as client:
             client.logout()
     LOGIN_FILE.unlink(missing_ok=True)
     out.print("Logged out.")

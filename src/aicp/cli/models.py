@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import out, print_done, print_facts, print_json, print_table
+from aicp.cli.output import err, out, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import progress_line, wait_for_job
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
@@ -62,7 +62,12 @@ def _upload(client: Client, directory: Path, resume: str | None) -> UploadSource
         def show(sent: int, total: int) -> None:
             report(f"{format_bytes(sent)} of {format_bytes(total)}", sent / total if total else None)
 
-        return UploadSource(upload_id=client.uploads.send_directory(directory, resume=resume, progress=show))
+        def started(upload_id: str) -> None:
+            err.print(f"Upload {upload_id}; if it breaks off, go on with --resume {upload_id}.", markup=False)
+
+        return UploadSource(
+            upload_id=client.uploads.send_directory(directory, resume=resume, progress=show, started=started)
+        )
 
 
 @app.command("import")
@@ -243,19 +248,18 @@ def alias(
 @app.command()
 def catalog(ctx: typer.Context, json_: JsonFlag = False) -> None:
     """List well-known models that can be imported by name."""
-    found = connect(ctx).models.catalog()
-    entries = found["items"] if isinstance(found, dict) else found
+    entries = connect(ctx).models.catalog()
     if json_:
         return print_json(entries)
     print_table(
         entries,
         [
-            ("name", lambda e: e["name"]),
-            ("type", lambda e: e.get("type")),
-            ("parameters", lambda e: e.get("parameters")),
-            ("context", lambda e: e.get("context_length")),
-            ("license", lambda e: e.get("license")),
-            ("hugging face", lambda e: e.get("huggingface")),
+            ("name", lambda e: e.name),
+            ("type", lambda e: e.type),
+            ("parameters", lambda e: e.parameters),
+            ("context", lambda e: e.context_length),
+            ("license", lambda e: e.license),
+            ("hugging face", lambda e: e.huggingface),
         ],
         empty="The catalogue is empty.",
     )

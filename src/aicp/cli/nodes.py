@@ -9,7 +9,8 @@ import typer
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
-from aicp.core.node import Node
+from aicp.core.engine import EngineInfo
+from aicp.core.node import EnvironmentState, Node
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
@@ -115,17 +116,24 @@ def list_engines(ctx: typer.Context, json_: JsonFlag = False) -> None:
     print_table(
         engines,
         [
-            ("name", lambda e: e["name"]),
-            ("versions", lambda e: e.get("versions")),
-            ("installed", lambda e: [_installed(place) for place in e.get("environments", [])]),
-            ("used by", lambda e: e.get("used_by")),
+            ("name", lambda e: e.name),
+            ("versions", lambda e: e.versions),
+            ("installed", installed_on),
+            ("used by", lambda e: e.used_by),
         ],
         empty="No engines.",
     )
 
 
-def _installed(place: dict[str, object]) -> str:
-    return f"{place.get('version')}-{place.get('variant')} ({place.get('state', 'installed')})"
+def installed_on(engine: EngineInfo) -> list[str]:
+    """Each environment as version, variant and node; its state too where it is not installed."""
+    places: list[str] = []
+    for place in engine.environments:
+        found = place.status
+        state = "" if found.state == EnvironmentState.INSTALLED else f" ({found.state})"
+        if found.state != EnvironmentState.ABSENT:
+            places.append(f"{found.version}-{found.variant} on {place.node}{state}")
+    return places
 
 
 @engine_app.command()
@@ -146,9 +154,15 @@ def install(
 
 
 @engine_app.command()
-def remove(ctx: typer.Context, name: str, version: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
+def remove(
+    ctx: typer.Context, name: str, version: str, yes: YesFlag = False, wait: WaitFlag = True, json_: JsonFlag = False
+) -> None:
     """Remove an installed engine that no service uses."""
     if not yes:
         typer.confirm(f"Remove {name} {version}?", abort=True)
-    connect(ctx).engines.remove(name, version)
-    print_done({"removed": name, "version": version}, f"Removed {name} {version}.", as_json=json_)
+    client = connect(ctx)
+    job = client.engines.remove(name, version)
+    if wait:
+        job = wait_for_job(client, job, f"Removing {name} {version}")
+    sentence = f"Removed {name} {version}." if wait else f"Job {job.id} removes {name} {version}."
+    print_done(job, sentence, as_json=json_)

@@ -14,7 +14,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from aicp.cli.connection import JsonFlag, connect, target_of
+from aicp.cli.connection import JsonFlag, connect, local_pin, target_of
 from aicp.cli.output import err, out, print_facts, print_json
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError, UnavailableError
@@ -60,7 +60,7 @@ def _try_connect(data_dir: Path, local_url: str | None) -> Client | None:
     run = data_dir / "run"
     try:
         url = local_url or json.loads((run / "endpoints.json").read_text())["console_url"]
-        client = Client(url, (run / "admin.token").read_text().strip())
+        client = Client(url, (run / "admin.token").read_text().strip(), pin=local_pin(data_dir, url))
         client.session()
     except (OSError, ValueError, KeyError, AicpError):
         return None
@@ -122,7 +122,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
     print_facts(
         [
             ("platform", client.transport.url),
-            ("version", version.get("version")),
+            ("version", version.version),
             ("nodes", f"{sum(1 for node in nodes if node.state == 'ready')} of {len(nodes)} ready"),
             ("services", f"{ready} of {len(services)} ready"),
         ]

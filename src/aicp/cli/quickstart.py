@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -106,7 +107,7 @@ def _demonstrate(client: Client, data_dir: Path) -> None:
     _ensure_engine(client)
     _ensure_service(client)
     facts = _ensure_key(client, data_dir)
-    _ask(facts)
+    _ask(facts, client.transport.tls)
     _write(data_dir / "quickstart.json", facts)
     _explain(facts, data_dir)
 
@@ -200,20 +201,20 @@ def read_quickstart(data_dir: Path) -> Quickstart | None:
         return None
 
 
-def _ask(facts: Quickstart) -> None:
+def _ask(facts: Quickstart, tls: ssl.SSLContext | None) -> None:
     messages = [{"role": "user", "content": QUESTION}]
     out.print(f"\n[bold]{QUESTION}[/]")
-    for piece in _answer_once_routed(facts, messages):
+    for piece in _answer_once_routed(facts, messages, tls):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
 
 
-def _answer_once_routed(facts: Quickstart, messages: list[dict[str, str]]) -> Iterator[str]:
+def _answer_once_routed(facts: Quickstart, messages: list[dict[str, str]], tls: ssl.SSLContext | None) -> Iterator[str]:
     """The pieces of the answer. A new key and route reach the gateway within a second, so refusals are tried again."""
     deadline = time.monotonic() + 10
     while True:
-        pieces = stream_chat(facts.api_base, facts.api_key, facts.model, messages, {"temperature": 0})
+        pieces = stream_chat(facts.api_base, facts.api_key, facts.model, messages, {"temperature": 0}, tls=tls)
         try:
             first = next(pieces, "")
         except AicpError as error:

@@ -6,7 +6,6 @@ Small on purpose: the gateway's memory is counted, and a general HTTP client wou
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httptools
 import msgspec
 
+from aicp.client.trust import pinned
 from aicp.core.errors import AicpError, UnavailableError
 from aicp.core.route import RouteTable
 
@@ -38,7 +38,7 @@ class InternalClient:
         parts = urlsplit(url)
         self.url = url
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = _pinned(certificate) if parts.scheme == "https" else None
+        self._tls = pinned(certificate) if parts.scheme == "https" else None
         self._fixed = f"host: {parts.netloc}\r\nauthorization: Bearer {token}\r\n"
         self._timeout_seconds = timeout_seconds
         self._idle: list[_Connection] = []
@@ -206,11 +206,3 @@ def _refused(answer: _Answer) -> AicpError:
     error = AicpError(f"The control plane answered {answer.status}: {answer.body[:500].decode(errors='replace')}")
     error.status = answer.status
     return error
-
-
-def _pinned(certificate: Path | None) -> ssl.SSLContext:
-    """Trusts exactly the given certificate: control is this machine's own, whatever name its certificate carries."""
-    context = ssl.create_default_context(cafile=str(certificate) if certificate else None)
-    context.check_hostname = certificate is None
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context

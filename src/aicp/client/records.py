@@ -8,7 +8,14 @@ from typing import Any
 from aicp.client.transport import Transport
 from aicp.core.event import Event
 from aicp.core.usage import UsageRecord, UsageRow
-from aicp.core.value import Page
+from aicp.core.value import Page, Value
+
+
+class PlatformVersion(Value):
+    """What runs there."""
+
+    version: str
+    api: str
 
 
 class Records:
@@ -51,6 +58,6 @@ class Records:
         """The figures of the overview page."""
         return self._transport.get("/api/v1/overview", dict[str, Any])
 
-    def version(self) -> dict[str, Any]:
-        """Version of the platform and its parts."""
-        return self._transport.get("/api/v1/version", dict[str, Any])
+    def version(self) -> PlatformVersion:
+        """Version of the platform and of its interface."""
+        return self._transport.get("/api/v1/version", PlatformVersion)

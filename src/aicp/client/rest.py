@@ -10,19 +10,35 @@ published = client.services.publish("demo")
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models, Uploads
 from aicp.client.records import Records
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
+from aicp.client.trust import pinned, trusting
 from aicp.core.identity import Login, PasswordChange, Session
 
 
 class Client:
-    """One platform. Every call raises an AicpError with `message`, `hint`, `code` and `status`."""
+    """One platform. Every call raises an AicpError with `message`, `hint`, `code` and `status`.
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = 30.0) -> None:
-        self.transport = Transport(url, token, timeout_seconds=timeout_seconds)
+    `ca` is a PEM file with the authority, or the platform's own certificate, to believe at an https address. `pin` is
+    the certificate of the platform on this machine: exactly it is believed, whatever name it was made out to.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        ca: Path | None = None,
+        pin: Path | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        tls = trusting(ca) if ca else pinned(pin) if pin else None
+        self.transport = Transport(url, token, tls=tls, timeout_seconds=timeout_seconds)
         self.models = Models(self.transport)
         self.uploads = Uploads(self.transport)
         self.jobs = Jobs(self.transport)
@@ -36,12 +52,14 @@ class Client:
         self.records = Records(self.transport)
 
     @classmethod
-    def login(cls, url: str, user: str, password: str) -> tuple[Client, Session]:
+    def login(
+        cls, url: str, user: str, password: str, *, ca: Path | None = None, pin: Path | None = None
+    ) -> tuple[Client, Session]:
         """A client with a new session; `session.token` can be kept and given to `Client(url, token)` later."""
-        transport = Transport(url)
-        session: Session = transport.post("/api/v1/session", Session, Login(user=user, password=password))
-        transport.close()
-        return cls(url, session.token), session
+        with cls(url, ca=ca, pin=pin) as stranger:
+            body = Login(user=user, password=password)
+            session: Session = stranger.transport.post("/api/v1/session", Session, body)
+        return cls(url, session.token, ca=ca, pin=pin), session
 
     def logout(self) -> None:
         """Ends the session of this client's token."""

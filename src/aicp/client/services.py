@@ -5,9 +5,9 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from aicp.client.transport import Transport
+from aicp.core.engine import EngineInfo
 from aicp.core.errors import ConflictError
 from aicp.core.job import Job
 from aicp.core.node import Node, Pool
@@ -156,16 +156,16 @@ class Engines:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self) -> list[dict[str, Any]]:
+    def list(self) -> list[EngineInfo]:
         """Engines with versions, variants, where they are installed and which services use them."""
-        found = self._transport.get("/api/v1/engines", Any)
-        return found["items"] if isinstance(found, dict) else found
+        return self._transport.get("/api/v1/engines", Page[EngineInfo]).items
 
     def install(self, name: str, version: str | None = None, node: str | None = None) -> Job:
         """Installs an engine; answered with a job."""
         body = {key: value for key, value in {"version": version, "node": node}.items() if value is not None}
         return self._transport.post(f"/api/v1/engines/{name}/install", Job, body)
 
-    def remove(self, name: str, version: str) -> None:
-        """Removes an installed version that no service uses."""
-        self._transport.delete(f"/api/v1/engines/{name}/{version}")
+    def remove(self, name: str, version: str) -> Job:
+        """Removes an installed version that no service uses; answered with a job."""
+        answer = self._transport.send("DELETE", f"/api/v1/engines/{name}/{version}")
+        return Job.model_validate_json(answer.content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ _BY_STATUS: dict[int, type[AicpError]] = {
     if isinstance(kind, type) and issubclass(kind, AicpError) and kind is not AicpError
 }
 Query = Mapping[str, Any]
+_DOWN_HINT = "Start it with `aicp up`, or name another one with --url."
+_TLS_HINT = "Name the platform's certificate, or the authority that signed it, with --ca."
 
 
 def error_of(status: int, body: bytes) -> AicpError:
@@ -38,14 +41,26 @@ def error_of(status: int, body: bytes) -> AicpError:
 
 
 class Transport:
-    """A connection to one platform. `token` is a session token; every method raises AicpError."""
+    """A connection to one platform. `token` is a session token; every method raises AicpError.
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = 30.0) -> None:
+    `tls` says whom to believe at an https address; by default the system's authorities.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, *, tls: ssl.SSLContext | None = None, timeout_seconds: float = 30.0
+    ) -> None:
         self.url = url.rstrip("/")
         self.token = token
+        self.tls = tls
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # trust_env off: a proxy of the shell must not see the platform's tokens
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_seconds, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=timeout_seconds,
+            trust_env=False,
+            verify=True if tls is None else tls,
+        )
 
     def close(self) -> None:
         """Closes the connections."""
@@ -116,5 +131,5 @@ class Transport:
     def _unreachable(self, error: httpx.HTTPError) -> UnavailableError:
         return UnavailableError(
             f"The platform at {self.url} does not answer ({error or type(error).__name__}).",
-            hint="Start it with `aicp up`, or name another one with --url.",
+            hint=_TLS_HINT if "CERTIFICATE_VERIFY_FAILED" in str(error) else _DOWN_HINT,
         )

@@ -15,7 +15,8 @@ from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, NoSpaceError, NotFoundError
 from aicp.core.identity import Permission
 from aicp.core.ids import new_id
-from aicp.core.upload import Upload, UploadCreate, UploadFile, UploadOffset, UploadState
+from aicp.core.upload import Upload, UploadCreate, UploadFile, UploadOffset, UploadState, UploadSummary
+from aicp.core.value import Page
 from aicp.store.database import Database
 from aicp.store.events import Events
 from aicp.store.jobs import Jobs as JobQueries
@@ -68,6 +69,15 @@ class Uploads:
         await self._start_check(caller, upload)  # all files may be empty
         return await self.get(caller, upload.id)
 
+    async def list(self, caller: Caller, *, offset: int = 0, limit: int = 100) -> Page[UploadSummary]:
+        """The caller's own uploads in projects where it may still make models, newest first."""
+        projects = caller.visible_projects(Permission.MODEL_WRITE)
+        now = self._clock.now()
+        async with self._database.snapshot() as tx:
+            page = await UploadQueries(tx).list(caller.user, now, projects=projects, offset=offset, limit=limit)
+        items = await asyncio.to_thread(lambda: [self._summary(upload) for upload in page.items])
+        return Page(items=items, total=page.total, offset=offset, limit=limit)
+
     async def get(self, caller: Caller, upload_id: str) -> Upload:
         """An upload with the offset of each file."""
         upload = await self._own(caller, upload_id)
@@ -109,6 +119,14 @@ class Uploads:
             await UploadQueries(tx).delete(upload_id)
             await Events(tx).audit(caller, now, "upload.delete", "upload", upload_id, project=upload.project)
         await asyncio.to_thread(self._files.remove, upload_id)
+
+    def _summary(self, upload: Upload) -> UploadSummary:
+        return UploadSummary(
+            **upload.model_dump(exclude={"files"}),
+            files=len(upload.files),
+            size_bytes=sum(file.size_bytes for file in upload.files),
+            received_bytes=sum(self._files.offset(upload.id, number) for number in range(len(upload.files))),
+        )
 
     async def _own(self, caller: Caller, upload_id: str) -> Upload:
         async with self._database.snapshot() as tx:

@@ -56,6 +56,22 @@ class Upload(Value):
     expires_at: AwareDatetime
 
 
+class UploadSummary(Value):
+    """An upload in a list: how many files it has and how much of them came."""
+
+    id: str
+    project: str
+    state: UploadState
+    files: int
+    size_bytes: int
+    received_bytes: int
+    job_id: str | None = None
+    error: str | None = None
+    created_by: str
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+
+
 class UploadOffset(Value):
     """Where the next piece of a file starts."""
 

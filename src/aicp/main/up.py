@@ -118,6 +118,8 @@ class Supervisor:
             "gateway_url": self._settings.gateway_url,
             "api_base": f"{self._settings.gateway_url}/v1",
         }
+        if self._settings.tls_certificate:  # what a command on this machine believes
+            addresses["certificate"] = str(self._settings.tls_certificate.absolute())
         write_private(self._settings.data_dir / "run" / "endpoints.json", json.dumps(addresses))
 
     def _say(self, text: str) -> None:

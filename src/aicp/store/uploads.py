@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from aicp.core.errors import NotFoundError
 from aicp.core.job import FINISHED_JOB_STATES, JobState
 from aicp.core.upload import Upload, UploadFile, UploadState
+from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 from aicp.store.jobs import JobRow
 
@@ -50,6 +51,9 @@ class Uploads:
         row = await self._session.get(UploadRow, upload_id, populate_existing=True)
         if row is None:
             raise NotFoundError(f"There is no upload {upload_id!r}.", hint="It may have expired.")
+        return await self._as_now(row)
+
+    async def _as_now(self, row: UploadRow) -> Upload:
         upload = _upload(row)
         if upload.state is not UploadState.CHECKING or upload.job_id is None:
             return upload
@@ -59,6 +63,20 @@ class Uploads:
             return upload
         error = (job.error or {}).get("message") or "The check did not end."
         return upload.model_copy(update={"state": UploadState.REFUSED, "error": error})
+
+    async def list(
+        self, created_by: str, at: datetime, *, projects: Collection[str] | None, offset: int, limit: int
+    ) -> Page[Upload]:
+        """A user's uploads whose life has not ended, newest first, all offsets 0."""
+        query = select(UploadRow).where(UploadRow.created_by == created_by, UploadRow.expires_at >= at)
+        if projects is not None:
+            query = query.where(UploadRow.project.in_(projects))
+        total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
+        rows = await self._session.scalars(
+            query.order_by(UploadRow.created_at.desc(), UploadRow.id.desc()).offset(offset).limit(limit)
+        )
+        uploads = [await self._as_now(row) for row in rows.all()]
+        return Page(items=uploads, total=total or 0, offset=offset, limit=limit)
 
     async def count(self, created_by: str) -> int:
         """How many uploads a user has."""

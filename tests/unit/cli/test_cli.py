@@ -96,7 +96,10 @@ def test_progress_in_words() -> None:
 
 def test_every_command_explains_itself() -> None:
     runner = CliRunner()
-    groups = [[], *([name] for name in ("model", "service", "key", "job", "node", "pool", "engine", "project", "user"))]
+    groups = [
+        [],
+        *([name] for name in ("model", "upload", "service", "key", "job", "node", "pool", "engine", "project", "user")),
+    ]
     for words in groups:
         result = runner.invoke(cli.app, [*words, "--help"])
         assert result.exit_code == 0, words
