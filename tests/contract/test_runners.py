@@ -84,6 +84,11 @@ async def test_logs_of_running_and_ended_replicas(agent: AgentProcess, connect: 
     assert "GET /health" in text
     with pytest.raises(NotFoundError):
         [piece async for piece in runner.log("rep_unknown")]
+    await agent.end()
+    await agent.start()
+    assert await runner.observe() == [], "the new agent reports no replica that ended before"
+    later = "".join([piece async for piece in runner.log("rep_1", tail=1000)])
+    assert later == text, "a log went with the agent that wrote it"
 
 
 async def test_a_silent_node_does_not_hide_the_others(agent: AgentProcess, connect: Connect) -> None:

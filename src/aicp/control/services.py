@@ -29,6 +29,7 @@ from aicp.core.service import (
 from aicp.core.value import Page
 from aicp.engines.base import Engine
 from aicp.planner.samples import curl_sample, python_sample
+from aicp.scheduler.placement import Requirement
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.models import Models
@@ -192,6 +193,7 @@ class Services:
                 spec = target.spec.model_copy(update={"replicas": newest[0].spec.replicas})
                 revision = _copy(target, number, number, spec, caller.user, PENDING)
                 await require_room(tx, name, revision.requirement, spec.replicas)
+                await _require_way(tx, service, revision.requirement)
                 await self._advance(tx, service, revision, now)
                 message = f"Back to revision {target.generation}, as revision {number}."
             await Events(tx).audit(
@@ -238,8 +240,7 @@ class Services:
             return _copy(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
         require_fit(proposal.planned.plan)
-        if service.replicas_ready == 1 and not service.stopped:
-            await require_surge(tx, service.name, proposal.planned.requirement)
+        await _require_way(tx, service, proposal.planned.requirement)
         return _revision(service.id, number, number, proposal, caller.user)
 
     async def _advance(
@@ -312,6 +313,12 @@ class Services:
 
 def _shape(spec: ServiceSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
+
+
+async def _require_way(tx: Transaction, service: Service, need: Requirement) -> None:
+    """Raises ConflictError when the only replica would have to go on serving beside one that finds no room."""
+    if service.replicas_ready == 1 and not service.stopped:
+        await require_surge(tx, service.name, need)
 
 
 def _revision(service_id: str, generation: int, template: int, proposal: Proposal, user: str) -> Revision:

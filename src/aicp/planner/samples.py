@@ -74,7 +74,8 @@ def cli_command(name: str, project: str, spec: ServiceSpec) -> str:
         if value is not None:
             parts += [option, str(value)]
     for flag, value in spec.engine_flags.items():
-        parts += ["--flag", f"{flag}={value}"]
+        # The command reads JSON where it can, so that true stays a truth value and 1 a number.
+        parts += ["--flag", f"{flag}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(parts)
 
 

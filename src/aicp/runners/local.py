@@ -55,12 +55,18 @@ class LocalRunner:
         await asyncio.gather(*stops)
 
     async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+        silent: UnavailableError | None = None
         for client in self._clients:
-            if any(seen.replica_id == replica_id for seen in await client.replicas()):
+            # Asked for the log itself: a node keeps it long after it has ceased to report the replica.
+            try:
                 async for piece in client.log(replica_id, tail=tail, follow=follow):
                     yield piece
                 return
-        raise NotFoundError(f"No node knows a replica {replica_id!r}.")
+            except NotFoundError:
+                continue
+            except UnavailableError as error:
+                silent = error
+        raise silent or NotFoundError(f"No node knows a replica {replica_id!r}.")
 
     async def environments(self, node_id: str) -> list[EnvironmentStatus]:
         """Every engine environment on a node."""

@@ -63,6 +63,12 @@ def test_user_flags_replace_the_choice_and_become_words() -> None:
     assert "--no-enable-prefix-caching" in off
 
 
+def test_a_step_holds_a_token_of_every_request() -> None:
+    assert values(make_request(users=300))["max_num_batched_tokens"] == 300
+    with pytest.raises(InvalidError, match="max_num_seqs is 1024"):
+        ENGINE.settings(make_request(mode=Mode.CUSTOM, flags={"max_num_seqs": 1024}))
+
+
 def test_code_of_a_model_is_never_trusted() -> None:
     assert not any("trust" in word for word in ENGINE.launch(make_request()).command)
 

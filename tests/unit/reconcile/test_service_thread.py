@@ -302,3 +302,5 @@ async def test_an_update_without_room_beside_the_old_one_is_refused(sqlite: Data
     )
     await platform.passes()
     assert (await platform.services.get(platform.caller, "demo")).model_version == "demo:v2"
+    with pytest.raises(ConflictError, match="both do not fit"):
+        await platform.services.rollback(platform.caller, "demo")

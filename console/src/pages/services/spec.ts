@@ -10,6 +10,8 @@ export interface PublishValues {
   pool: string;
   mode: Mode;
   accelerators?: number | null;
+  /** Kept from a service that names one; the form does not ask. */
+  vendor?: string | null;
   cpu_cores?: number | null;
   memory_gib?: number | null;
   replicas: number;
@@ -36,13 +38,15 @@ export function specOf(values: PublishValues): ServiceSpec {
     drain_seconds: values.drain_seconds,
     compute: {
       accelerators: values.accelerators ?? undefined,
+      vendor: values.vendor ?? undefined,
       cpu_cores: values.cpu_cores ?? undefined,
       memory_bytes: values.memory_gib ? Math.round(values.memory_gib * GIB) : undefined,
     },
     context_length: values.context_length ?? undefined,
     users: values.users ?? undefined,
-    engine: (custom && values.engine) || undefined,
-    engine_version: (custom && values.engine_version) || undefined,
+    // A service may be pinned to an engine in any mode (`aicp publish --engine`); changing it here keeps the pin.
+    engine: values.engine || undefined,
+    engine_version: values.engine_version || undefined,
     engine_flags: custom ? Object.fromEntries((values.flags ?? []).filter((flag) => flag?.name && flag.value !== undefined).map((flag) => [flag.name, flag.value])) : {},
   };
 }
@@ -63,6 +67,7 @@ export function valuesOf(service: Service): PublishValues {
     pool: spec.pool ?? "default",
     mode: spec.mode ?? "balanced",
     accelerators: spec.compute?.accelerators,
+    vendor: spec.compute?.vendor,
     cpu_cores: spec.compute?.cpu_cores,
     memory_gib: spec.compute?.memory_bytes ? spec.compute.memory_bytes / GIB : undefined,
     replicas: spec.replicas ?? 1,

@@ -63,7 +63,18 @@ def choose(request: LaunchRequest) -> list[Choice]:
     chosen = {choice.name: choice for choice in [*_sizes(request), *_variant_choices(request)]}
     for choice in flag_choices(FLAGS, request.flags, request.mode):
         chosen[choice.name] = choice
+    _check_step(chosen)
     return list(chosen.values())
+
+
+def _check_step(chosen: dict[str, Choice]) -> None:
+    """vLLM does not start when a step cannot hold one token of every request."""
+    requests, step = chosen["max_num_seqs"].value, chosen["max_num_batched_tokens"].value
+    if requests > step:
+        raise InvalidError(
+            f"max_num_seqs is {requests}, and a step has only max_num_batched_tokens = {step} tokens.",
+            hint="Set max_num_batched_tokens to at least max_num_seqs.",
+        )
 
 
 def arguments(choices: list[Choice]) -> list[str]:
@@ -109,6 +120,8 @@ def _sizes(request: LaunchRequest) -> list[Choice]:
     step, why = _STEP_TOKENS[kind, mode]
     if pooling:
         step, why = max(step, sizing.context_length), "a text is embedded in one piece, so a step holds the longest one"
+    if step < sizing.users:
+        step, why = sizing.users, "every request in flight has a token in each step"
     cache = kv_cache_bytes(request.version, request.model_type, sizing)
     return [
         _chosen("max_model_len", sizing.context_length, "the context that was asked for"),
