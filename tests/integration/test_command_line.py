@@ -77,6 +77,7 @@ def test_apply_twice_changes_nothing_and_export_gives_it_back(platform: Platform
     [
         ("kind: dragon\nname: x\n", "kind"),
         ("kind: service\nname: x\nspec: {model: m, replicas: many}\n", "spec.replicas"),
+        ("kind: model\nname: applied\ndescripton: x\n", "descripton"),
         ("kind: [", "YAML"),
         ("kind: model\n", "name"),
     ],

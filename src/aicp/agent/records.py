@@ -68,15 +68,17 @@ class ReplicaFiles:
         return None
 
     def forget_process(self) -> None:
-        """Removes the trace of a process that is gone."""
-        self.identity_file.unlink(missing_ok=True)
+        """Removes the trace of a process that is gone; a disk that cannot be written keeps nothing from ending."""
+        with suppress(OSError):
+            self.identity_file.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Removes everything of an ended replica but its record and its log."""
         for path in (self.home, self.run.resolve()):
             shutil.rmtree(path, ignore_errors=True)
         if self.run.is_symlink():
-            self.run.unlink()
+            with suppress(OSError):
+                self.run.unlink()
         self.forget_process()
 
 

@@ -52,6 +52,7 @@ def apply_model(client: Client, document: Document, wait: bool) -> Result:
     """Makes the model, and imports `source` when the model has no version or lacks the named one; sets `aliases`."""
     name, fields = document["name"], {k: v for k, v in document.items() if k not in ("kind", "name", "aliases")}
     source = {key: fields.pop(key) for key in ("source", "version", "license", "skip_unsafe") if key in fields}
+    ModelCreate.model_validate({"name": name, **fields})  # a misspelt field is told before anything is changed
     try:
         model = client.models.get(name)
         result = "unchanged"

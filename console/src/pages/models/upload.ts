@@ -57,10 +57,11 @@ async function sendAll(files: Picked[], project: string, signal: AbortSignal, re
 
 /** Waits until the platform has read what came. */
 async function checked(id: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const upload = await find(id);
-    if (upload?.state === "checked") return;
-    if (upload?.state === "refused") throw new Error(upload.error ?? "");
+  for (;;) {
+    signal.throwIfAborted();
+    const upload = await need(api.GET("/api/v1/uploads/{upload_id}", { params: { path: { upload_id: id } } }));
+    if (upload.state === "checked") return;
+    if (upload.state === "refused") throw new Error(upload.error ?? "");
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

@@ -1,6 +1,6 @@
 import { BarChartOutlined, DownloadOutlined } from "@ant-design/icons";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Button, Segmented } from "antd";
+import { Button, Segmented, Tag } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
@@ -25,15 +25,17 @@ export function Usage() {
   const { t } = useTranslation();
   const [groupText, setGroup] = useUrl("group", "day");
   const [spanText, setSpan] = useUrl("span", "7d");
+  const [key, setKey] = useUrl("key");
   const [project] = useProject();
   const group: Group = GROUPS.find((item) => item === groupText) ?? "day";
   const span: Span = spanText in SPANS ? (spanText as Span) : "7d";
   const since = useSince(SPANS[span]);
-  const query = { group_by: [group], since, project };
+  const query = { group_by: [group], since, project, ...(key ? { api_key_id: key } : {}) };
   const usage = useQuery({ queryKey: ["usage", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage/summary", { params: { query } })) });
-  const csv = `/api/v1/usage.csv?${new URLSearchParams({ since, ...(project ? { project } : {}) }).toString()}`;
+  const csv = `/api/v1/usage.csv?${new URLSearchParams({ since, ...(project ? { project } : {}), ...(key ? { api_key_id: key } : {}) }).toString()}`;
   const choice = (
     <>
+      {key && <Tag closable onClose={() => setKey("")} className="mono">{key}</Tag>}
       <Segmented value={span} onChange={setSpan} options={(Object.keys(SPANS) as Span[]).map((value) => ({ value, label: t(`range.${value}`) }))} />
       <Segmented value={group} onChange={setGroup} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} />
       <a href={csv} download><Button icon={<DownloadOutlined />}>CSV</Button></a>
