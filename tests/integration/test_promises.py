@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,7 @@ class Caller(threading.Thread):
     def __init__(self, walk: Walk) -> None:
         super().__init__(daemon=True)
         self.walk, self.stopped = walk, threading.Event()
+        self.prefix = secrets.token_hex(6)  # an address in memory is used again by a later test's caller
         self.statuses: list[int] = []
         self.answered: list[str] = []
         self.cut: list[str] = []
@@ -46,7 +48,7 @@ class Caller(threading.Thread):
         for number in count():
             if self.stopped.is_set():
                 return
-            name = f"c{id(self):x}-{number}"
+            name = f"{self.prefix}-{number}"
             try:
                 answer = self.walk.platform.chat(
                     self.walk.facts["api_key"], MODEL, "What is aicp?", request_id=name, max_tokens=4

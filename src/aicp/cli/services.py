@@ -244,7 +244,8 @@ def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str])
     for field in (_CHOSEN[name] for name in automatic):
         part = after["compute"] if field in after["compute"] else after
         part[field] = None
-    if after == before:
+    # The same `model` again is a change: `latest` or an alias may stand for another version by now.
+    if after == before and given["model"] is None:
         raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
     return ServiceSpec.model_validate(after)
 

@@ -124,6 +124,7 @@ def test_a_change_keeps_the_rest_of_a_spec() -> None:
     assert changed == ServiceSpec(model="m:v2", engine_flags={"a": 1, "b": 2})
     with pytest.raises(InvalidError, match="Nothing to change"):
         changed_spec(spec, nothing, [])
+    assert changed_spec(spec, {**nothing, "model": "m"}, []) == spec
     with pytest.raises(InvalidError, match="'speed'"):
         changed_spec(spec, nothing, ["speed"])
 
