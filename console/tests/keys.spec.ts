@@ -13,7 +13,7 @@ test("a key is shown once, and revoked by its name", async ({ page }) => {
   await expect(dialog.locator("pre").first()).toHaveText(`aicp key create ${name} --project default`);
   await dialog.getByRole("button", { name: "Create key" }).click();
   const secret = await page.getByTestId("secret").innerText();
-  expect(secret).toMatch(/^sk-[0-9a-z]{16}-\w{32}-[0-9a-f]{6}$/);
+  expect(secret).toMatch(/^sk-[0-9a-z]{16}-\w{43}-[0-9a-f]{8}$/);
   await accessible(page);
   await dialog.getByRole("button", { name: "Done" }).click();
   await expect(page.getByText(name)).toBeVisible();

@@ -323,7 +323,9 @@ async def test_credentials_are_in_no_row_and_gone_afterwards(tmp_path: Path, ser
         answer = await world.start_import("m", source)
         assert "hf_secret" not in answer.text
         assert "hf_secret" not in (await world.client.get("/api/v1/jobs")).text
-        assert b"hf_secret" not in b"".join(path.read_bytes() for path in tmp_path.glob("*.sqlite*"))
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(path.parent.name == "credentials" for path in files)
+        assert not [path for path in files if b"hf_secret" in path.read_bytes()]
         server.repo = {"config.json": json.dumps(CONFIG).encode()}
         async with world.importing.running():
             await world.wait(answer.json()["id"])

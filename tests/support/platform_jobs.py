@@ -18,6 +18,7 @@ from aicp.core.registry import Registry
 from aicp.hubs.base import Hub, HubSettings
 from aicp.reconcile.imports import ModelImport
 from aicp.reconcile.jobs import JobRunner, JobWorker
+from aicp.security.keyring import Keyring
 from aicp.store.database import Database
 
 
@@ -27,7 +28,7 @@ class Importing:
     def __init__(self, root: Path, database: Database, bell: Bell, clock: Clock | None = None, **rules: object) -> None:
         self.database, self.bell, self.clock = database, bell, clock or SystemClock()
         self.blobs = Blobs(root)
-        self.credentials = Credentials(root / "credentials")
+        self.credentials = Credentials(root / "credentials", Keyring(bytes(32)))
         self.hubs: Registry[Hub] = Registry("aicp.hubs")
         rules.setdefault("retry_seconds", 0.01)
         self.settings = HubSettings(root / "uploads", **rules)  # pyright: ignore

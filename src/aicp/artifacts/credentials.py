@@ -1,4 +1,4 @@
-"""Credentials of unfinished imports, kept out of the database: files that only the platform's user can read."""
+"""Credentials of unfinished imports, kept out of the database: sealed files that only the platform's user can read."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from aicp.core.errors import ConflictError
+from aicp.security.keyring import Keyring
+
+_PURPOSE = "import-credentials"
 _ID = re.compile(r"^[a-z0-9_]{1,64}$")
 
 
 class Credentials:
     """Named by job id. A job's credentials are removed when it ends."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keyring: Keyring) -> None:
         self._directory = directory
+        self._keyring = keyring
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put(self, job_id: str, values: Mapping[str, str]) -> None:
         """Keeps the credentials of a job."""
         temporary = self._path(job_id).with_suffix(".new")
+        sealed = self._keyring.seal(_PURPOSE, job_id, json.dumps(dict(values)).encode())
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(dict(values), file)
+        with os.fdopen(handle, "wb") as file:
+            file.write(sealed)
         os.replace(temporary, self._path(job_id))
 
     def get(self, job_id: str) -> dict[str, str]:
-        """The credentials of a job; empty when it has none."""
+        """The credentials of a job; empty when it has none. Raises ConflictError when they cannot be opened again."""
         try:
-            return json.loads(self._path(job_id).read_text())
+            sealed = self._path(job_id).read_bytes()
         except FileNotFoundError:
             return {}
+        try:
+            return json.loads(self._keyring.open(_PURPOSE, job_id, sealed))
+        except ValueError as error:
+            raise ConflictError(
+                f"The credentials of this import cannot be read: {error}.",
+                hint="Start the import again and give them anew.",
+            ) from error
 
     def remove(self, job_id: str) -> None:
         """Forgets them."""

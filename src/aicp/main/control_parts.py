@@ -48,6 +48,7 @@ from aicp.reconcile.nodes import NodeReconciler
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
 from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
+from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
@@ -102,7 +103,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
             endpoints={name: url for name, url in endpoints.items() if url},
         ),
         blobs=Blobs(artifacts),
-        credentials=Credentials(artifacts / "credentials"),
+        credentials=Credentials(artifacts / "credentials", load_keyring(settings.data_dir / "run" / "keyring")),
         uploads=UploadFiles(artifacts / "uploads"),
         runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
     )

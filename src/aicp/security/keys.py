@@ -1,8 +1,9 @@
 """API keys: `sk-<id>-<random>-<check>`.
 
-`id` (16 characters) is public and names the key; `random` (32 base-62 characters, 190 bits) is the secret; `check`
-(6 hex digits) lets a mistyped or cut key be refused without a look-up. Only an HMAC under the platform's pepper is
-ever stored, so that no copy of the database gives a key back. Standard library only: the gateway uses it too.
+`id` (16 characters) is public and names the key; `random` (32 random bytes as 43 base-62 digits) is the secret;
+`check` (CRC-32 of what stands before it, 8 hex digits) lets a mistyped or cut key be refused without a look-up.
+Only an HMAC under the platform's pepper is ever stored, so that no copy of the database gives a key back. Standard
+library only: the gateway uses it too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from pathlib import Path
 
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_KEY = re.compile(r"(sk-([0-9a-hjkmnp-tv-z]{16})-[0-9A-Za-z]{32})-([0-9a-f]{6})", re.ASCII)
-_PEPPER_BYTES = 32
+_KEY = re.compile(r"(sk-([0-9a-hjkmnp-tv-z]{16})-[0-9A-Za-z]{43})-([0-9a-f]{8})", re.ASCII)
+_SECRET_BYTES = 32
+_SECRET_DIGITS = 43
+"""62**43 is the first power of 62 beyond 2**256."""
+_KEPT_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class NewKey:
 def make_key() -> NewKey:
     """A key from the system's random source."""
     name = "".join(secrets.choice(_ID_ALPHABET) for _ in range(16))
-    rest = f"sk-{name}-{''.join(secrets.choice(_BASE62) for _ in range(32))}"
+    rest = f"sk-{name}-{_base62(secrets.token_bytes(_SECRET_BYTES))}"
     return NewKey(id=f"key_{name}", prefix=f"sk-{name}", secret=f"{rest}-{_check(rest)}")
 
 
@@ -62,18 +66,26 @@ def load_pepper(file: Path) -> bytes:
 
     Raises ValueError when the file was damaged.
     """
+    return load_secret(file, loss="all API keys are void")
+
+
+def load_secret(file: Path, *, loss: str) -> bytes:
+    """32 random bytes that outlive the process, made at the first start in a file that only the platform's user reads.
+
+    Raises ValueError, saying what is lost without them (`loss`), when the file was damaged.
+    """
     if not file.exists():
         fresh = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(_PEPPER_BYTES))
+            stream.write(secrets.token_bytes(_KEPT_BYTES))
             stream.flush()
             os.fsync(stream.fileno())
         fresh.rename(file)
-    pepper = file.read_bytes()
-    if len(pepper) != _PEPPER_BYTES:
-        raise ValueError(f"{file} must hold {_PEPPER_BYTES} bytes; restore it from a backup, or all API keys are void.")
-    return pepper
+    secret = file.read_bytes()
+    if len(secret) != _KEPT_BYTES:
+        raise ValueError(f"{file} must hold {_KEPT_BYTES} bytes; restore it from a backup, or {loss}.")
+    return secret
 
 
 def encode_pepper(pepper: bytes) -> str:
@@ -82,4 +94,12 @@ def encode_pepper(pepper: bytes) -> str:
 
 
 def _check(rest: str) -> str:
-    return f"{zlib.crc32(rest.encode()) & 0xFFFFFF:06x}"
+    return f"{zlib.crc32(rest.encode()):08x}"
+
+
+def _base62(data: bytes) -> str:
+    number, digits = int.from_bytes(data), ""
+    for _ in range(_SECRET_DIGITS):
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits

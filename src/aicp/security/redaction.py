@@ -9,7 +9,7 @@ _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
         # our API keys: the public prefix stays, so that a log line still tells which key it was
-        r"(?P<keep>\bsk-[0-9a-z]{16}-)[0-9A-Za-z]{32}(?:-[0-9a-f]{6})?",
+        r"(?P<keep>\bsk-[0-9a-z]{16}-)[0-9A-Za-z]{16,}(?:-[0-9a-f]{1,8})?",
         r"(?P<keep>\bsk-)(?![0-9a-z]{16}(?:-|\b))[0-9A-Za-z_-]{16,}",
         r"(?P<keep>\baicp-session-)[0-9A-Za-z_-]{16,}",
         r"(?P<keep>\bhf_)[0-9A-Za-z]{16,}",

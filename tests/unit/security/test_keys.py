@@ -15,7 +15,7 @@ PEPPER = b"p" * 32
 
 def test_a_key_names_its_row_and_verifies_under_its_pepper_only():
     key = make_key()
-    assert re.fullmatch(r"sk-[0-9a-z]{16}-[0-9A-Za-z]{32}-[0-9a-f]{6}", key.secret)
+    assert re.fullmatch(r"sk-[0-9a-z]{16}-[0-9A-Za-z]{43}-[0-9a-f]{8}", key.secret)
     assert key.secret.startswith(key.prefix + "-")
     assert key_id(key.secret) == key.id
     digest = key_digest(PEPPER, key.secret)
