@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from aicp.core.clock import Clock
 from aicp.core.errors import TooManyRequestsError
@@ -28,6 +32,19 @@ class LoginGuard:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures: dict[tuple[str, str], _Failures] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, user: str, address: str | None) -> AsyncIterator[None]:
+        """One attempt at a time from an address: many at once would all pass before the first failure is counted.
+
+        Raises TooManyRequestsError while the wait lasts.
+        """
+        turn = self._turns.setdefault(address or "", asyncio.Lock())
+        self.check(user, address)
+        async with turn:
+            self.check(user, address)
+            yield
 
     def check(self, user: str, address: str | None) -> None:
         """Raises TooManyRequestsError while the wait lasts."""

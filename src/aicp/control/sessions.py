@@ -35,17 +35,19 @@ class Sessions:
         """Opens a session. Raises UnauthorizedError, in the same words whatever was wrong, and
         TooManyRequestsError after too many failures."""
         name = credentials.user.strip().lower()
-        self._guard.check(name, address)
-        async with self._database.snapshot() as tx:
-            user, stored_hash = await Users(tx).find(name), await Users(tx).password_hash(name)
-        matches = await self._passwords.verify(stored_hash, credentials.password)
-        if user is None or not matches or user.disabled:
-            self._guard.failed(name, address)
-            await self._note_refusal(name, address, request_id)
-            raise UnauthorizedError(
-                "The user name or the password is wrong.", hint="An admin can set a new password.", code="wrong_login"
-            )
-        self._guard.passed(name, address)
+        async with self._guard.turn(name, address):
+            async with self._database.snapshot() as tx:
+                user, stored_hash = await Users(tx).find(name), await Users(tx).password_hash(name)
+            matches = await self._passwords.verify(stored_hash, credentials.password)
+            if user is None or not matches or user.disabled:
+                self._guard.failed(name, address)
+                await self._note_refusal(name, address, request_id)
+                raise UnauthorizedError(
+                    "The user name or the password is wrong.",
+                    hint="An admin can set a new password.",
+                    code="wrong_login",
+                )
+            self._guard.passed(name, address)
         async with self._database.transaction() as tx:
             now = self._clock.now()
             await Users(tx).update(name, {"last_login_at": now})
@@ -81,12 +83,12 @@ class Sessions:
 
     async def change_password(self, caller: Caller, change: PasswordChange) -> Session:
         """Sets the caller's own password and opens a new session; all earlier ones end."""
-        self._guard.check(caller.user, caller.address)
-        async with self._database.snapshot() as tx:
-            stored_hash = await Users(tx).password_hash(caller.user)
-        if not await self._passwords.verify(stored_hash, change.current):
-            self._guard.failed(caller.user, caller.address)
-            raise InvalidError("The current password is wrong.", details={"fields": {"current": "wrong"}})
+        async with self._guard.turn(caller.user, caller.address):
+            async with self._database.snapshot() as tx:
+                stored_hash = await Users(tx).password_hash(caller.user)
+            if not await self._passwords.verify(stored_hash, change.current):
+                self._guard.failed(caller.user, caller.address)
+                raise InvalidError("The current password is wrong.", details={"fields": {"current": "wrong"}})
         if change.new == change.current:
             raise InvalidError("The new password is the old one.", details={"fields": {"new": "unchanged"}})
         fresh = await self._passwords.hash(change.new)

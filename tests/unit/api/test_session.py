@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -111,6 +112,16 @@ async def test_guessing_is_slowed_down_but_locks_nobody_out_elsewhere(api: Api):
     api.parts.clock.advance(3)
     assert (await login(api, "ann")).status_code == 201
     assert (await login(api, "ann", "wrong")).status_code == 401  # and a success forgives
+
+
+async def test_guesses_at_the_same_moment_count_like_guesses_one_by_one(api: Api):
+    answers = await asyncio.gather(*(login(api, "ann", "wrong") for _ in range(30)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 25
+
+
+async def test_many_right_logins_at_the_same_moment_pass(api: Api):
+    answers = await asyncio.gather(*(login(api, "ann") for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {201}
 
 
 async def test_an_address_that_tries_many_names_is_slowed_down_too(api: Api):
