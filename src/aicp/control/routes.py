@@ -49,7 +49,9 @@ class RouteTables:
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
         routes = [
-            self._route(service, revisions[service.id][0], ready) for service in services if service.id in revisions
+            self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id])
+            for service in services
+            if service.id in revisions
         ]
         table = RouteTable(etag="", pepper=self._pepper, keys=keys, routes=routes)
         table = replace(table, etag=_etag(table))
@@ -74,23 +76,31 @@ class RouteTables:
                     return None
                 await Bell.wait(rings, min(_RECHECK_SECONDS, left))
 
-    def _route(self, service: Service, revision: Revision, ready: list[StoredReplica]) -> RouteEntry:
-        engine = self._engines.get(revision.plan.engine)
+    def _route(self, service: Service, revisions: list[Revision], ready: list[StoredReplica]) -> RouteEntry:
+        """While an update runs, only what the ready replicas of all its revisions can do is promised."""
+        templates = {item.replica.generation for item in ready}
+        serving = [item for item in revisions if item.template in templates] or revisions[:1]
+        engines = [self._engines.get(item.plan.engine) for item in serving]
+        contexts = [item.plan.context_length for item in serving if item.plan.context_length is not None]
         return RouteEntry(
             name=service.name,
             service=service.name,
             project=None if service.spec.visibility == Visibility.PUBLIC else service.project,
             type=service.type.value,
-            engine=engine.name,
+            engine=engines[0].name,
             upstream_model=service.name,
-            endpoints=list(engine.endpoints(service.type)),
-            refused_fields=list(engine.refused_fields),
+            endpoints=[
+                path
+                for path in engines[0].endpoints(service.type)
+                if all(path in engine.endpoints(service.type) for engine in engines[1:])
+            ],
+            refused_fields=list(dict.fromkeys(name for engine in engines for name in engine.refused_fields)),
             targets=[
                 Target(replica_id=item.replica.id, address=item.replica.address, token=item.token)
                 for item in ready
-                if item.service_id == service.id and item.replica.address
+                if item.replica.address
             ],
-            context_length=revision.plan.context_length,
+            context_length=min(contexts, default=None),
             created_at=service.created_at.timestamp(),
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )

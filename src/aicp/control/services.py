@@ -11,7 +11,7 @@ from aicp.core.access import Caller
 from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError, NotFoundError
+from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.identity import Permission
 from aicp.core.model import Visibility
 from aicp.core.registry import Registry
@@ -239,6 +239,11 @@ class Services:
                 await require_room(tx, service.name, current.requirement, spec.replicas)
             return _copy(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
+        if proposal.model.type != service.type:
+            raise InvalidError(
+                f"{service.name} serves a model of type {service.type}; {spec.model} is of type {proposal.model.type}.",
+                hint="Callers of this name would meet other endpoints. Publish the model under a name of its own.",
+            )
         require_fit(proposal.planned.plan)
         await _require_way(tx, service, proposal.planned.requirement)
         return _revision(service.id, number, number, proposal, caller.user)

@@ -10,7 +10,7 @@ from tests.support.services import Platform, make_version
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.gateway import GatewayStatus
 from aicp.core.launch import ReplicaState
-from aicp.core.model import ModelUpdate, Visibility
+from aicp.core.model import ModelCreate, ModelType, ModelUpdate, Visibility
 from aicp.core.quantity import GIB
 from aicp.core.service import ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
 from aicp.store.database import Database
@@ -68,6 +68,30 @@ async def test_an_update_serves_all_the_time_and_ends_on_the_new_version(platfor
     digests = {replica: launch.members[0].launch.model_digest for replica, launch in platform.runner.launches.items()}
     running = [digests[key] for key, seen in platform.runner.seen.items() if seen.state == ReplicaState.READY]
     assert running == ["demo-v2"]
+
+
+async def test_a_route_promises_only_what_every_serving_revision_can_do(platform: Platform):
+    await platform.publish("demo:v1", context_length=4096, users=2)
+    await platform.passes()
+    platform.runner.broken_models.add("demo-v2")
+    wider = ServiceSpec(model="demo:v2", context_length=8192, users=2)
+    await platform.services.update(platform.caller, "demo", ServiceUpdate(spec=wider))
+    await platform.passes(2)
+    assert (await platform.routes.current()).routes[0].context_length == 4096
+    platform.runner.broken_models.clear()
+    await platform.passes(15)
+    assert (await platform.services.get(platform.caller, "demo")).model_version == "demo:v2"
+    assert (await platform.routes.current()).routes[0].context_length == 8192
+
+
+async def test_an_update_to_another_type_of_model_is_refused(platform: Platform):
+    async with platform.database.transaction() as tx:
+        version = make_version("vectors")
+        await Models(tx).create(ModelCreate(name="vectors", type=ModelType.EMBEDDING), platform.clock.now())
+        await Models(tx).add_version(version, ModelType.EMBEDDING)
+    await platform.publish("demo:v1")
+    with pytest.raises(InvalidError, match="demo serves a model of type chat; vectors is of type embedding"):
+        await platform.services.update(platform.caller, "demo", ServiceUpdate(spec=ServiceSpec(model="vectors")))
 
 
 async def test_an_update_that_crashes_is_rolled_back_with_the_reason(platform: Platform):
