@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -108,7 +109,9 @@ class JobWorker(Protocol):
 
 
 class JobRunner:
-    """Runs up to `parallel` jobs at a time in this process. One runner a database."""
+    """Runs up to `parallel` jobs of each kind at a time in this process: long downloads hold up no engine install.
+
+    One runner a database."""
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class JobRunner:
         self._parallel = parallel
         self._after = after
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._kinds: dict[str, str] = {}
         self._contexts: dict[str, JobContext] = {}
 
     async def run(self) -> None:
@@ -158,21 +162,27 @@ class JobRunner:
         return lost
 
     async def _start_queued(self) -> None:
-        while len(self._running) < self._parallel:
+        while free := self._free_kinds():
             async with self._database.snapshot() as tx:
-                if not await Jobs(tx).any_queued(list(self._workers)):
+                if not await Jobs(tx).any_queued(free):
                     return
             async with self._database.transaction() as tx:
-                job = await Jobs(tx).take_next(list(self._workers), self._name, self._clock.now())
+                job = await Jobs(tx).take_next(free, self._name, self._clock.now())
             if job is None:
                 return
             self._bell.ring("job", job.id)
             task = asyncio.create_task(self._run_job(job), name=f"job {job.id}")
             self._running[job.id] = task
+            self._kinds[job.id] = job.kind
             task.add_done_callback(lambda _, job_id=job.id: self._forget(job_id))
+
+    def _free_kinds(self) -> list[str]:
+        busy = Counter(self._kinds.values())
+        return [kind for kind in self._workers if busy[kind] < self._parallel]
 
     def _forget(self, job_id: str) -> None:
         self._running.pop(job_id, None)
+        self._kinds.pop(job_id, None)
         self._contexts.pop(job_id, None)
         self._bell.ring("job", job_id)
 

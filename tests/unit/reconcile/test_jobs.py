@@ -26,10 +26,8 @@ Work = Callable[[Job, JobContext], Awaitable[Mapping[str, Any]]]
 class Worker:
     """Does what a test says."""
 
-    kind = "test"
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, work: Work, kind: str = "test") -> None:
+        self.work, self.kind = work, kind
 
     async def run(self, job: Job, context: JobContext) -> Mapping[str, Any]:
         return await self.work(job, context)
@@ -44,13 +42,13 @@ class Bench:
 
     def runner(self, work: Work, name: str = "process", parallel: int = 2) -> JobRunner:
         return JobRunner(
-            self.database, SystemClock(), self.bell, [Worker(work)],
+            self.database, SystemClock(), self.bell, [Worker(work), Worker(work, "other")],
             name=name, parallel=parallel, after=[lambda job: self.heard.append(f"{job.id} {job.state}")],
         )  # fmt: skip
 
-    async def create(self) -> str:
+    async def create(self, kind: str = "test") -> str:
         async with self.database.transaction() as tx:
-            job = await Jobs(tx).create("test", "A job", at=SystemClock().now())
+            job = await Jobs(tx).create(kind, "A job", at=SystemClock().now())
         self.bell.ring("job", job.id)
         return job.id
 
@@ -224,3 +222,19 @@ async def test_jobs_run_beside_each_other_up_to_the_limit(bench: Bench) -> None:
         ids = [await bench.create() for _ in range(5)]
         assert [(await bench.end(job_id)).state for job_id in ids] == ["succeeded"] * 5
     assert most == 2
+
+
+async def test_jobs_of_one_kind_hold_up_no_other_kind(bench: Bench) -> None:
+    release = asyncio.Event()
+
+    async def work(job: Job, context: JobContext) -> Mapping[str, Any]:
+        if job.kind == "test":
+            await release.wait()
+        return {}
+
+    async with working(bench.runner(work, parallel=2)):
+        slow = [await bench.create() for _ in range(3)]
+        assert (await bench.end(await bench.create("other"))).state == "succeeded"
+        assert (await bench.get(slow[2])).state == "queued"
+        release.set()
+        assert [(await bench.end(job_id)).state for job_id in slow] == ["succeeded"] * 3
