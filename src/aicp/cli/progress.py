@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -9,26 +10,22 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from aicp.cli.output import err
 from aicp.client.rest import Client
+from aicp.core.clock import Clock, SystemClock
 from aicp.core.job import Job
 from aicp.core.quantity import format_bytes
 from aicp.core.service import Service
 
+_NUMBER = re.compile(r"[0-9][0-9.,]*( [KMGT]i?B)?")
+_QUIET_SECONDS = 10.0
 Report = Callable[[str, float | None], None]
 """Called with words and a fraction 0..1 (None: unknown)."""
 
 
 @contextmanager
 def progress_line(title: str) -> Generator[Report, None, None]:
-    """A live bar on a terminal; elsewhere one line whenever the words change."""
+    """A live bar on a terminal; elsewhere a line for each new step, and one now and then while only numbers move."""
     if not err.is_terminal:
-        last: list[str] = []
-
-        def print_change(words: str, _: float | None) -> None:
-            if not last or last[-1] != words:
-                last.append(words)
-                err.print(f"{title}: {words}", markup=False)
-
-        yield print_change
+        yield _Lines(title, SystemClock())
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
@@ -39,6 +36,22 @@ def progress_line(title: str) -> Generator[Report, None, None]:
             progress.update(task, description=f"{title}: {words}", completed=fraction or 0, total=total)
 
         yield update
+
+
+class _Lines:
+    def __init__(self, title: str, clock: Clock) -> None:
+        self._title = title
+        self._clock = clock
+        self._step: str | None = None
+        self._words = ""
+        self._said_at = 0.0
+
+    def __call__(self, words: str, _: float | None) -> None:
+        step, now = _NUMBER.sub("", words), self._clock.monotonic()
+        if step == self._step and (words == self._words or now - self._said_at < _QUIET_SECONDS):
+            return
+        self._step, self._words, self._said_at = step, words, now
+        err.print(f"{self._title}: {words}", markup=False)
 
 
 def job_words(job: Job) -> tuple[str, float | None]:
