@@ -306,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
         except Exception:
             log.exception("request %s could not be served", request.id)
             if self.busy:
-                Answer(self, request.dialect, request.id).error(internal_error())
+                Answer(self, request).error(internal_error())
         if self.busy:
             self._job = job
             if self._stalled_since is not None and job is not None:
@@ -340,7 +340,8 @@ class ClientConnection(asyncio.Protocol):
         """Answers what could not be read as a request."""
         if self._discarding:
             return  # its head was refused already
-        request = self._request or self._gateway.request(b"", b"", {})
+        method = self._parser.get_method() if self._url else b""
+        request = self._request or self._gateway.request(method, b"", {})
         request.refusal = request.refusal or error
         self._refuse_early(request)
 

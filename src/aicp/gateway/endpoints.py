@@ -73,7 +73,8 @@ def find_endpoint(method: bytes, path: bytes) -> Endpoint:
     if endpoint is None:
         shown = path[:100].decode("ascii", "replace")
         raise ApiError(404, f"There is nothing at {shown}.", code="unknown_url")
-    if method != endpoint.method:
-        allowed = endpoint.method.decode()
-        raise ApiError(405, f"{endpoint.path} takes {allowed} only.", code="method_not_allowed", allow=allowed)
+    allowed = (endpoint.method, b"HEAD") if endpoint.method == b"GET" else (endpoint.method,)
+    if method not in allowed:
+        names = b", ".join(allowed).decode()
+        raise ApiError(405, f"{endpoint.path} takes {names} only.", code="method_not_allowed", allow=names)
     return endpoint

@@ -88,6 +88,7 @@ class _Process:
         jobs: list[Coroutine[Any, Any, None]] = [
             self._following.follow(),
             self._following.beat(),
+            self._following.keep(),
             self._shipping.run(),
             self._shipping.keep_on_disk(),
             self._sweep(),
@@ -130,6 +131,7 @@ class _Process:
             "connections": len(self._live),
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
+            "route_table_kept": float(self._following.kept),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
 
