@@ -11,6 +11,7 @@ from aicp.gateway import anthropic_messages, openai_responses
 from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
 from aicp.gateway.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
 from aicp.gateway.errors import not_supported
+from aicp.gateway.links import check_links
 from aicp.gateway.routes import Route
 from aicp.gateway.streams import ChatStream, Stream, TypedStream
 from aicp.gateway.tokens import Tokens
@@ -33,6 +34,7 @@ class Call:
 def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
     """Raises ApiError 400 for what the schema or the engine does not allow."""
     check_fields(fields, route.refused_fields, endpoint.field)
+    check_links(fields)
     stream = "stream" in fields and flag_field(fields, "stream")
     for path in endpoint.upstream:
         if path in route.endpoints:
