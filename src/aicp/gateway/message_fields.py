@@ -100,7 +100,7 @@ def _thinking(thinking: dict[str, Any]) -> str | None:
 
 
 def _check_context(management: Any) -> None:
-    """Edits that take away thoughts are honoured: thoughts of earlier turns are never told to the engine."""
+    """Edits that take away thoughts are honored: thoughts of earlier turns are never told to the engine."""
     edits = management.get("edits") if isinstance(management, dict) else management
     for edit in edits if isinstance(edits, list) else [edits] if edits else []:
         kind = edit.get("type") if isinstance(edit, dict) else edit

@@ -54,7 +54,7 @@ CHAT_ONLY: Mapping[str, Rule] = {
 
 
 def passed_on(fields: Fields, given: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The fields that the engine gets as they came. Raises ApiError 400 for one that nobody would honour."""
+    """The fields that the engine gets as they came. Raises ApiError 400 for one that nobody would honor."""
     body: dict[str, Any] = {}
     for name, raw in fields.items():
         rule = rules.get(name) or CHAT_ONLY.get(name, PASSED)
@@ -66,15 +66,15 @@ def passed_on(fields: Fields, given: Mapping[str, Any], rules: Mapping[str, Rule
 
 
 ANY: tuple[Any, ...] = ()
-"""Of a part: every value is honoured."""
+"""Of a part: every value is honored."""
 
 
-def check_parts(name: str, parts: Mapping[str, Any], honoured: Mapping[str, tuple[Any, ...]]) -> None:
-    """The same within one field: `honoured` are its parts and their values. Raises ApiError 400."""
+def check_parts(name: str, parts: Mapping[str, Any], honored: Mapping[str, tuple[Any, ...]]) -> None:
+    """The same within one field: `honored` are its parts and their values. Raises ApiError 400."""
     for part, value in parts.items():
         if not value:
             continue
-        values = honoured.get(part)
+        values = honored.get(part)
         if values is None or (values and value not in values):
             shown = f" with the value {value!r}" if values and isinstance(value, str) and len(value) < 40 else ""
             raise not_supported(f"The field '{name}.{part}'{shown} cannot be given to this engine.", param=name)

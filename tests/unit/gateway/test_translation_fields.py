@@ -273,7 +273,7 @@ def refusal(endpoint: Endpoint, body: dict[str, Any]) -> ApiError:
 
 
 @pytest.mark.parametrize(("endpoint", "body", "param"), REFUSED)
-def test_what_nobody_would_honour_is_refused_by_name(endpoint: Endpoint, body: dict[str, Any], param: str) -> None:
+def test_what_nobody_would_honor_is_refused_by_name(endpoint: Endpoint, body: dict[str, Any], param: str) -> None:
     error = refusal(endpoint, body)
     assert (error.status, error.code, error.param) == (400, "not_supported_by_engine", param)
     assert param in error.message or param in ("messages", "tools")
