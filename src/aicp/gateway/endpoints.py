@@ -61,6 +61,14 @@ _MODEL = b"/v1/models/"
 _ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
 
 
+def origin_form(target: bytes) -> bytes:
+    """The path of a request's target; what is sent to a proxy names scheme and host before it."""
+    if target.startswith((b"http://", b"https://")):
+        host, slash, path = target.partition(b"://")[2].partition(b"/")
+        return slash + path if slash and not {*b"?#"} & {*host} else b"/"
+    return target
+
+
 def find_endpoint(method: bytes, path: bytes) -> Endpoint:
     """The endpoint of a path, whatever its query. Raises ApiError 404 or 405."""
     endpoint = _BY_PATH.get(path)

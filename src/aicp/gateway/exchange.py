@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from aicp.gateway.streams import Stream
 from aicp.gateway.tokens import usage_of_body, usage_of_part
 from aicp.gateway.upstream import UpstreamConnection
 from aicp.gateway.usage import UsageLog
+
+log = logging.getLogger(__name__)
 
 _BUSY = (429, 503)
 _BROKEN = (500, 502, 504)
@@ -289,6 +292,12 @@ class Exchange:
                 replica.failed(now)
                 self._release()
                 self.start()
+            return
+        except Exception:
+            self._connecting = None
+            log.exception("a connection to %s could not be made", replica.pool.address)
+            if not self._over:
+                self.answer_failed()
             return
         self._connecting = None
         if self._over:

@@ -13,7 +13,7 @@ from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, presented_key
 from aicp.gateway.bodies import encode, read_fields, text_field
 from aicp.gateway.calls import make_call
-from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint
+from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
 from aicp.gateway.exchange import Exchange, Site
 from aicp.gateway.meter import Meter
@@ -38,6 +38,7 @@ class Gateway:
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
+        path = origin_form(path)
         return Request(
             self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
         )
