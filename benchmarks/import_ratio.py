@@ -76,7 +76,7 @@ async def import_once(directory: Path, root: Path) -> float:
 
 
 def main() -> None:
-    """Rounds of both, one after the other, so that a busy machine slows both alike."""
+    """Rounds of both, one after the other and in turn the first, so that a busy machine slows both alike."""
     mebibytes = int(sys.argv[1]) if len(sys.argv) > 1 else 512
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     pairs: list[tuple[float, float]] = []
@@ -84,11 +84,16 @@ def main() -> None:
         root = Path(folder)
         make_files(root / "model", mebibytes * 2**20)
         for number in range(rounds):
-            ours = asyncio.run(import_once(root / "model", root / f"ours{number}"))
-            shutil.rmtree(root / f"ours{number}")
-            theirs = copy_and_hash(root / "model", root / f"theirs{number}")
-            shutil.rmtree(root / f"theirs{number}")
-            pairs.append((theirs, ours))
+            sides = ("ours", "theirs") if number % 2 else ("theirs", "ours")
+            took: dict[str, float] = {}
+            for side in sides:
+                place = root / f"{side}{number}"
+                once = side == "ours"
+                took[side] = (
+                    asyncio.run(import_once(root / "model", place)) if once else copy_and_hash(root / "model", place)
+                )
+                shutil.rmtree(place)
+            pairs.append((took["theirs"], took["ours"]))
     ratios = [theirs / ours for theirs, ours in pairs]
     figures = {
         "ratio": statistics.median(ratios),

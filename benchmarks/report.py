@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+_DRAWS = 500
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -25,6 +27,19 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The nearest-rank percentile; `share` between 0 and 1."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles, rounded to four digits."""
+    first, middle, third = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": round(middle, 4), "q1": round(first, 4), "q3": round(third, 4)}
+
+
+def interval(rounds: Sequence[Any], figure: Callable[[Sequence[Any]], float]) -> list[float]:
+    """Between which two values `figure` lies in 95 of 100 cases when whole rounds are drawn again by chance."""
+    chance = random.Random(1)
+    drawn = sorted(figure(chance.choices(rounds, k=len(rounds))) for _ in range(_DRAWS))
+    return [round(drawn[int(share * (_DRAWS - 1))], 4) for share in (0.025, 0.975)]
 
 
 def machine() -> dict[str, Any]:

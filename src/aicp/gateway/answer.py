@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from aicp.gateway import http
-from aicp.gateway.errors import ApiError, Dialect
+from aicp.gateway.errors import ApiError
+from aicp.gateway.requests import Request
 
 _STREAM_HEADERS = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
@@ -38,29 +39,21 @@ class Reply(Protocol):
 class Answer:
     """Writes one answer in HTTP."""
 
-    __slots__ = ("_dialect", "_reply", "_request_id", "sent")
+    __slots__ = ("_reply", "_request", "sent")
 
-    def __init__(self, reply: Reply, dialect: Dialect, request_id: str) -> None:
+    def __init__(self, reply: Reply, request: Request) -> None:
         self._reply = reply
-        self._dialect = dialect
-        self._request_id = request_id
+        self._request = request
         self.sent = False
         """Whether the client has got anything."""
 
     def whole(self, body: bytes, content_type: bytes = http.JSON) -> None:
         """A complete answer, 200."""
-        self.sent = True
-        reply = self._reply
-        name = self._request_id.encode()
-        reply.finish(http.head(200, content_type, name, length=len(body), close=reply.closing) + body)
+        self._finish(200, content_type, body)
 
     def error(self, error: ApiError) -> None:
         """A complete answer that is an error."""
-        self.sent = True
-        reply = self._reply
-        body = error.body(self._dialect, self._request_id)
-        name, more = self._request_id.encode(), error.headers()
-        reply.finish(http.head(error.status, http.JSON, name, length=len(body), close=reply.closing, more=more) + body)
+        self._finish(error.status, http.JSON, error.body(self._request.dialect, self._request.id), error.headers())
 
     def piece(self, data: bytes, content_type: bytes) -> None:
         """A piece of an answer whose length is not known."""
@@ -81,11 +74,18 @@ class Answer:
         """Cuts an answer that cannot be completed and has no way to say so."""
         self._reply.abort()
 
+    def _finish(self, status: int, content_type: bytes, body: bytes, more: bytes = b"") -> None:
+        self.sent = True
+        reply, request = self._reply, self._request
+        head = http.head(status, content_type, request.id.encode(), length=len(body), close=reply.closing, more=more)
+        # HEAD gets the head of what GET would get; a body would be taken for the next answer
+        reply.finish(head if request.method == b"HEAD" else head + body)
+
     def _start(self, content_type: bytes) -> None:
         self.sent = True
         reply = self._reply
         if not reply.chunked:
             reply.closing = True
         more = _STREAM_HEADERS if content_type is http.EVENTS else b""
-        name = self._request_id.encode()
+        name = self._request.id.encode()
         reply.write(http.head(200, content_type, name, close=reply.closing, chunked=reply.chunked, more=more))

@@ -5,6 +5,7 @@ Schema: Anthropic's public API reference, "Create a Message" and "Streaming Mess
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,31 +13,25 @@ import msgspec
 from aicp.gateway.bodies import Fields, encode, read_value, text_field
 from aicp.gateway.chat_answers import Ending, TranslatedStream, ending_of, read_completion
 from aicp.gateway.errors import ApiError, Dialect, engine_failed, invalid, not_supported
+from aicp.gateway.message_fields import fields_of_messages, shows_thoughts
 from aicp.gateway.tokens import Tokens
+from aicp.gateway.translation_rules import ANY, check_parts
 
-_OWN_FIELDS = frozenset(
-    {
-        "container",
-        "context_management",
-        "max_tokens",
-        "mcp_servers",
-        "messages",
-        "metadata",
-        "model",
-        "output_config",
-        "service_tier",
-        "stop_sequences",
-        "stream",
-        "system",
-        "thinking",
-        "tool_choice",
-        "tools",
-    }
-)
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 Part = dict[str, Any]
+_TOOL: Mapping[str, tuple[Any, ...]] = {
+    "type": ANY,
+    "name": ANY,
+    "description": ANY,
+    "input_schema": ANY,
+    "strict": ANY,
+    "cache_control": ANY,  # engines keep the beginnings of prompts by themselves
+    "eager_input_streaming": ANY,  # arguments are streamed as they come in any case
+    "allowed_callers": (["direct"],),
+}
+_SAID = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
 
 
 class Translation:
@@ -50,24 +45,17 @@ class Translation:
         self._given = given
         if "max_tokens" not in given:
             raise invalid("The field 'max_tokens' is missing.", param="max_tokens", code="missing_field")
-        for name in ("mcp_servers", "container"):
-            if given.get(name):
-                raise not_supported(f"The field {name!r} needs Anthropic's own servers.", param=name)
+        self._thoughts = shows_thoughts(given)
 
     def chat(self, *, stream: bool) -> dict[str, Any]:
         """The chat request."""
         given = self._given
-        body: dict[str, Any] = {name: raw for name, raw in self._fields.items() if name not in _OWN_FIELDS}
+        body = fields_of_messages(self._fields, given)
         body |= {"model": self._model, "messages": self._messages(), "max_tokens": given["max_tokens"]}
-        if given.get("stop_sequences"):
-            body["stop"] = given["stop_sequences"]
         if given.get("tools"):
             body["tools"] = [_tool(tool) for tool in _list(given, "tools")]
         if given.get("tool_choice"):
-            body |= _tool_choice(given["tool_choice"])
-        user = (given.get("metadata") or {}).get("user_id") if isinstance(given.get("metadata"), dict) else None
-        if user:
-            body["user"] = user
+            body |= _tool_choice(given["tool_choice"], bool(given.get("tools")))
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
@@ -76,7 +64,7 @@ class Translation:
         """The message that a chat completion says. Raises ApiError 502 when it is none."""
         completion, choice = read_completion(body)
         message, content = choice.message, list[Part]()
-        if message.thoughts:
+        if message.thoughts and self._thoughts:
             content.append({"type": "thinking", "thinking": message.thoughts, "signature": ""})
         text = message.content or message.refusal
         if text:
@@ -93,7 +81,8 @@ class Translation:
 
     def open_stream(self, tokens: Tokens, request_id: str) -> TranslatedStream:
         """The stream of events for a stream of chat chunks."""
-        return TranslatedStream(tokens, _MessageWriter(request_id, self._name, self._given.get("stop_sequences")))
+        stops = self._given.get("stop_sequences")
+        return TranslatedStream(tokens, _MessageWriter(request_id, self._name, stops, thoughts=self._thoughts))
 
     def _messages(self) -> list[Part]:
         messages: list[Part] = []
@@ -111,14 +100,17 @@ class Translation:
             else:
                 blocks = [_block(block) for block in content]
                 messages.extend(_said(blocks) if role == "assistant" else _asked(role, blocks))
+        if messages and messages[-1]["role"] == "assistant":
+            text = "The last message is the model's own: its beginning of an answer cannot be given to this engine."
+            raise not_supported(text, param="messages")
         return messages
 
 
 class _MessageWriter:
     """Writes one message as events; at most one content block is open."""
 
-    def __init__(self, request_id: str, model: str, stops: list[str] | None) -> None:
-        self._request_id, self._model, self._stops = request_id, model, stops
+    def __init__(self, request_id: str, model: str, stops: list[str] | None, *, thoughts: bool) -> None:
+        self._request_id, self._model, self._stops, self._thoughts = request_id, model, stops, thoughts
         self._index = -1
         self._open = ""
 
@@ -128,6 +120,8 @@ class _MessageWriter:
         return _event("message_start", message=start) + _event("ping")
 
     def thoughts(self, text: str) -> bytes:
+        if not self._thoughts:
+            return b""
         opened = self._turn("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         return opened + self._delta(type="thinking_delta", thinking=text)
 
@@ -257,6 +251,9 @@ def _part(block: Part) -> Part:
 
 def _said(blocks: list[Part]) -> list[Part]:
     """A turn of the model. Its thoughts are its own and are not told again."""
+    other = next((block["type"] for block in blocks if block["type"] not in _SAID), None)
+    if other is not None:
+        raise not_supported(f"A turn of the model with {other!r} cannot be given to this engine.", param="messages")
     texts = [str(block.get("text", "")) for block in blocks if block["type"] == "text"]
     calls = [
         {
@@ -275,15 +272,17 @@ def _tool(tool: Any) -> Part:
     if not isinstance(tool, dict) or tool.get("type", "custom") not in ("custom", None):
         kind = tool.get("type") if isinstance(tool, dict) else tool
         raise not_supported(f"The tool type {kind!r} needs Anthropic's own servers.", param="tools")
+    check_parts("tools", tool, _TOOL)
     function = {
         "name": tool.get("name"),
         "description": tool.get("description"),
         "parameters": tool.get("input_schema"),
+        "strict": tool.get("strict"),
     }
     return {"type": "function", "function": {name: value for name, value in function.items() if value is not None}}
 
 
-def _tool_choice(choice: Any) -> Part:
+def _tool_choice(choice: Any, tools: bool) -> Part:
     kind = choice.get("type") if isinstance(choice, dict) else None
     if kind == "tool":
         chosen: Any = {"type": "function", "function": {"name": choice.get("name")}}
@@ -291,6 +290,11 @@ def _tool_choice(choice: Any) -> Part:
         chosen = _TOOL_CHOICES[kind]
     else:
         raise invalid("The field 'tool_choice' must be auto, any, tool or none.", param="tool_choice")
+    check_parts("tool_choice", choice, {"type": ANY, "name": ANY, "disable_parallel_tool_use": ANY})
+    if not tools:
+        if kind in ("auto", "none"):
+            return {}
+        raise invalid("The field 'tool_choice' asks for a tool, and there are no 'tools'.", param="tool_choice")
     alone = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") else {}
     return {"tool_choice": chosen, **alone}
 

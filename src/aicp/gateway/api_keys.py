@@ -60,6 +60,13 @@ class KeyRing:
             self._verified[fingerprint] = key
         return None if key.expires_at is not None and key.expires_at <= now.timestamp() else key
 
+    def current(self, key: Key, now: datetime) -> Key | None:
+        """The same key in this table, for one that an earlier table knew; None when it was revoked or has expired."""
+        found = self._keys.get(key.id)
+        if found is None or found.digest != key.digest:
+            return None
+        return None if found.expires_at is not None and found.expires_at <= now.timestamp() else found
+
     def _verify(self, text: bytes) -> Key | None:
         name = key_id(text.decode()) if text.isascii() else None
         if name is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ DEPTH = 64
 _CONTAINERS = 1_000_000
 _MOST_CHOICES = 128
 _FIRST_BYTES = 256
-_MEDIA_FIELDS = ("image_url", "audio_url", "video_url", "file_url")
 _BLOCK = 1 << 16
 _BRACKETS = b"[]{}"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
@@ -101,10 +99,6 @@ def check_fields(fields: Fields, refused: frozenset[str], needed: str) -> None:
         messages = bytes(raw)
         if not messages.startswith(b"[{"):
             _check_messages(messages)
-        _check_links(messages, "messages")
-    raw = fields.get("input")
-    if raw is not None:
-        _check_links(bytes(raw), "input")
     raw = fields.get("tools")
     if raw is not None and bytes(raw)[:1] not in (b"[", b"n"):
         # llama.cpp answers 500 to it
@@ -168,34 +162,6 @@ def _check_messages(data: bytes) -> None:
         raise invalid("The field 'messages' is empty.", param="messages", code="invalid_value")
     if first not in (b"{", b""):
         raise invalid("Every one of the 'messages' must be an object.", param="messages", code="invalid_type")
-
-
-def _check_links(data: bytes, name: str) -> None:
-    """Images and other media come as `data:` only: an engine must not be sent to fetch addresses."""
-    if b'url"' not in data and b"\\u" not in data:
-        return
-    stack: list[Any] = [read_value(data)]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            link = next((link for link in _links(item) if not link.startswith("data:")), None)
-            if link is not None:
-                message = f"Media must come as data: URLs; the platform fetches nothing for a caller ({link[:60]!r})."
-                raise invalid(message, param=name, code="url_not_allowed")
-            stack.extend(item.values())
-
-
-def _links(part: dict[str, Any]) -> Iterator[str]:
-    """Addresses in a content part, in the schemas of chat, responses and messages."""
-    for field in _MEDIA_FIELDS:
-        link = part.get(field)
-        address = link.get("url") if isinstance(link, dict) else link
-        if isinstance(address, str):
-            yield address
-    if part.get("type") == "url" and isinstance(part.get("url"), str):
-        yield part["url"]
 
 
 def _check_choices(raw: msgspec.Raw, name: str) -> None:

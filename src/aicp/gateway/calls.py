@@ -11,6 +11,8 @@ from aicp.gateway import anthropic_messages, openai_responses
 from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
 from aicp.gateway.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
 from aicp.gateway.errors import not_supported
+from aicp.gateway.links import check_links
+from aicp.gateway.model_names import NamedStream, named
 from aicp.gateway.routes import Route
 from aicp.gateway.streams import ChatStream, Stream, TypedStream
 from aicp.gateway.tokens import Tokens
@@ -33,6 +35,7 @@ class Call:
 def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
     """Raises ApiError 400 for what the schema or the engine does not allow."""
     check_fields(fields, route.refused_fields, endpoint.field)
+    check_links(fields)
     stream = "stream" in fields and flag_field(fields, "stream")
     for path in endpoint.upstream:
         if path in route.endpoints:
@@ -49,13 +52,22 @@ def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
 
 
 def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    dialect, show = endpoint.dialect, with_usage(fields) if stream and endpoint.counts_stream else True
+
+    def open_stream(tokens: Tokens, name: str) -> Stream:
+        return ChatStream(tokens, show_usage=show) if endpoint.counts_stream else TypedStream(tokens, dialect, name)
+
     model = route.entry.upstream_model
-    if model != route.name:
-        fields["model"] = msgspec.Raw(encode(model))
-    if not endpoint.counts_stream:
-        return Call(path, encode(fields), stream, lambda tokens, name: TypedStream(tokens, endpoint.dialect, name))
-    show = with_usage(fields) if stream else True
-    return Call(path, encode(fields), stream, lambda tokens, _: ChatStream(tokens, show_usage=show))
+    if model == route.name:
+        return Call(path, encode(fields), stream, open_stream)
+    fields["model"] = msgspec.Raw(encode(model))
+    return Call(
+        path,
+        encode(fields),
+        stream,
+        lambda tokens, name: NamedStream(open_stream(tokens, name), route.name),
+        lambda body, _: named(body, route.name),
+    )
 
 
 def _through_chat(translation: openai_responses.Translation | anthropic_messages.Translation, stream: bool) -> Call:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from aicp.gateway.engine_errors import event_error
 from aicp.gateway.errors import ApiError, engine_failed
 from aicp.gateway.streams import EventBuffer, event_data, split_events
 from aicp.gateway.tokens import Tokens, Usage
@@ -159,7 +160,7 @@ class TranslatedStream:
         except (msgspec.DecodeError, RecursionError) as error:
             raise engine_failed("The engine's stream is not one of chat completions.") from error
         if chunk.error is not None:
-            return self.break_off(engine_failed())
+            return self.break_off(event_error(data))
         if chunk.usage is not None:
             self._tokens.update(chunk.usage)
         written = self._begin(chunk.created)

@@ -121,10 +121,7 @@ class ClientConnection(asyncio.Protocol):
         if self._request is None and self._bytes_in_head > self._limits.header_bytes and self._head_too_large(data):
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse_bytes(ApiError(400, "This server speaks HTTP/1.1 only; do not ask for an upgrade."))
-            return
+            self._feed(data)
         except httptools.HttpParserError as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 log.exception("a request could not be read")
@@ -135,6 +132,19 @@ class ClientConnection(asyncio.Protocol):
         if self._request is not None and self._bytes_in_head > self._limits.header_bytes + len(data):
             # a chunked body that brings no data but chunk extensions or trailers, which the parser holds
             self._refuse_bytes(ApiError(431, "The body has too much beside its data.", code="head_too_large"))
+
+    def _feed(self, data: bytes) -> None:
+        while data and not self._transport.is_closing():
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._discarding:
+                    return
+                # an upgrade is an offer: it is not taken, the request is served, and HTTP/1.1 goes on behind it
+                data = data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            else:
+                return
 
     def eof_received(self) -> bool:
         """A client that ends its side has left."""
@@ -158,6 +168,8 @@ class ClientConnection(asyncio.Protocol):
         self._stalled_since = None
         if self._job is not None:
             self._job.resume()
+        elif self._waiting:
+            self._loop.call_soon(self._serve_next)
 
     def on_url(self, url: bytes) -> None:
         """httptools: the path, or a piece of it."""
@@ -184,9 +196,14 @@ class ClientConnection(asyncio.Protocol):
         length = int(headers.get(b"content-length", b"0"))
         if length > self._limits.body_bytes:
             self._too_large(request)
-        waits = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
-        if request.refusal is not None:
-            if length > _SMALL_BODY or waits or b"transfer-encoding" in headers:
+        waits = not old and b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
+        chunked = b"transfer-encoding" in headers
+        if self._parser.should_upgrade() and (length or chunked):
+            # the parser does not read such a body: it must not be taken for the next request
+            request.refusal = ApiError(400, "This server speaks HTTP/1.1 only; do not ask for an upgrade.")
+            self._refuse_early(request)
+        elif request.refusal is not None:
+            if length > _SMALL_BODY or waits or chunked:
                 self._refuse_early(request)
         elif waits and not self.busy:
             self._transport.write(http.CONTINUE)
@@ -210,8 +227,8 @@ class ClientConnection(asyncio.Protocol):
         self._reading = False
         if request is None or self._discarding:
             return
-        request.keep_alive = self._parser.should_keep_alive() and not request.old
-        if self.busy:
+        request.keep_alive = self._parser.should_keep_alive() and not request.old and request.method != b"CONNECT"
+        if self._must_wait():
             self._waiting.append(request)
             if len(self._waiting) >= _WAITING_REQUESTS or sum(one.size for one in self._waiting) > _WAITING_BYTES:
                 self._transport.pause_reading()
@@ -291,7 +308,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse_bytes(ApiError(408, "The request did not arrive in time.", code="request_timeout"))
 
     def _serve_next(self) -> None:
-        if self._waiting and not self.busy and not self._transport.is_closing():
+        ready = self._waiting and not self.busy and self._stalled_since is None
+        if ready and not self._transport.is_closing():
             request = self._waiting.popleft()
             self._transport.resume_reading()
             self._serve(request)
@@ -306,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
         except Exception:
             log.exception("request %s could not be served", request.id)
             if self.busy:
-                Answer(self, request.dialect, request.id).error(internal_error())
+                Answer(self, request).error(internal_error())
         if self.busy:
             self._job = job
             if self._stalled_since is not None and job is not None:
@@ -322,10 +340,14 @@ class ClientConnection(asyncio.Protocol):
         self._reading_since = self._clock.monotonic()
         self._request = None
         request.keep_alive = False
-        if self.busy or self._waiting:
+        if self._must_wait():
             self._waiting.append(request)
         else:
             self._serve(request)
+
+    def _must_wait(self) -> bool:
+        """Answers keep the order of requests, and none is made while the client does not take those before it."""
+        return self.busy or bool(self._waiting) or self._stalled_since is not None
 
     def _head_too_large(self, data: bytes) -> bool:
         """Whether it is the head, and not the body that came with it, that is too large; then it is refused."""
@@ -340,7 +362,8 @@ class ClientConnection(asyncio.Protocol):
         """Answers what could not be read as a request."""
         if self._discarding:
             return  # its head was refused already
-        request = self._request or self._gateway.request(b"", b"", {})
+        method = self._parser.get_method() if self._url else b""
+        request = self._request or self._gateway.request(method, b"", {})
         request.refusal = request.refusal or error
         self._refuse_early(request)
 

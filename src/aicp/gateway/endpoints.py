@@ -61,6 +61,14 @@ _MODEL = b"/v1/models/"
 _ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
 
 
+def origin_form(target: bytes) -> bytes:
+    """The path of a request's target; what is sent to a proxy names scheme and host before it."""
+    if target.startswith((b"http://", b"https://")):
+        host, slash, path = target.partition(b"://")[2].partition(b"/")
+        return slash + path if slash and not {*b"?#"} & {*host} else b"/"
+    return target
+
+
 def find_endpoint(method: bytes, path: bytes) -> Endpoint:
     """The endpoint of a path, whatever its query. Raises ApiError 404 or 405."""
     endpoint = _BY_PATH.get(path)
@@ -73,7 +81,8 @@ def find_endpoint(method: bytes, path: bytes) -> Endpoint:
     if endpoint is None:
         shown = path[:100].decode("ascii", "replace")
         raise ApiError(404, f"There is nothing at {shown}.", code="unknown_url")
-    if method != endpoint.method:
-        allowed = endpoint.method.decode()
-        raise ApiError(405, f"{endpoint.path} takes {allowed} only.", code="method_not_allowed", allow=allowed)
+    allowed = (endpoint.method, b"HEAD") if endpoint.method == b"GET" else (endpoint.method,)
+    if method not in allowed:
+        names = b", ".join(allowed).decode()
+        raise ApiError(405, f"{endpoint.path} takes {names} only.", code="method_not_allowed", allow=names)
     return endpoint

@@ -41,6 +41,14 @@ def engine_error(status: int, body: bytes, retry_after: bytes | None = None) -> 
     return ApiError(known, message or "The engine refused the request.", param=param, code=code)
 
 
+def event_error(data: bytes) -> ApiError:
+    """The error for an event of an engine's stream that says one: the status is its code, or 500."""
+    content: Any = msgspec.json.decode(data)
+    error = content.get("error") if isinstance(content, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return engine_error(code if isinstance(code, int) and 400 <= code < 600 else 500, data)
+
+
 def _read(body: bytes) -> tuple[str, str | None, str | None, bool]:
     """Message, param, code, and whether it has OpenAI's shape."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,10 +23,15 @@ from aicp.gateway.tokens import usage_of_body, usage_of_part
 from aicp.gateway.upstream import UpstreamConnection
 from aicp.gateway.usage import UsageLog
 
+log = logging.getLogger(__name__)
+
 _BUSY = (429, 503)
 _BROKEN = (500, 502, 504)
 _MOST_REPLICAS = 3
 _MOST_LOSSES = 2
+"""A request that ends every replica it meets must not meet them all: it is tried again once."""
+_STALE_SECONDS = 1.0
+"""An idle connection that ended before it was used is known to have ended at once, not later."""
 _WHOLE_BYTES = 1 << 18
 """A longer answer is passed on as it comes."""
 _HELD_BYTES = 1 << 26
@@ -66,6 +72,7 @@ class Exchange:
         "_silent",
         "_site",
         "_size",
+        "_stale",
         "_status",
         "_stream",
         "_touched",
@@ -80,7 +87,7 @@ class Exchange:
         self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._failure: ApiError | None = None
-        self._pooled = self._paused = self._over = self._heard = False
+        self._pooled = self._stale = self._paused = self._over = self._heard = False
         self._silent = True
         self._touched = meter.began
         self._reset()
@@ -90,8 +97,9 @@ class Exchange:
         site = self._site
         replica = None
         if len(self._tried) < _MOST_REPLICAS:
-            now = site.clock.monotonic() if self._tried else self._touched
-            replica = choose(self._route.replicas, self._tried, now, site.random)
+            if self._tried:
+                self._touched = site.clock.monotonic()
+            replica = choose(self._route.replicas, self._tried, self._touched, site.random)
         if replica is None:
             message = f"No replica of {self._route.name!r} answers at the moment; try again."
             self._fail(self._failure or unavailable(message, retry_after=2))
@@ -100,7 +108,7 @@ class Exchange:
             site.metrics.retries += 1
             self._reset()
         self._tried.append(replica)
-        self._replica = replica
+        self._replica, self._stale = replica, False
         replica.began()
         connection = replica.pool.take()
         if connection is None:
@@ -218,14 +226,13 @@ class Exchange:
         replica = self._replica
         if self._over or connection is None or replica is None:
             return
-        if self._pooled and not connection.answered:
-            # an idle connection may end just when it is used: that says nothing about the replica
+        now = self._site.clock.monotonic()
+        if self._pooled and not connection.answered and now - self._touched < _STALE_SECONDS:
+            # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
+            self._stale = True
             self._connect(replica)
             return
-        replica.failed(self._site.clock.monotonic())
-        self._release()
-        self._losses += 1
-        self._try_on(unavailable("The replica that worked on this request ended; try again.", retry_after=1))
+        self._lost(replica, now)
 
     def answer_failed(self) -> None:
         """The gateway itself has failed on the answer."""
@@ -235,6 +242,19 @@ class Exchange:
             self._answer.abort()
         else:
             self._fail(internal_error())
+
+    def _lost(self, replica: Replica, now: float) -> None:
+        """The replica has ended with the request, maybe because of it."""
+        replica.failed(now)
+        self._release()
+        self._losses += 1
+        message = "The replica that worked on this request ended; try again."
+        if self._losses >= _MOST_LOSSES:
+            message = (
+                "Two replicas, one after the other, failed or ended on this request, so it is not given to a third. "
+                "Try again; if that ends the same way, the request itself is the reason: see `aicp logs`."
+            )
+        self._try_on(unavailable(message, retry_after=1))
 
     def _error(self) -> ApiError:
         return engine_error(self._status, b"".join(self._parts), self._headers.get(b"retry-after"))
@@ -250,7 +270,6 @@ class Exchange:
     def _try_on(self, error: ApiError) -> None:
         """Tries another replica; `error` is what the client hears when there is none."""
         self._failure = error
-        # a request that ends every replica it meets must not meet them all
         if self._answer.sent or self._losses >= _MOST_LOSSES:
             self._fail(error)
         else:
@@ -264,10 +283,21 @@ class Exchange:
             connection = await replica.pool.connect(self._site.limits.connect_seconds)
         except OSError:
             self._connecting = None
-            replica.failed(self._site.clock.monotonic())
-            if not self._over:
+            now = self._site.clock.monotonic()
+            if self._over:
+                replica.failed(now)
+            elif self._stale:
+                self._lost(replica, now)  # its other connection was not idle for too long: the engine has ended
+            else:
+                replica.failed(now)
                 self._release()
                 self.start()
+            return
+        except Exception:
+            self._connecting = None
+            log.exception("a connection to %s could not be made", replica.pool.address)
+            if not self._over:
+                self.answer_failed()
             return
         self._connecting = None
         if self._over:

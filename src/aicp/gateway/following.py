@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 30.0
 _BEAT_SECONDS = 1.0
+_SAVE_AGAIN_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.5
 """Short: control is on this machine, and a revoked key must be known within a second of its return."""
@@ -43,6 +44,10 @@ class Following:
         self._routes, self._control, self._gateway_id, self._clock = routes, control, gateway_id, clock
         self._started_at = clock.now()
         self._changed = asyncio.Event()
+        self._unsaved: RouteTable | None = None
+        self._to_save = asyncio.Event()
+        self.kept = True
+        """Whether the table in use was written to disk, as far as that was tried."""
         self.heard_at = clock.monotonic()
         """When control last answered, monotonic."""
 
@@ -54,7 +59,7 @@ class Following:
                 table = await self._control.routes(self._routes.etag, wait_seconds=_WAIT_SECONDS)
                 self.heard_at = self._clock.monotonic()
                 if table is not None:
-                    await self._take(table)
+                    self._take(table)
                 pause = _FIRST_PAUSE_SECONDS
             except (AicpError, ValueError) as error:
                 if pause == _FIRST_PAUSE_SECONDS:
@@ -78,10 +83,34 @@ class Following:
             except TimeoutError:
                 continue
 
-    async def _take(self, table: RouteTable) -> None:
+    async def keep(self) -> None:
+        """Writes the newest table to disk for the next start. A slow or full disk delays no later table."""
+        while True:
+            await self._to_save.wait()
+            self._to_save.clear()
+            table, self._unsaved = self._unsaved, None
+            if table is None:
+                continue
+            try:
+                await asyncio.to_thread(self._routes.save, table)
+            except OSError as error:
+                if self.kept:
+                    log.error(
+                        "the route table cannot be kept for the next start, which would use an older one: %s", error
+                    )
+                self.kept = False
+                await asyncio.sleep(_SAVE_AGAIN_SECONDS)
+                self._save(self._unsaved or table)
+            else:
+                if not self.kept:
+                    log.info("the route table is kept again")
+                self.kept = True
+
+    def _take(self, table: RouteTable) -> None:
         self._routes.swap(table)
         self._changed.set()
-        try:
-            await asyncio.to_thread(self._routes.save, table)
-        except OSError as error:
-            log.error("the route table cannot be kept for the next start: %s", error)
+        self._save(table)
+
+    def _save(self, table: RouteTable) -> None:
+        self._unsaved = table
+        self._to_save.set()

@@ -13,7 +13,7 @@ from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, presented_key
 from aicp.gateway.bodies import encode, read_fields, text_field
 from aicp.gateway.calls import make_call
-from aicp.gateway.endpoints import Endpoint, Work, find_endpoint
+from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
 from aicp.gateway.exchange import Exchange, Site
 from aicp.gateway.meter import Meter
@@ -38,6 +38,7 @@ class Gateway:
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
+        path = origin_form(path)
         return Request(
             self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
         )
@@ -56,10 +57,13 @@ class Gateway:
                 self._check_internal(request, local)
         except ApiError as error:
             request.refusal = error
+            if request.endpoint is None and request.path.startswith(MESSAGES.path.encode()):
+                request.dialect = MESSAGES.dialect
 
     def begin(self, request: Request, reply: Reply) -> Exchange | None:
         """Serves a request that has arrived; None when it is answered already."""
-        answer = Answer(reply, request.dialect, request.id)
+        answer = Answer(reply, request)
+        self._check_again(request)
         endpoint, key = request.endpoint, request.key
         if request.refusal is not None or endpoint is None:
             self._refuse(request, answer, request.refusal or wrong_key())
@@ -130,6 +134,18 @@ class Gateway:
             self.site.metrics.wrong_keys += 1
             raise wrong_key()
         return key
+
+    def _check_again(self, request: Request) -> None:
+        """A key may be revoked while a slow body arrives, or while the requests before it are answered."""
+        table, key = self.routes.table, request.key
+        if table is None or key is None or request.refusal is not None:
+            return
+        current = table.keys.current(key, self.site.clock.now())
+        if current is None:
+            self.site.metrics.wrong_keys += 1
+            request.refusal = wrong_key()
+        else:
+            request.key = current
 
     def _check_internal(self, request: Request, local: bool) -> None:
         text = presented_key(request.headers.get(b"authorization"), None)

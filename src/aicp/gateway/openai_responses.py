@@ -5,45 +5,26 @@ Schema: OpenAI's public API reference, "Create a model response". Nothing is sto
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aicp.gateway.bodies import Fields, encode, read_value, text_field
 from aicp.gateway.chat_answers import TranslatedStream, ending_of, read_completion
 from aicp.gateway.errors import invalid, not_supported
+from aicp.gateway.response_fields import fields_of_responses
 from aicp.gateway.response_objects import ResponseWriter, finished, function_call, message, reasoning
 from aicp.gateway.tokens import Tokens
-
-_OWN_FIELDS = frozenset(
-    {
-        "background",
-        "conversation",
-        "include",
-        "input",
-        "instructions",
-        "max_output_tokens",
-        "max_tool_calls",
-        "metadata",
-        "model",
-        "previous_response_id",
-        "prompt",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "stream",
-        "stream_options",
-        "text",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "truncation",
-    }
-)
-_STATEFUL = ("previous_response_id", "conversation", "background", "prompt")
+from aicp.gateway.translation_rules import ANY, check_parts
 
 Part = dict[str, Any]
+_TOOL: Mapping[str, tuple[Any, ...]] = {
+    "type": ANY,
+    "name": ANY,
+    "description": ANY,
+    "parameters": ANY,
+    "strict": ANY,
+    "allowed_callers": (["direct"],),
+}
 
 
 class Translation:
@@ -54,27 +35,18 @@ class Translation:
         self._fields = fields
         self._given: dict[str, Any] = read_value(encode(fields))
         self._name = text_field(fields, "model")
-        for name in _STATEFUL:
-            if self._given.get(name):
-                message = f"The field {name!r} needs stored responses, which this engine has not; send the whole input."
-                raise not_supported(message, param=name)
 
     def chat(self, *, stream: bool) -> dict[str, Any]:
         """The chat request."""
         given = self._given
-        body: dict[str, Any] = {name: raw for name, raw in self._fields.items() if name not in _OWN_FIELDS}
+        body = fields_of_responses(self._fields, given)
         body |= {"model": self._model, "messages": self._messages()}
-        if given.get("max_output_tokens") is not None:
-            body["max_tokens"] = given["max_output_tokens"]
+        choice = given.get("tool_choice") or "auto"
         if given.get("tools"):
             body["tools"] = [_tool(tool) for tool in _list(given["tools"], "tools")]
-            body["tool_choice"] = _tool_choice(given.get("tool_choice") or "auto")
-        shape = _object(given, "text").get("format")
-        if shape is not None:
-            body |= _format(shape)
-        effort = _object(given, "reasoning").get("effort")
-        if effort is not None:
-            body["reasoning_effort"] = effort
+            body["tool_choice"] = _tool_choice(choice)
+        elif choice not in ("auto", "none"):
+            raise invalid("The field 'tool_choice' asks for a tool, and there are no 'tools'.", param="tool_choice")
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
@@ -119,9 +91,10 @@ class Translation:
             "metadata": given.get("metadata") or {},
             "model": self._name,
             "output": [],
-            "parallel_tool_calls": given.get("parallel_tool_calls", True),
+            "parallel_tool_calls": given.get("parallel_tool_calls") is not False,
             "previous_response_id": None,
             "reasoning": given.get("reasoning") or {"effort": None, "summary": None},
+            "service_tier": "default",
             "store": False,
             "temperature": given.get("temperature"),
             "text": given.get("text") or {"format": {"type": "text"}},
@@ -200,6 +173,7 @@ def _tool(tool: Any) -> Part:
     if not isinstance(tool, dict) or tool.get("type") != "function":
         kind = tool.get("type") if isinstance(tool, dict) else tool
         raise not_supported(f"The tool type {kind!r} needs OpenAI's own servers.", param="tools")
+    check_parts("tools", tool, _TOOL)
     wanted = ("name", "description", "parameters", "strict")
     return {"type": "function", "function": {name: tool[name] for name in wanted if tool.get(name) is not None}}
 
@@ -212,27 +186,7 @@ def _tool_choice(choice: Any) -> Any:
     raise not_supported("This 'tool_choice' cannot be given to this engine.", param="tool_choice")
 
 
-def _format(shape: Any) -> Part:
-    kind = shape.get("type") if isinstance(shape, dict) else None
-    if kind == "text":
-        return {}
-    if kind == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    if kind == "json_schema":
-        wanted = ("name", "description", "schema", "strict")
-        schema = {name: shape[name] for name in wanted if shape.get(name) is not None}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    raise not_supported(f"The text format {kind!r} cannot be given to this engine.", param="text")
-
-
 def _list(value: Any, param: str) -> list[Any]:
     if not isinstance(value, list):
         raise invalid(f"The field {param!r} must be text or a list.", param=param, code="invalid_type")
-    return value
-
-
-def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
-    value = given.get(name) or {}
-    if not isinstance(value, dict):
-        raise invalid(f"The field {name!r} must be an object.", param=name, code="invalid_type")
     return value

@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _BACKLOG = 1024
 _NEW_OBJECTS = 20_000
 _SWEEP_SECONDS = 1.0
+_GO_ON_SECONDS = 0.5
 _LAST_SHIPMENT_SECONDS = 3.0
 
 
@@ -85,14 +86,15 @@ class _Process:
             ssl=tls,
             ssl_handshake_timeout=config.limits.header_seconds if tls else None,
         )
-        jobs: list[Coroutine[Any, Any, None]] = [
-            self._following.follow(),
-            self._following.beat(),
-            self._shipping.run(),
-            self._shipping.keep_on_disk(),
-            self._sweep(),
+        jobs = [
+            self._following.follow,
+            self._following.beat,
+            self._following.keep,
+            self._shipping.run,
+            self._shipping.keep_on_disk,
+            self._sweep,
         ]
-        self._tasks = [loop.create_task(job) for job in jobs]
+        self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
         if self._usage.problem is not None:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
         log.info("serving on %s:%d%s", config.host, config.port, ", with the last route table" if kept else "")
@@ -130,8 +132,19 @@ class _Process:
             "connections": len(self._live),
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
+            "route_table_kept": float(self._following.kept),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
+
+
+async def for_ever(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Starts a job again when it fails of what it does not expect: without its jobs a gateway grows old in silence."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("a part of the gateway failed and goes on: %s", getattr(job, "__qualname__", job))
+        await asyncio.sleep(_GO_ON_SECONDS)
 
 
 def _gateway_id(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from aicp.gateway.engine_errors import event_error
 from aicp.gateway.errors import ApiError, Dialect, openai_error
 from aicp.gateway.tokens import Event, Tokens, read_event
 
@@ -21,10 +22,15 @@ _LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incompl
 class Stream(Protocol):
     """Turns the engine's stream into the client's."""
 
-    complete: bool
-    """The engine has said its last word."""
-    failed: bool
-    """The engine has reported an error within the stream."""
+    @property
+    def complete(self) -> bool:
+        """The engine has said its last word."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """The engine has reported an error within the stream."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for a piece of the engine's stream. Raises ApiError when that is no stream of events."""
@@ -102,7 +108,7 @@ class ChatStream:
     def feed(self, data: bytes) -> bytes:
         data = self._events.whole(data)
         if b'"usage"' in data or b'"error"' in data:
-            data = b"".join(event for event in split_events(data) if self._shown(event))
+            data = b"".join(self._shown(event) for event in split_events(data))
         if data.endswith(_DONE):
             self.complete = True
         return data
@@ -113,15 +119,22 @@ class ChatStream:
     def break_off(self, error: ApiError) -> bytes:
         return error_event(error)
 
-    def _shown(self, event: bytes) -> bool:
-        read = read_event(event_data(event))
+    def _shown(self, event: bytes) -> bytes:
+        """What the client sees of an event."""
+        data = event_data(event)
+        read = read_event(data)
         if read is None:
-            return True
-        self.failed = self.failed or read.error is not None
+            return event
+        if read.error is not None:
+            self.failed = True
+            return error_event(event_error(data))
         if read.usage is None:
-            return True
+            return event
         self._tokens.update(read.usage)
-        return self._show_usage or bool(read.choices)
+        if self._show_usage:
+            return event
+        # some engines tell it in the chunk that ends the answer, or in every chunk
+        return _without_usage(event, data) if read.choices else b""
 
 
 class TypedStream:
@@ -136,12 +149,7 @@ class TypedStream:
         self.failed = False
 
     def feed(self, data: bytes) -> bytes:
-        data = self._events.whole(data)
-        for event in split_events(data):
-            read = read_event(event_data(event))
-            if read is not None:
-                self._read(read)
-        return data
+        return b"".join(self._shown(event) for event in split_events(self._events.whole(data)))
 
     def finish(self) -> bytes:
         return self._events.rest()
@@ -152,6 +160,18 @@ class TypedStream:
         event = {"type": "error", "code": error.code, "message": error.message, "param": None, "sequence_number": 0}
         return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)
 
+    def _shown(self, event: bytes) -> bytes:
+        data = event_data(event)
+        read = read_event(data)
+        if read is None:
+            return event
+        if read.type is None and read.error is not None:
+            # an error of the engine's HTTP server, in a schema that clients of this one do not know
+            self.failed = True
+            return self.break_off(event_error(data))
+        self._read(read)
+        return event
+
     def _read(self, event: Event) -> None:
         message = event.message if not isinstance(event.message, str) else None
         for part in (event, event.response, message):
@@ -159,3 +179,10 @@ class TypedStream:
                 self._tokens.update(part.usage)
         self.complete = self.complete or event.type in _LAST_TYPES
         self.failed = self.failed or event.type in ("error", "response.failed")
+
+
+def _without_usage(event: bytes, data: bytes) -> bytes:
+    fields: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    del fields["usage"]
+    shown = msgspec.json.encode(fields)
+    return event.replace(data, shown) if data in event else b"data: %b\n\n" % shown

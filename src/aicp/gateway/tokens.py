@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -63,7 +65,7 @@ class Event(msgspec.Struct, gc=False):
     response: _Whole | None = None
     message: _Whole | str | None = None
     choices: list[msgspec.Raw] | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _whole = msgspec.json.Decoder(_Whole)

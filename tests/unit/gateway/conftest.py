@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.clock import FakeClock
 from tests.support.control_plane import ControlPlane, run_control
+from tests.support.gateway_bench import Bench, make_bench
 from tests.support.gateway_process import GatewayProcess, entry_of, new_secret, route_to, run_gateway, table_of
 from tests.support.openai_engine import Engine, run_engine
 
@@ -49,3 +51,9 @@ async def gateway(control: ControlPlane, secret: str, tmp_path: Path) -> AsyncIt
     """A gateway that has the table."""
     async with run_gateway(tmp_path / "gateway", control, secret) as running:
         yield running
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, clock: FakeClock) -> Bench:
+    """A gateway without sockets."""
+    return make_bench(tmp_path, clock)
