@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from aicp import __version__
 from aicp.cli import (
@@ -56,7 +57,9 @@ def root(
 ) -> None:
     """Options that hold for every command."""
     ca = ca.expanduser().absolute() if ca else None
-    ctx.obj = Target(url=url, token=token, data_dir=data_dir.expanduser().absolute(), port=port, ca=ca)
+    token_from = "AICP_TOKEN" if ctx.get_parameter_source("token") == ParameterSource.ENVIRONMENT else "--token"
+    data_dir = data_dir.expanduser().absolute()
+    ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
 for command in (platform.up, platform.down, platform.status, services.publish, services.logs, chat.chat):

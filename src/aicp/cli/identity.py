@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, local_pin, open_client, saved_login, target_of
-from aicp.cli.output import out, print_done, print_json, print_table
+from aicp.cli.output import err, out, print_done, print_json, print_table
 from aicp.client.rest import Client
-from aicp.core.errors import InvalidError
+from aicp.core.errors import InvalidError, UnauthorizedError, UnavailableError
 from aicp.core.identity import ProjectCreate, Role, UserCreate, UserUpdate
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
@@ -33,8 +34,8 @@ def login(
     LOGIN_FILE.parent.mkdir(parents=True, exist_ok=True)
     LOGIN_FILE.touch(mode=0o600)
     LOGIN_FILE.chmod(0o600)
-    kept = {"url": address, "token": session.token} | ({"ca": str(target.ca)} if target.ca else {})
-    LOGIN_FILE.write_text(json.dumps(kept))
+    kept = {"url": address, "token": session.token, "expires_at": session.expires_at.isoformat()}
+    LOGIN_FILE.write_text(json.dumps(kept | ({"ca": str(target.ca)} if target.ca else {})))
     out.print(f"Logged in as {session.user.name} until {session.expires_at.astimezone():%Y-%m-%d %H:%M}.")
     if session.user.must_change_password:
         out.print("Change the first password with `aicp user password`.")
@@ -43,11 +44,21 @@ def login(
 def logout(ctx: typer.Context) -> None:
     """End the kept session."""
     saved = saved_login()
-    if saved:
-        with open_client(target_of(ctx), saved["url"], saved["token"]) as client:
-            client.logout()
+    try:
+        if saved:
+            with open_client(target_of(ctx), saved["url"], saved["token"]) as client:
+                client.logout()
+    except UnauthorizedError:
+        pass  # it had ended
+    except UnavailableError as error:
+        err.print(f"{error.message} The session there ends by itself {_end_of(saved)}.", markup=False)
     LOGIN_FILE.unlink(missing_ok=True)
-    out.print("Logged out.")
+    out.print("Logged out." if saved else "There was no login.")
+
+
+def _end_of(saved: dict[str, str]) -> str:
+    ends = saved.get("expires_at")
+    return f"at {datetime.fromisoformat(ends).astimezone():%Y-%m-%d %H:%M}" if ends else "within a week"
 
 
 @project_app.command("list")
