@@ -16,6 +16,7 @@ from aicp.cli import (
     identity,
     jobs,
     keys,
+    logs,
     models,
     nodes,
     platform,
@@ -62,9 +63,11 @@ def root(
     ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
-for command in (platform.up, platform.down, platform.status, services.publish, services.logs, chat.chat):
+for command in (platform.up, platform.down, platform.status, services.publish, logs.logs, chat.chat):
     app.command()(command)
-for command in (records.usage, records.audit, declarations.apply, declarations.export, identity.login, identity.logout):
+for command in (records.usage, records.audit, records.events, records.metrics, records.overview):
+    app.command()(command)
+for command in (declarations.apply, declarations.export, identity.login, identity.logout):
     app.command()(command)
 app.add_typer(models.app, name="model")
 app.add_typer(uploads.app, name="upload")
