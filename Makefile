@@ -1,8 +1,6 @@
 # Two commands matter to a newcomer: `make run` and `make test`. `make check` is the quick gate before a commit.
 SHELL := /bin/bash
 PY := .venv/bin/python
-AICP_ENVIRONMENTS_DIR ?= $(HOME)/.cache/aicp/environments
-export AICP_ENVIRONMENTS_DIR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run install install-dev console test check e2e lock docs clean bench-%

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.engines import TOKEN, RunningEngine, make_request, running, version_of
 from tests.support.gguf_model import gguf_from_llama
+from tests.support.platform import ENVIRONMENTS
 
 from aicp.core.clock import SystemClock
 from aicp.core.registry import Registry
@@ -27,7 +28,7 @@ from aicp.environments.environments import Environments
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 
 DEMO = Path(__file__).parents[2] / "demo" / "model"
-ROOT = Path(os.environ.get("AICP_ENVIRONMENTS_DIR", Path.home() / ".cache" / "aicp" / "environments"))
+ROOT = ENVIRONMENTS
 QUESTION = {"role": "user", "content": "What is aicp?"}
 ENGINES = Registry[Engine]("aicp.engines")
 

@@ -16,6 +16,7 @@ from tests.support.model_files import CONFIG, gguf_bytes, make_model_dir
 from tests.support.model_world import ModelWorld, model_world
 from tests.support.s3_server import S3Server, s3_server
 
+from aicp.cli.declarations import source_of
 from aicp.core.job import Job
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -72,6 +73,13 @@ async def test_s3_with_parts_errors_and_a_cut_connection(
     assert job.state == "succeeded", job.error
     await check_stored(world, files)
     assert store.ranges
+    version = (await world.model("m")).latest
+    assert version is not None
+    assert version.lineage["endpoint"] == source.endpoint
+    assert version.lineage["credentials"] == ["access_key", "secret_key"]
+    assert source_of(version)[0] == source.model_dump(
+        mode="json", exclude_none=True, exclude={"access_key", "secret_key"}
+    ) | {"prefix": "models/tiny/"}
     assert "secret" not in json.dumps((await world.client.get(f"/api/v1/jobs/{job.id}")).json())
     assert left_nothing(world)
 
@@ -101,6 +109,8 @@ async def test_hub_with_redirects_and_a_cut_connection(
     assert version is not None
     assert version.license == "apache-2.0"
     assert version.source == f"{kind}:owner/tiny"
+    revision = {"revision": version.lineage["revision"]}
+    assert source_of(version) == ({"kind": kind, "repo": "owner/tiny", **revision, "endpoint": server.url}, [])
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "modelscope"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from aicp import __version__
 from aicp.cli import (
@@ -15,6 +16,7 @@ from aicp.cli import (
     identity,
     jobs,
     keys,
+    logs,
     models,
     nodes,
     platform,
@@ -56,12 +58,16 @@ def root(
 ) -> None:
     """Options that hold for every command."""
     ca = ca.expanduser().absolute() if ca else None
-    ctx.obj = Target(url=url, token=token, data_dir=data_dir.expanduser().absolute(), port=port, ca=ca)
+    token_from = "AICP_TOKEN" if ctx.get_parameter_source("token") == ParameterSource.ENVIRONMENT else "--token"
+    data_dir = data_dir.expanduser().absolute()
+    ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
-for command in (platform.up, platform.down, platform.status, services.publish, services.logs, chat.chat):
+for command in (platform.up, platform.down, platform.status, services.publish, logs.logs, chat.chat):
     app.command()(command)
-for command in (records.usage, records.audit, declarations.apply, declarations.export, identity.login, identity.logout):
+for command in (records.usage, records.audit, records.events, records.metrics, records.overview):
+    app.command()(command)
+for command in (declarations.apply, declarations.export, identity.login, identity.logout):
     app.command()(command)
 app.add_typer(models.app, name="model")
 app.add_typer(uploads.app, name="upload")

@@ -13,8 +13,7 @@ import typer
 
 from aicp.cli.connection import connect
 from aicp.cli.output import err
-from aicp.client.transport import error_of
-from aicp.core.errors import UnavailableError
+from aicp.client.transport import error_of, unreachable
 
 Messages = list[dict[str, str]]
 
@@ -27,8 +26,12 @@ def stream_chat(
     options: dict[str, Any],
     *,
     tls: ssl.SSLContext | None = None,
+    project: str | None = None,
 ) -> Iterator[str]:
-    """The pieces of the answer of an OpenAI-compatible API at `base_url` (which ends in /v1)."""
+    """The pieces of the answer of an OpenAI-compatible API at `base_url` (which ends in /v1).
+
+    `project` is for the playground: whose usage it is.
+    """
     body = {"model": model, "messages": messages, "stream": True, **options}
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{base_url}/chat/completions"
@@ -37,14 +40,16 @@ def stream_chat(
             httpx.Client(
                 trust_env=False, timeout=httpx.Timeout(30, read=None), verify=True if tls is None else tls
             ) as http,
-            http.stream("POST", url, json=body, headers=headers) as response,
+            http.stream(
+                "POST", url, params={"project": project} if project else None, json=body, headers=headers
+            ) as response,
         ):
             if not response.is_success:
                 raise error_of(response.status_code, response.read())
             for line in response.iter_lines():
                 yield from _content(line)
     except httpx.HTTPError as error:
-        raise UnavailableError(f"{base_url} does not answer ({error}).") from error
+        raise unreachable(base_url, error) from error
 
 
 def _content(line: str) -> Iterator[str]:
@@ -66,6 +71,7 @@ def chat(
     system: str | None = None,
     temperature: float | None = None,
     max_tokens: int | None = None,
+    project: Annotated[str | None, typer.Option(help="Whose usage it is, without --key.")] = None,
     key: Annotated[str | None, typer.Option(envvar="AICP_API_KEY", help="Call the gateway with this API key.")] = None,
     base_url: Annotated[str | None, typer.Option(envvar="AICP_BASE_URL", help="Gateway address with --key.")] = None,
 ) -> None:
@@ -78,11 +84,12 @@ def chat(
         token = client.transport.token or ""
     options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
     options = {name: value for name, value in options.items() if value is not None}
+    tls = client.transport.tls
     history: Messages = [{"role": "system", "content": system}] if system else []
     for question in [message] if message else _questions():
         history.append({"role": "user", "content": question})
         answer: list[str] = []
-        for piece in stream_chat(url, token, model, history, options, tls=client.transport.tls):
+        for piece in stream_chat(url, token, model, history, options, tls=tls, project=None if key else project):
             answer.append(piece)
             sys.stdout.write(piece)
             sys.stdout.flush()

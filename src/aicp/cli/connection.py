@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from aicp.client.rest import Client
+from aicp.core.clock import SystemClock
 from aicp.core.errors import UnauthorizedError
 
 DEFAULT_PORT = 8600
@@ -48,6 +50,7 @@ class Target:
     data_dir: Path
     port: int | None
     ca: Path | None = None
+    token_from: str = "--token"
 
     def local_url(self) -> str:
         """Address of the platform on this machine."""
@@ -74,36 +77,76 @@ def target_of(ctx: typer.Context) -> Target:
 
 
 def saved_login() -> dict[str, str]:
-    """What `aicp login` kept: url and token, and ca when one was given."""
+    """What `aicp login` kept: url, token and expires_at, and ca when one was given; empty when there is no login."""
     try:
-        return json.loads(LOGIN_FILE.read_text())
+        kept = json.loads(LOGIN_FILE.read_text())
     except (OSError, ValueError):
         return {}
+    return kept if isinstance(kept, dict) and {"url", "token"} <= kept.keys() else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Where a command goes, as whom, and how it came to be allowed that; `source` is in words."""
+
+    url: str
+    token: str | None
+    source: str
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two addresses are one platform's: every name of loopback is this machine."""
+    return _origin(one) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url.rstrip("/"))
+    host = parts.hostname or ""
+    return parts.scheme, "loopback" if host in _LOOPBACK else host, parts.port
 
 
 def open_client(target: Target, url: str, token: str | None) -> Client:
     """A client that believes --ca, else the file that the login at `url` named, else this machine's own certificate."""
     saved = saved_login()
-    kept = saved.get("ca") if saved.get("url") == url.rstrip("/") else None
+    kept = saved.get("ca") if saved and same_address(saved["url"], url) else None
     ca = target.ca or (Path(kept) if kept else None)
     return Client(url, token, ca=ca, pin=None if ca else local_pin(target.data_dir, url))
 
 
-def connect(ctx: typer.Context) -> Client:
-    """A client by flag or environment, else the platform on this machine, else the saved login."""
-    target = target_of(ctx)
-    saved = saved_login()
-    if target.url:
-        token = target.token or (saved.get("token") if saved.get("url") == target.url.rstrip("/") else None)
-        # The local admin's token is for the platform on this machine alone.
-        local_only = target.local_token() if target.url.rstrip("/") == target.local_url().rstrip("/") else None
-        return open_client(target, target.url, token or local_only)
-    local = target.local_token()
-    if target.token or local:
-        return open_client(target, target.local_url(), target.token or local)
-    if saved:
-        return open_client(target, saved["url"], saved["token"])
+def find_credential(target: Target) -> Credential:
+    """The platform: by --url, else the one of the data directory, else that of the login kept by `aicp login`.
+
+    The credential for it: --token or AICP_TOKEN, else the login made at that address, else the token that this
+    machine's platform keeps for its owner. A login is what somebody decided last, so it goes before the owner's token.
+    """
+    saved, local_url, owner = saved_login(), target.local_url(), target.local_token()
+    url = target.url or (local_url if target.token or owner or not saved else saved["url"])
+    if target.token:
+        return Credential(url, target.token, target.token_from)
+    if saved and same_address(saved["url"], url):
+        _check_live(saved, can_be_owner=owner is not None and same_address(url, local_url))
+        return Credential(url, saved["token"], "the login kept by `aicp login`")
+    if owner and same_address(url, local_url):
+        return Credential(url, owner, f"the owner's token in {target.data_dir / 'run'}")
+    if target.url:  # what needs no login, such as the version, answers still
+        return Credential(url, None, "none")
     raise UnauthorizedError(
         f"There is no platform under {target.data_dir} that this user may use, and no saved login.",
         hint="Start one with `aicp up`, or run `aicp login URL`.",
     )
+
+
+def _check_live(saved: dict[str, str], *, can_be_owner: bool) -> None:
+    ends = saved.get("expires_at")
+    if ends and datetime.fromisoformat(ends) <= SystemClock().now():
+        owner = ", or `aicp logout` to go on as the owner of this machine's platform" if can_be_owner else ""
+        raise UnauthorizedError(
+            f"The login at {saved['url']} has ended.", hint=f"Run `aicp login {saved['url']}` again{owner}."
+        )
+
+
+def connect(ctx: typer.Context) -> Client:
+    """A client of the platform and with the credential that `find_credential` says."""
+    target = target_of(ctx)
+    found = find_credential(target)
+    return open_client(target, found.url, found.token)

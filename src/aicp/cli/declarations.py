@@ -1,6 +1,7 @@
 """`aicp apply` and `aicp export`: models, services and keys as YAML documents.
 
-A document has `kind` (model, service or key), `name`, and the fields of the REST request. Applying twice is harmless.
+A document has `kind` (model, service or key), `name`, and the fields of the REST request. A model of several versions
+is several documents, oldest first. Applying twice is harmless.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from aicp.cli.progress import wait_for_job, wait_for_service
 from aicp.client.rest import Client
 from aicp.core.api_key import ApiKeyCreate, ApiKeyUpdate
 from aicp.core.errors import InvalidError, NotFoundError
-from aicp.core.model import DirectorySource, ImportRequest, ModelCreate, ModelUpdate
+from aicp.core.model import DirectorySource, ImportRequest, Model, ModelCreate, ModelUpdate, ModelVersion
 from aicp.core.service import Service, ServiceCreate, ServiceUpdate
 
 Document = dict[str, Any]
+UPLOAD = "upload"
+"""The `source` of a version whose files nobody but their sender can name."""
 Result = str
 """created, changed or unchanged."""
 
@@ -52,29 +55,44 @@ def apply_model(client: Client, document: Document, wait: bool) -> Result:
     """Makes the model, and imports `source` when the model has no version or lacks the named one; sets `aliases`."""
     name, fields = document["name"], {k: v for k, v in document.items() if k not in ("kind", "name", "aliases")}
     source = {key: fields.pop(key) for key in ("source", "version", "license", "skip_unsafe") if key in fields}
-    ModelCreate.model_validate({"name": name, **fields})  # a misspelt field is told before anything is changed
+    created = ModelCreate.model_validate({"name": name, **fields})  # a misspelt field is told before any change
     try:
-        model = client.models.get(name)
-        result = "unchanged"
-        changes = {key: value for key, value in fields.items() if key != "project" and getattr(model, key) != value}
-        if changes:
-            client.models.update(name, ModelUpdate.model_validate(changes))
-            result = "changed"
+        model: Model | None = client.models.get(name)
         have = {version.version for version in client.models.versions(name)}
     except NotFoundError:
-        client.models.create(ModelCreate.model_validate({"name": name, **fields}))
-        result, have = "created", set[str]()
+        model, have = None, set[str]()
     wanted = source.get("version")
-    if "source" in source and (wanted not in have if wanted else not have):
-        if isinstance(source["source"], str):  # as `aicp model import` takes it
-            found = parse_source(source["source"])
-            source["source"] = DirectorySource(path=str(found.absolute())) if isinstance(found, Path) else found
-        job = client.models.import_version(name, ImportRequest.model_validate({**source, **fields}))
+    missing = "source" in source and (wanted not in have if wanted else not have)
+    request = _import_request(name, source, fields) if missing else None
+    result = "unchanged"
+    if model is None:
+        client.models.create(created)
+        result = "created"
+    elif changes := {key: value for key, value in fields.items() if key != "project" and getattr(model, key) != value}:
+        client.models.update(name, ModelUpdate.model_validate(changes))
+        result = "changed"
+    if request is not None:
+        job = client.models.import_version(name, request)
         result = "created" if result == "created" else "changed"
         if wait or document.get("aliases"):  # an alias needs the version it points at
             wait_for_job(client, job, f"Importing {name}")
     aliased = _apply_aliases(client, name, document.get("aliases") or {})
     return "changed" if aliased and result == "unchanged" else result
+
+
+def _import_request(name: str, source: Document, fields: Document) -> ImportRequest:
+    given = source["source"]
+    if given == UPLOAD:
+        raise InvalidError(
+            f"model {name}: its files were sent from somebody's machine, so nothing here names them.",
+            hint=f"Send them first: `aicp model import FOLDER --upload --name {name}"
+            + (f" --version {source['version']}`" if "version" in source else "`")
+            + ", or write another `source`.",
+        )
+    if isinstance(given, str):  # as `aicp model import` takes it
+        found = parse_source(given)
+        given = DirectorySource(path=str(found.absolute())) if isinstance(found, Path) else found
+    return ImportRequest.model_validate({**source, "source": given, **fields})
 
 
 def _apply_aliases(client: Client, name: str, wanted: dict[str, str]) -> bool:
@@ -152,28 +170,68 @@ def apply(
         print_json(results)
 
 
+def source_of(version: ModelVersion) -> tuple[Document | str, list[str]]:
+    """Where `version` can be had again, as `apply` takes it, and what a reader must know; never a secret."""
+    kind, _, rest = version.source.partition(":")
+    told = version.lineage
+    secrets: list[str] = told.get("credentials", [])
+    extras = {name: told[name] for name in ("endpoint", "include") if name in told}
+    needed = f"Credentials were needed ({', '.join(secrets)}) and are not exported: add them to `source`."
+    notes = [needed] if secrets else []
+    match kind:
+        case "directory":
+            return {"kind": kind, "path": rest}, ["A folder of the platform's own machine."]
+        case "huggingface" | "modelscope":
+            revision = {"revision": told["revision"]} if "revision" in told else {}
+            return {"kind": kind, "repo": rest, **revision, **extras}, notes
+        case "s3":
+            bucket, _, prefix = rest.removeprefix("//").partition("/")
+            region = {"region": told["region"]} if "region" in told else {}
+            return {"kind": kind, "bucket": bucket, "prefix": prefix, **extras, **region}, notes
+        case "http" | "https":
+            digest = {"sha256": told["sha256"]} if "sha256" in told else {}
+            signed = ["The address was signed; a new signature (all after `?`) must be added."] if secrets else []
+            return {"kind": "url", "url": version.source, **digest}, signed
+        case _:
+            return UPLOAD, ["Sent from somebody's machine: `aicp model import FOLDER --upload` before applying."]
+
+
+def _model_documents(client: Client, model: Model) -> Iterator[tuple[Document, list[str]]]:
+    facts = {"type": model.type.value, "visibility": model.visibility.value, "project": model.project}
+    head = {"kind": "model", "name": model.name, "description": model.description, **facts}
+    moved = {alias: version for alias, version in model.aliases.items() if alias != "latest"}
+    aliases = {"aliases": moved} if moved else {}
+    versions = [*reversed(client.models.versions(model.name))]
+    if not versions:
+        yield head, []
+    for version in versions:
+        source, notes = source_of(version)
+        more: Document = {"version": version.version, "source": source}
+        more |= {"license": version.license} if version.license else {}
+        more |= {"skip_unsafe": True} if version.lineage.get("skip_unsafe") else {}
+        yield {**head, **more, **(aliases if version is versions[-1] else {})}, notes
+
+
 def _service_document(service: Service) -> Document:
     spec = service.spec.model_dump(mode="json", exclude_defaults=True)
     document = {"kind": "service", "name": service.name, "project": service.project}
     return {**document, "description": service.description, "spec": spec}
 
 
-def documents_of(client: Client, project: str | None) -> Iterator[Document]:
-    """Everything that `apply` can make again; never a secret."""
+def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document, list[str]]]:
+    """Everything that `apply` can make again, each with what a reader must know; never a secret."""
     for model in client.models.list(project=project):
-        facts = {"type": model.type.value, "visibility": model.visibility.value, "project": model.project}
-        moved = {alias: version for alias, version in model.aliases.items() if alias != "latest"}
-        aliases = {"aliases": moved} if moved else {}
-        yield {"kind": "model", "name": model.name, "description": model.description, **facts, **aliases}
+        yield from _model_documents(client, model)
     for service in client.services.list(project=project):
-        yield _service_document(service)
+        yield _service_document(service), []
     for key in client.keys.list(project=project):
         if not key.revoked_at:
             expiry = {"expires_at": key.expires_at.isoformat()} if key.expires_at else {}
-            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **expiry}
+            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **expiry}, []
 
 
 def export(ctx: typer.Context, project: str | None = None) -> None:
     """Print models, services and keys as YAML that `apply` reads."""
-    documents = list(documents_of(connect(ctx), project))
-    typer.echo(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True), nl=False)
+    for document, notes in documents_of(connect(ctx), project):
+        comments = "".join(f"# {note}\n" for note in notes)
+        typer.echo(f"---\n{comments}{yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}", nl=False)

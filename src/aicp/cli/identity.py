@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, local_pin, open_client, saved_login, target_of
-from aicp.cli.output import out, print_done, print_json, print_table
+from aicp.cli.output import err, out, print_done, print_facts, print_json, print_table
 from aicp.client.rest import Client
-from aicp.core.errors import InvalidError
-from aicp.core.identity import ProjectCreate, Role, UserCreate, UserUpdate
+from aicp.core.errors import InvalidError, UnauthorizedError, UnavailableError
+from aicp.core.identity import ProjectCreate, ProjectUpdate, Role, UserCreate, UserUpdate
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
 user_app = typer.Typer(no_args_is_help=True, help="People and programs that log in.")
@@ -33,8 +34,8 @@ def login(
     LOGIN_FILE.parent.mkdir(parents=True, exist_ok=True)
     LOGIN_FILE.touch(mode=0o600)
     LOGIN_FILE.chmod(0o600)
-    kept = {"url": address, "token": session.token} | ({"ca": str(target.ca)} if target.ca else {})
-    LOGIN_FILE.write_text(json.dumps(kept))
+    kept = {"url": address, "token": session.token, "expires_at": session.expires_at.isoformat()}
+    LOGIN_FILE.write_text(json.dumps(kept | ({"ca": str(target.ca)} if target.ca else {})))
     out.print(f"Logged in as {session.user.name} until {session.expires_at.astimezone():%Y-%m-%d %H:%M}.")
     if session.user.must_change_password:
         out.print("Change the first password with `aicp user password`.")
@@ -43,17 +44,27 @@ def login(
 def logout(ctx: typer.Context) -> None:
     """End the kept session."""
     saved = saved_login()
-    if saved:
-        with open_client(target_of(ctx), saved["url"], saved["token"]) as client:
-            client.logout()
+    try:
+        if saved:
+            with open_client(target_of(ctx), saved["url"], saved["token"]) as client:
+                client.logout()
+    except UnauthorizedError:
+        pass  # it had ended
+    except UnavailableError as error:
+        err.print(f"{error.message} The session there ends by itself {_end_of(saved)}.", markup=False)
     LOGIN_FILE.unlink(missing_ok=True)
-    out.print("Logged out.")
+    out.print("Logged out." if saved else "There was no login.")
+
+
+def _end_of(saved: dict[str, str]) -> str:
+    ends = saved.get("expires_at")
+    return f"at {datetime.fromisoformat(ends).astimezone():%Y-%m-%d %H:%M}" if ends else "within a week"
 
 
 @project_app.command("list")
-def list_projects(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def list_projects(ctx: typer.Context, search: str | None = None, json_: JsonFlag = False) -> None:
     """List projects."""
-    projects = connect(ctx).projects.list()
+    projects = connect(ctx).projects.list(search=search)
     if json_:
         return print_json(projects)
     print_table(
@@ -67,11 +78,54 @@ def list_projects(ctx: typer.Context, json_: JsonFlag = False) -> None:
     )
 
 
+@project_app.command("show")
+def show_project(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show a project."""
+    project = connect(ctx).projects.get(name)
+    if json_:
+        return print_json(project)
+    print_facts(
+        [
+            ("name", project.name),
+            ("organization", project.organization),
+            ("description", project.description),
+            ("created", project.created_at),
+        ]
+    )
+
+
+@project_app.command()
+def organizations(ctx: typer.Context, json_: JsonFlag = False) -> None:
+    """List organizations, the owners of projects."""
+    found = [*connect(ctx).projects.organizations()]
+    if json_:
+        return print_json(found)
+    print_table(found, [("name", lambda o: o.name), ("created", lambda o: o.created_at)], empty="No organizations.")
+
+
 @project_app.command("create")
-def create_project(ctx: typer.Context, name: str, description: str = "", json_: JsonFlag = False) -> None:
+def create_project(
+    ctx: typer.Context,
+    name: str,
+    description: str = "",
+    organization: Annotated[str, typer.Option(help="Its owner.")] = "default",
+    json_: JsonFlag = False,
+) -> None:
     """Create a project."""
-    project = connect(ctx).projects.create(ProjectCreate(name=name, description=description))
-    print_done(project, f"Created project {name}.", as_json=json_)
+    body = ProjectCreate(name=name, description=description, organization=organization)
+    print_done(connect(ctx).projects.create(body), f"Created project {name}.", as_json=json_)
+
+
+@project_app.command("update")
+def update_project(
+    ctx: typer.Context,
+    name: str,
+    description: Annotated[str, typer.Option(help="What people read about it; '' clears it.")],
+    json_: JsonFlag = False,
+) -> None:
+    """Change a project's description; its name never changes."""
+    project = connect(ctx).projects.update(name, ProjectUpdate(description=description))
+    print_done(project, f"Changed {name}.", as_json=json_)
 
 
 @project_app.command("delete")
@@ -108,9 +162,9 @@ def withdraw(ctx: typer.Context, name: str, user: str, json_: JsonFlag = False) 
 
 
 @user_app.command("list")
-def list_users(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def list_users(ctx: typer.Context, search: str | None = None, json_: JsonFlag = False) -> None:
     """List users."""
-    users = connect(ctx).users.list()
+    users = connect(ctx).users.list(search=search)
     if json_:
         return print_json(users)
     print_table(
@@ -123,6 +177,25 @@ def list_users(ctx: typer.Context, json_: JsonFlag = False) -> None:
             ("last login", lambda u: u.last_login_at),
         ],
         empty="No users.",
+    )
+
+
+@user_app.command("show")
+def show_user(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show a user and what roles they have where."""
+    user = connect(ctx).users.get(name)
+    if json_:
+        return print_json(user)
+    print_facts(
+        [
+            ("name", user.name),
+            ("e-mail", user.email),
+            ("platform roles", [role.value for role in user.platform_roles]),
+            ("projects", [f"{project}: {role.value}" for project, role in user.projects.items()]),
+            ("disabled", user.disabled),
+            ("created", user.created_at),
+            ("last login", user.last_login_at),
+        ]
     )
 
 

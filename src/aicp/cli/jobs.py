@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from aicp.cli.connection import JsonFlag, connect
 from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import job_words, wait_for_job
+from aicp.core.job import JobState
 
 app = typer.Typer(no_args_is_help=True, help="Look at, wait for and cancel long work.")
 
 
 @app.command("list")
-def list_jobs(ctx: typer.Context, state: str | None = None, kind: str | None = None, json_: JsonFlag = False) -> None:
+def list_jobs(
+    ctx: typer.Context,
+    project: str | None = None,
+    state: JobState | None = None,
+    kind: Annotated[str | None, typer.Option(help="model_import, upload_check, engine_install, ...")] = None,
+    search: Annotated[str | None, typer.Option(help="A part of the title.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    json_: JsonFlag = False,
+) -> None:
     """List jobs, newest first."""
-    jobs = connect(ctx).jobs.list(state=state, kind=kind)
+    jobs = connect(ctx).jobs.list(project=project, state=state, kind=kind, search=search, limit=limit, offset=offset)
     if json_:
         return print_json(jobs)
     print_table(

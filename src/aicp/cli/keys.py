@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
-from aicp.cli.output import err, print_done, print_json, print_table
+from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
 from aicp.core.api_key import ApiKeyUpdate
 from aicp.core.errors import InvalidError
 
@@ -35,9 +35,15 @@ def create(
 
 
 @app.command("list")
-def list_keys(ctx: typer.Context, project: str | None = None, json_: JsonFlag = False) -> None:
+def list_keys(
+    ctx: typer.Context,
+    project: str | None = None,
+    revoked: Annotated[bool | None, typer.Option("--revoked/--live", help="Only these; default: both.")] = None,
+    search: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
+    json_: JsonFlag = False,
+) -> None:
     """List keys."""
-    keys = connect(ctx).keys.list(project=project)
+    keys = connect(ctx).keys.list(project=project, revoked=revoked, search=search)
     if json_:
         return print_json(keys)
     print_table(
@@ -57,6 +63,26 @@ def list_keys(ctx: typer.Context, project: str | None = None, json_: JsonFlag = 
 
 
 @app.command()
+def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
+    """Show a key; its secret is kept nowhere."""
+    key = connect(ctx).keys.get(key_id)
+    if json_:
+        return print_json(key)
+    print_facts(
+        [
+            ("name", key.name),
+            ("prefix", key.prefix),
+            ("project", key.project),
+            ("models", "all" if key.models is None else key.models),
+            ("expires", key.expires_at),
+            ("revoked", key.revoked_at),
+            ("last used", key.last_used_at),
+            ("created", f"{text_of(key.created_at)} by {key.created_by or '-'}"),
+        ]
+    )
+
+
+@app.command()
 def update(
     ctx: typer.Context,
     key_id: str,
@@ -64,15 +90,20 @@ def update(
     model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Allow every model of its project.")] = False,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
+    no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Valid until it is revoked.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Change a key's name, allowed models or expiry; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
+    if expires and no_expiry:
+        raise InvalidError("--expires and --no-expiry exclude each other.")
     given: dict[str, Any] = {"name": name, "expires_at": expires.astimezone() if expires else None, "models": model}
     changes = {field: value for field, value in given.items() if value is not None}
     if all_models:
         changes["models"] = None
+    if no_expiry:
+        changes["expires_at"] = None
     if not changes:
         raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
     key = connect(ctx).keys.update(key_id, ApiKeyUpdate.model_validate(changes))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import err, out, print_done, print_facts, print_json, print_table
+from aicp.cli.output import Column, err, out, print_done, print_facts, print_json, print_table, text_of
 from aicp.cli.progress import progress_line, wait_for_job
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
@@ -18,6 +18,7 @@ from aicp.core.model import (
     ImportRequest,
     ImportSource,
     Model,
+    ModelCreate,
     ModelScopeSource,
     ModelType,
     ModelUpdate,
@@ -133,9 +134,15 @@ def _print_notes(version: ModelVersion | None) -> None:
 
 
 @app.command("list")
-def list_models(ctx: typer.Context, search: str | None = None, json_: JsonFlag = False) -> None:
+def list_models(
+    ctx: typer.Context,
+    project: str | None = None,
+    type_: Annotated[ModelType | None, typer.Option("--type")] = None,
+    search: str | None = None,
+    json_: JsonFlag = False,
+) -> None:
     """List models."""
-    models = connect(ctx).models.list(search=search)
+    models = connect(ctx).models.list(project=project, type=type_, search=search)
     if json_:
         return print_json(models)
 
@@ -160,9 +167,32 @@ def list_models(ctx: typer.Context, search: str | None = None, json_: JsonFlag =
 
 
 @app.command()
-def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
-    """Show a model and its versions."""
+def create(
+    ctx: typer.Context,
+    name: str,
+    description: str = "",
+    type_: Annotated[ModelType | None, typer.Option("--type", help="Found from the files when not given.")] = None,
+    visibility: Visibility = Visibility.PUBLIC,
+    project: str = "default",
+    json_: JsonFlag = False,
+) -> None:
+    """Create a model without versions; `import` does so by itself."""
+    body = ModelCreate(name=name, description=description, type=type_, visibility=visibility, project=project)
+    print_done(connect(ctx).models.create(body), f"Created {name}.", as_json=json_)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: str,
+    version: Annotated[str | None, typer.Option(help="One version (or alias) with its files.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Show a model and its versions, or one version."""
     client = connect(ctx)
+    if version is not None:
+        found = client.models.version(name, version)
+        return print_json(found) if json_ else _print_version(found)
     model, versions = client.models.get(name), client.models.versions(name)
     if json_:
         return print_json(
@@ -190,6 +220,27 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
         ],
         empty="No versions.",
     )
+
+
+def _print_version(found: ModelVersion) -> None:
+    print_facts(
+        [
+            ("version", f"{found.model}:{found.version}"),
+            ("digest", found.digest),
+            ("source", found.source),
+            ("license", found.license),
+            ("format", f"{found.format} {found.quantization or found.dtype or ''}"),
+            ("context", found.context_length),
+            ("imported", f"{text_of(found.created_at)} by {found.created_by or '-'}"),
+        ]
+    )
+    columns: list[Column] = [
+        ("file", lambda f: f.path),
+        ("size", lambda f: format_bytes(f.size_bytes)),
+        ("sha256", lambda f: f.sha256),
+    ]
+    print_table(found.files, columns, empty="No files.")
+    _print_notes(found)
 
 
 @app.command()
@@ -246,9 +297,14 @@ def alias(
 
 
 @app.command()
-def catalog(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def catalog(
+    ctx: typer.Context,
+    search: str | None = None,
+    type_: Annotated[ModelType | None, typer.Option("--type")] = None,
+    json_: JsonFlag = False,
+) -> None:
     """List well-known models that can be imported by name."""
-    entries = connect(ctx).models.catalog()
+    entries = connect(ctx).models.catalog(search=search, type=type_)
     if json_:
         return print_json(entries)
     print_table(

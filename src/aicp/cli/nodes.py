@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import print_done, print_facts, print_json, print_table
+from aicp.cli.output import Column, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
 from aicp.core.engine import EngineInfo
 from aicp.core.node import EnvironmentState, Node
@@ -19,9 +19,9 @@ engine_app = typer.Typer(no_args_is_help=True, help="Serving programs: install, 
 
 
 @app.command("list")
-def list_nodes(ctx: typer.Context, json_: JsonFlag = False) -> None:
+def list_nodes(ctx: typer.Context, pool: str | None = None, search: str | None = None, json_: JsonFlag = False) -> None:
     """List nodes."""
-    nodes = connect(ctx).nodes.list()
+    nodes = connect(ctx).nodes.list(pool=pool, search=search)
     if json_:
         return print_json(nodes)
 
@@ -107,6 +107,23 @@ def list_pools(ctx: typer.Context, json_: JsonFlag = False) -> None:
     )
 
 
+@pool_app.command("show")
+def show_pool(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show a pool and what is free in it."""
+    pool = connect(ctx).pools.get(name)
+    if json_:
+        return print_json(pool)
+    print_facts(
+        [
+            ("name", pool.name),
+            ("nodes", pool.nodes),
+            ("accelerators free", f"{pool.accelerators_free} of {pool.accelerators}"),
+            ("memory free", f"{format_bytes(pool.memory_free_bytes)} of {format_bytes(pool.memory_bytes)}"),
+            ("cores free", f"{pool.cpu_cores_free:g} of {pool.cpu_cores:g}"),
+        ]
+    )
+
+
 @engine_app.command("list")
 def list_engines(ctx: typer.Context, json_: JsonFlag = False) -> None:
     """List engines, where they are installed and who uses them."""
@@ -136,18 +153,44 @@ def installed_on(engine: EngineInfo) -> list[str]:
     return places
 
 
+@engine_app.command("show")
+def show_engine(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show an engine: versions, where it is installed, and the flags that mode custom takes."""
+    engine = connect(ctx).engines.get(name)
+    if json_:
+        return print_json(engine)
+    print_facts(
+        [
+            ("title", engine.title),
+            ("versions", engine.versions),
+            ("variants", engine.variants),
+            ("formats", [found.value for found in engine.formats]),
+            ("modes", [mode.value for mode in engine.modes]),
+            ("installed", installed_on(engine)),
+            ("used by", engine.used_by),
+        ]
+    )
+    columns: list[Column] = [
+        ("flag", lambda f: f.name),
+        ("type", lambda f: f.type),
+        ("meaning", lambda f: f.description),
+    ]
+    print_table(engine.flags, columns, empty="No flags.")
+
+
 @engine_app.command()
 def install(
     ctx: typer.Context,
     name: str,
     version: Annotated[str | None, typer.Argument()] = None,
-    node: str | None = None,
+    variant: Annotated[str | None, typer.Option(help="Build, e.g. cpu or cuda; default: the best.")] = None,
+    node: Annotated[str | None, typer.Option(help="One node; default: every node.")] = None,
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
     """Install an engine in its own environment."""
     client = connect(ctx)
-    job = client.engines.install(name, version, node)
+    job = client.engines.install(name, version, node, variant=variant)
     if wait:
         job = wait_for_job(client, job, f"Installing {name}")
     print_done(job, f"Installed {name}." if wait else f"Job {job.id} installs {name}.", as_json=json_)
@@ -155,13 +198,19 @@ def install(
 
 @engine_app.command()
 def remove(
-    ctx: typer.Context, name: str, version: str, yes: YesFlag = False, wait: WaitFlag = True, json_: JsonFlag = False
+    ctx: typer.Context,
+    name: str,
+    version: str,
+    variant: Annotated[str | None, typer.Option(help="Only this build; default: all.")] = None,
+    yes: YesFlag = False,
+    wait: WaitFlag = True,
+    json_: JsonFlag = False,
 ) -> None:
     """Remove an installed engine that no service uses."""
     if not yes:
         typer.confirm(f"Remove {name} {version}?", abort=True)
     client = connect(ctx)
-    job = client.engines.remove(name, version)
+    job = client.engines.remove(name, version, variant=variant)
     if wait:
         job = wait_for_job(client, job, f"Removing {name} {version}")
     sentence = f"Removed {name} {version}." if wait else f"Job {job.id} removes {name} {version}."

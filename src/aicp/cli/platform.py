@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import psutil
 import typer
 
-from aicp.cli.connection import JsonFlag, connect, local_pin, target_of
+from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_client, target_of
 from aicp.cli.output import err, out, print_facts, print_json
 from aicp.client.rest import Client
-from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.errors import AicpError, ForbiddenError, UnavailableError
+from aicp.core.node import Node
+from aicp.core.service import Service
 
+T = TypeVar("T")
 _READY_SECONDS = 60.0
 
 
@@ -112,18 +116,35 @@ def down(ctx: typer.Context) -> None:
 
 
 def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
-    """Show whether the platform answers and what it serves."""
-    client = connect(ctx)
-    version = client.records.version()
-    services, nodes = client.services.list(), client.nodes.list()
+    """Show whether the platform answers, what it serves, who you are there and by what credential."""
+    target = target_of(ctx)
+    credential = find_credential(target)
+    client = open_client(target, credential.url, credential.token)
+    version, session = client.records.version(), client.session()
+    services, nodes = _allowed(client.services.list), _allowed(client.nodes.list)
     if json_:
-        return print_json({"url": client.transport.url, "version": version, "nodes": len(nodes), "services": services})
-    ready = sum(1 for service in services if service.state == "ready")
+        you = {"user": session.user.name, "credential": credential.source}
+        counted = {"nodes": None if nodes is None else len(nodes), "services": services}
+        return print_json({"url": client.transport.url, "version": version, **you, **counted})
     print_facts(
         [
             ("platform", client.transport.url),
             ("version", version.version),
-            ("nodes", f"{sum(1 for node in nodes if node.state == 'ready')} of {len(nodes)} ready"),
-            ("services", f"{ready} of {len(services)} ready"),
+            ("you are", f"{session.user.name}, by {credential.source}"),
+            ("nodes", _ready(nodes)),
+            ("services", _ready(services)),
         ]
     )
+
+
+def _allowed(read: Callable[[], list[T]]) -> list[T] | None:
+    try:
+        return read()
+    except ForbiddenError:
+        return None
+
+
+def _ready(found: Sequence[Node | Service] | None) -> str:
+    if found is None:
+        return "not for this user"
+    return f"{sum(1 for one in found if one.state == 'ready')} of {len(found)} ready"

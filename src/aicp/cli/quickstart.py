@@ -9,7 +9,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +18,17 @@ from typing import Annotated
 import typer
 
 from aicp.cli.chat import stream_chat
-from aicp.cli.connection import target_of
+from aicp.cli.connection import Target, local_endpoints, target_of
 from aicp.cli.output import err, out
-from aicp.cli.platform import running_supervisor, server_command, stop_platform, wait_until_up
+from aicp.cli.platform import running_supervisor, server_command, wait_until_up
 from aicp.cli.progress import wait_for_job, wait_for_service
 from aicp.client.rest import Client
+from aicp.core.api_key import ApiKey
+from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError, NotFoundError
 from aicp.core.model import DirectorySource, ImportRequest, ModelType
 from aicp.core.service import ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
+from aicp.security.keys import key_id
 
 MODEL = "aicp-demo"
 KEY_NAME = "quickstart"
@@ -71,22 +75,27 @@ def quickstart(
             f"A platform already runs on {target.data_dir}.",
             hint="Stop it with `aicp down`, or set AICP_DATA_DIR and AICP_PORT for a second one.",
         )
-    options = ["--port", str(target.port)] if target.port else []
-    # Its own session: Ctrl-C reaches only this process, which then stops the platform in order.
-    process = subprocess.Popen(
-        server_command(target.data_dir, options), stdin=subprocess.DEVNULL, start_new_session=True
-    )
     signal.signal(signal.SIGTERM, _interrupt)
+    status = 130
+    process = _start_platform(target)
     try:
-        client = wait_until_up(target.data_dir, process)
-        _demonstrate(client, target.data_dir)
+        _demonstrate(wait_until_up(target.data_dir, process), target.data_dir)
+        status = 0  # from here on, Ctrl-C is how it is meant to end
         if not once:
             err.print("\nThe platform stays up; Ctrl-C stops it.")
-            process.wait()
+            status = process.wait()
     except KeyboardInterrupt:
         err.print("\nStopping ...")
     finally:
         _stop(process)
+    if status:
+        raise typer.Exit(status)
+
+
+def _start_platform(target: Target) -> subprocess.Popen[bytes]:
+    options = ["--port", str(target.port)] if target.port else []
+    # Its own session: Ctrl-C reaches only this process, which then stops the platform in order.
+    return subprocess.Popen(server_command(target.data_dir, options), stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _interrupt(*_: object) -> None:
@@ -94,7 +103,8 @@ def _interrupt(*_: object) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave half a platform behind
+        signal.signal(number, signal.SIG_IGN)
     if process.poll() is None:
         process.terminate()
     process.wait(120)
@@ -106,9 +116,10 @@ def _demonstrate(client: Client, data_dir: Path) -> None:
     _ensure_model(client)
     _ensure_engine(client)
     _ensure_service(client)
-    facts = _ensure_key(client, data_dir)
-    _ask(facts, client.transport.tls)
-    _write(data_dir / "quickstart.json", facts)
+    with _key(client, read_quickstart(data_dir)) as secret:
+        facts = _facts(client, data_dir, secret)
+        _ask(facts, client.transport.tls)
+        _write(data_dir / "quickstart.json", facts)
     _explain(facts, data_dir)
 
 
@@ -163,34 +174,49 @@ def _ensure_service(client: Client) -> None:
     err.print(f"Service: {MODEL} is ready after {time.monotonic() - started:.0f} s", markup=False)
 
 
-def _ensure_key(client: Client, data_dir: Path) -> Quickstart:
-    kept = read_quickstart(data_dir)
-    api_base = client.services.get(MODEL).address or ""
-    if kept is not None and kept.api_base == api_base and _alive(client, kept.api_key):
-        key = kept.api_key
-    else:
-        _revoke(client)
-        key = client.keys.create(KEY_NAME, models=[MODEL]).secret
+@contextmanager
+def _key(client: Client, kept: Quickstart | None) -> Generator[str, None, None]:
+    """The key of the last time where it still holds, else a new one, which is revoked if it comes to nothing."""
+    own = own_key(client, kept)
+    if kept is not None and own is not None and _usable(own):
+        yield kept.api_key
+        return
+    created = client.keys.create(KEY_NAME, models=[MODEL])
+    try:
+        yield created.secret
+    except BaseException:  # nobody will ever know its secret
+        with suppress(AicpError):
+            client.keys.revoke(created.key.id)
+        raise
+    if own is not None and not own.revoked_at:
+        client.keys.revoke(own.id)
+
+
+def _usable(key: ApiKey) -> bool:
+    ended = key.expires_at is not None and key.expires_at <= SystemClock().now()
+    return not (key.revoked_at or ended) and (key.models is None or MODEL in key.models)
+
+
+def own_key(client: Client, kept: Quickstart | None) -> ApiKey | None:
+    """The key that quickstart.json holds; other keys may have its name and are somebody else's."""
+    found = key_id(kept.api_key) if kept else None
+    try:
+        return client.keys.get(found) if found else None
+    except NotFoundError:
+        return None
+
+
+def _facts(client: Client, data_dir: Path, secret: str) -> Quickstart:
     password = data_dir / "run" / "admin-password"
     first = password.is_file() and any(user.name == ADMIN and user.must_change_password for user in client.users.list())
     return Quickstart(
         console_url=client.transport.url,
-        api_base=api_base,
-        api_key=key,
+        api_base=client.services.get(MODEL).address or "",
+        api_key=secret,
         model=MODEL,
         admin_user=ADMIN,
         admin_password=password.read_text().strip() if first else None,
     )
-
-
-def _alive(client: Client, secret: str) -> bool:
-    return any(secret.startswith(key.prefix) and not key.revoked_at for key in client.keys.list())
-
-
-def _revoke(client: Client) -> None:
-    for key in client.keys.list():
-        if key.name == KEY_NAME and not key.revoked_at:
-            client.keys.revoke(key.id)
 
 
 def read_quickstart(data_dir: Path) -> Quickstart | None:
@@ -239,6 +265,9 @@ def _explain(facts: Quickstart, data_dir: Path) -> None:
     body = json.dumps({"model": facts.model, "messages": [{"role": "user", "content": QUESTION}], "stream": True})
     password = facts.admin_password or "(changed)"
     where = data_dir / "run" / "admin-password"
+    certificate = local_endpoints(data_dir).get("certificate")
+    tls = f"\n\nTLS: callers must believe {certificate}, or who signed it:\n" if certificate else ""
+    tls += "curl --cacert FILE, Python SSL_CERT_FILE=FILE, aicp --ca FILE." if certificate else ""
     hint = f"\n          (the first password is also in {where})" if facts.admin_password else ""
     typer.echo(
         f"""
@@ -255,7 +284,7 @@ The same in Python (pip install openai):
   for chunk in client.chat.completions.create(
       model="{facts.model}", messages=[{{"role": "user", "content": "{QUESTION}"}}], stream=True
   ):
-      print(chunk.choices[0].delta.content or "", end="")
+      print(chunk.choices[0].delta.content or "", end=""){tls}
 
 Console:  {facts.console_url}   user {facts.admin_user}   password {password}{hint}
 For scripts: {data_dir / "quickstart.json"}"""
@@ -267,16 +296,20 @@ def clean(ctx: typer.Context) -> None:
     """Remove quickstart.json and revoke its key."""
     target = target_of(ctx)
     path = target.data_dir / "quickstart.json"
-    if running_supervisor(target.data_dir) is None:
-        process = subprocess.Popen(
-            server_command(target.data_dir, []), stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            _revoke(wait_until_up(target.data_dir, process))
-        finally:
-            stop_platform(target.data_dir)
-            process.wait()
-    else:
-        _revoke(wait_until_up(target.data_dir, None))
+    kept = read_quickstart(target.data_dir)
+    if kept is None:
+        path.unlink(missing_ok=True)
+        out.print(f"There is no key to revoke: {path} holds none.", soft_wrap=True, markup=False)
+        return
+    running = running_supervisor(target.data_dir) is not None
+    process = None if running else _start_platform(target)
+    try:
+        client = wait_until_up(target.data_dir, process)
+        own = own_key(client, kept)
+        if own is not None and not own.revoked_at:
+            client.keys.revoke(own.id)
+    finally:
+        if process is not None:
+            _stop(process)
     path.unlink(missing_ok=True)
     out.print("Removed quickstart.json and revoked its key.")

@@ -1,9 +1,9 @@
-"""`aicp publish`, `aicp service` and `aicp logs`."""
+"""`aicp publish` and `aicp service`."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +12,19 @@ from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import out, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_service
 from aicp.core.errors import InvalidError
+from aicp.core.model import Visibility
 from aicp.core.quantity import format_bytes, parse_bytes
-from aicp.core.service import Compute, Mode, Plan, Published, ServiceCreate, ServiceSpec, ServiceUpdate
+from aicp.core.replica import Replica
+from aicp.core.service import (
+    Compute,
+    Mode,
+    Plan,
+    Published,
+    ServiceCreate,
+    ServiceSpec,
+    ServiceState,
+    ServiceUpdate,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Look at and change published services.")
 _CHOSEN = {
@@ -22,10 +33,20 @@ _CHOSEN = {
     "engine": "engine",
     "engine-version": "engine_version",
     "cards": "accelerators",
+    "vendor": "vendor",
     "cpu": "cpu_cores",
     "memory": "memory_bytes",
 }
 """What the platform chooses when it is not asked for: the option, and the field of the spec."""
+_Context = Annotated[int | None, typer.Option(help="Context length in tokens.")]
+_Users = Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")]
+_Cards = Annotated[int | None, typer.Option(help="Whole accelerators per replica.")]
+_Vendor = Annotated[str | None, typer.Option(help="Only this vendor's accelerators, e.g. nvidia.")]
+_Cpu = Annotated[float | None, typer.Option(help="CPU cores per replica.")]
+_Memory = Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")]
+_Drain = Annotated[float | None, typer.Option(help="How long open requests may finish when a replica goes.")]
+_Visible = Annotated[Visibility | None, typer.Option(help="Who may call it: every project's keys, or its own.")]
+_Description = Annotated[str | None, typer.Option(help="What people read about it.")]
 
 
 def parse_flags(flags: list[str]) -> dict[str, Any]:
@@ -49,6 +70,11 @@ def _bytes(text: str | None) -> int | None:
         raise InvalidError(str(error)) from error
 
 
+def _given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None: the platform's own defaults hold for the rest."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def publish(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="MODEL, MODEL:VERSION or MODEL:ALIAS.")],
@@ -60,11 +86,15 @@ def publish(
     engine: str | None = None,
     engine_version: str | None = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE (mode custom).")] = None,
-    context: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
-    users: Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")] = None,
-    cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
-    cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    context: _Context = None,
+    users: _Users = None,
+    cards: _Cards = None,
+    vendor: _Vendor = None,
+    cpu: _Cpu = None,
+    memory: _Memory = None,
+    drain_seconds: _Drain = None,
+    visibility: _Visible = None,
+    description: _Description = None,
     create_key: Annotated[bool, typer.Option("--create-key", help="Make a key for this service only.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
     wait: WaitFlag = True,
@@ -79,12 +109,14 @@ def publish(
         engine_version=engine_version,
         engine_flags=parse_flags(flag or []),
         pool=pool,
-        compute=Compute(accelerators=cards, cpu_cores=cpu, memory_bytes=_bytes(memory)),
+        compute=Compute(accelerators=cards, vendor=vendor, cpu_cores=cpu, memory_bytes=_bytes(memory)),
         replicas=replicas,
         context_length=context,
         users=users,
+        **_given(drain_seconds=drain_seconds, visibility=visibility),
     )
-    body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key)
+    described = _given(description=description)
+    body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key, **described)
     if dry_run:
         plan = client.services.plan(body)
         return print_json(plan) if json_ else print_plan(plan)
@@ -133,9 +165,15 @@ def _print_published(published: Published) -> None:
 
 
 @app.command("list")
-def list_services(ctx: typer.Context, project: str | None = None, json_: JsonFlag = False) -> None:
+def list_services(
+    ctx: typer.Context,
+    project: str | None = None,
+    state: ServiceState | None = None,
+    search: Annotated[str | None, typer.Option(help="A part of the name or description.")] = None,
+    json_: JsonFlag = False,
+) -> None:
     """List services with their states."""
-    services = connect(ctx).services.list(project=project)
+    services = connect(ctx).services.list(project=project, state=state, search=search)
     if json_:
         return print_json(services)
     print_table(
@@ -190,6 +228,27 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
 
 
 @app.command()
+def replica(ctx: typer.Context, replica: str, json_: JsonFlag = False) -> None:
+    """Show one replica, running or ended."""
+    found: Replica = connect(ctx).services.replica(replica)
+    if json_:
+        return print_json(found)
+    print_facts(
+        [
+            ("service", f"{found.service}, revision {found.generation}"),
+            ("state", f"{found.state} {found.reason or ''}"),
+            ("node", found.node),
+            ("pid", found.pid),
+            ("memory", format_bytes(found.memory_bytes) if found.memory_bytes else None),
+            ("restarts", found.restarts),
+            ("created", found.created_at),
+            ("ready", found.ready_at),
+            ("ended", found.ended_at),
+        ]
+    )
+
+
+@app.command()
 def update(
     ctx: typer.Context,
     name: str,
@@ -198,12 +257,16 @@ def update(
     pool: str | None = None,
     engine: str | None = None,
     engine_version: str | None = None,
-    context: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
-    users: Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")] = None,
+    context: _Context = None,
+    users: _Users = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
-    cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
-    cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    cards: _Cards = None,
+    vendor: _Vendor = None,
+    cpu: _Cpu = None,
+    memory: _Memory = None,
+    drain_seconds: _Drain = None,
+    visibility: _Visible = None,
+    description: _Description = None,
     automatic: Annotated[
         list[str] | None, typer.Option(help=f"Let the platform choose again: {', '.join(_CHOSEN)}; repeat for several.")
     ] = None,
@@ -220,15 +283,26 @@ def update(
         "engine_version": engine_version,
         "context_length": context,
         "users": users,
+        "drain_seconds": drain_seconds,
+        "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
-        "compute": {"accelerators": cards, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
+        "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
     }
+    if description is not None and not automatic and not any(_flat(given)):
+        service = client.services.update(name, ServiceUpdate(description=description))
+        return print_done(service, f"Described {name}.", as_json=json_)
     wanted = changed_spec(client.services.get(name).spec, given, automatic or [])
-    service = client.services.update(name, ServiceUpdate(spec=wanted))
+    service = client.services.update(name, ServiceUpdate(spec=wanted, **_given(description=description)))
     if wait:
         service = wait_for_service(client, name, f"Updating {name}", generation=service.generation)
     serving = f"revision {service.serving_generation}"
     print_done(service, f"{name} is {service.state}: {serving}. {service.reason}".rstrip(), as_json=json_)
+
+
+def _flat(given: dict[str, Any]) -> Iterator[bool]:
+    """Of every field, also of those of `compute`, whether it was given."""
+    for value in given.values():
+        yield any(_flat(value)) if isinstance(value, dict) else value is not None
 
 
 def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str]) -> ServiceSpec:
@@ -319,20 +393,3 @@ def delete(ctx: typer.Context, name: str, yes: YesFlag = False, json_: JsonFlag 
         typer.confirm(f"Stop and remove the service {name}?", abort=True)
     connect(ctx).services.delete(name)
     print_done({"removed": name}, f"Removed {name}.", as_json=json_)
-
-
-def logs(
-    ctx: typer.Context,
-    name: str,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    tail: int = 100,
-    replica: str | None = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
-) -> None:
-    """Show the log of a service's engine, also of a dead replica."""
-    lines = connect(ctx).services.log(name, tail=tail, follow=follow, replica=replica)
-    if output is not None:
-        output.write_text("".join(f"{line}\n" for line in lines))
-        return
-    for line in lines:
-        typer.echo(line)

@@ -13,6 +13,7 @@ from aicp.core.identity import (
     Organization,
     Project,
     ProjectCreate,
+    ProjectUpdate,
     Role,
     User,
     UserCreate,
@@ -28,10 +29,12 @@ class Keys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, project: str | None = None, search: str | None = None, limit: int = 500) -> list[ApiKey]:
-        """Keys the caller may see, newest first."""
-        query = {"project": project, "search": search, "limit": limit}
-        return self._transport.get("/api/v1/keys", Page[ApiKey], query).items
+    def list(
+        self, *, project: str | None = None, revoked: bool | None = None, search: str | None = None
+    ) -> list[ApiKey]:
+        """Keys the caller may see, newest first; with `revoked` only revoked (True) or live (False) ones."""
+        query = {"project": project, "revoked": revoked, "search": search}
+        return self._transport.every("/api/v1/keys", ApiKey, query)
 
     def get(self, key_id: str) -> ApiKey:
         """One key, without its secret."""
@@ -52,7 +55,7 @@ class Keys:
         return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
 
     def update(self, key_id: str, changes: ApiKeyUpdate) -> ApiKey:
-        """Changes name, allowed models or expiry."""
+        """Changes name, allowed models or expiry; what is given as None is cleared, what is not given stays."""
         return self._transport.patch(f"/api/v1/keys/{key_id}", ApiKey, changes)
 
     def revoke(self, key_id: str) -> None:
@@ -66,13 +69,13 @@ class Projects:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self) -> list[Project]:
+    def list(self, *, search: str | None = None) -> list[Project]:
         """Projects the caller may see."""
-        return self._transport.get("/api/v1/projects", Page[Project], {"limit": 500}).items
+        return self._transport.every("/api/v1/projects", Project, {"search": search})
 
     def organizations(self) -> Sequence[Organization]:
         """Organizations the caller may see."""
-        return self._transport.get("/api/v1/organizations", Page[Organization], {"limit": 500}).items
+        return self._transport.get("/api/v1/organizations", Page[Organization]).items
 
     def get(self, name: str) -> Project:
         """One project."""
@@ -82,13 +85,17 @@ class Projects:
         """A new project."""
         return self._transport.post("/api/v1/projects", Project, body)
 
+    def update(self, name: str, changes: ProjectUpdate) -> Project:
+        """Changes the description; the name never changes."""
+        return self._transport.patch(f"/api/v1/projects/{name}", Project, changes)
+
     def delete(self, name: str) -> None:
         """Removes an empty project."""
         self._transport.delete(f"/api/v1/projects/{name}")
 
     def members(self, name: str) -> Sequence[Member]:
         """Who has which role in the project."""
-        return self._transport.get(f"/api/v1/projects/{name}/members", Page[Member], {"limit": 500}).items
+        return self._transport.every(f"/api/v1/projects/{name}/members", Member)
 
     def set_member(self, name: str, user: str, role: Role) -> None:
         """Gives `user` a role in the project."""
@@ -105,9 +112,9 @@ class Users:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self) -> list[User]:
-        """All users."""
-        return self._transport.get("/api/v1/users", Page[User], {"limit": 500}).items
+    def list(self, *, search: str | None = None) -> list[User]:
+        """Users the caller may see."""
+        return self._transport.every("/api/v1/users", User, {"search": search})
 
     def get(self, name: str) -> User:
         """One user."""

@@ -37,11 +37,10 @@ class Models:
         self._transport = transport
 
     def list(
-        self, *, project: str | None = None, type: ModelType | None = None, search: str | None = None, limit: int = 500
+        self, *, project: str | None = None, type: ModelType | None = None, search: str | None = None
     ) -> builtins.list[Model]:
         """Models the caller may see."""
-        query = {"project": project, "type": type, "search": search, "limit": limit}
-        return self._transport.get("/api/v1/models", Page[Model], query).items
+        return self._transport.every("/api/v1/models", Model, {"project": project, "type": type, "search": search})
 
     def get(self, name: str) -> Model:
         """One model with its aliases and latest version."""
@@ -69,7 +68,7 @@ class Models:
 
     def versions(self, name: str) -> builtins.list[ModelVersion]:
         """All versions, newest first."""
-        return self._transport.get(f"/api/v1/models/{name}/versions", Page[ModelVersion], {"limit": 500}).items
+        return self._transport.every(f"/api/v1/models/{name}/versions", ModelVersion)
 
     def version(self, name: str, version: str) -> ModelVersion:
         """One version by its name or an alias."""
@@ -87,9 +86,9 @@ class Models:
         """Removes an alias."""
         self._transport.delete(f"/api/v1/models/{name}/aliases/{alias}")
 
-    def catalog(self) -> builtins.list[CatalogModel]:
+    def catalog(self, *, search: str | None = None, type: ModelType | None = None) -> builtins.list[CatalogModel]:
         """Well-known models with their sizes and recommended modes."""
-        return self._transport.get("/api/v1/catalog", Page[CatalogModel], {"limit": 500}).items
+        return self._transport.every("/api/v1/catalog", CatalogModel, {"search": search, "type": type})
 
 
 class Uploads:
@@ -166,9 +165,19 @@ class Jobs:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> builtins.list[Job]:
-        """Jobs the caller may see, newest first."""
-        return self._transport.get("/api/v1/jobs", Page[Job], {"state": state, "kind": kind, "limit": limit}).items
+    def list(
+        self,
+        *,
+        project: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+        search: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[Job]:
+        """Jobs the caller may see, newest first: `limit` (at most 500) of them after the first `offset`."""
+        chosen = {"project": project, "state": state, "kind": kind, "search": search}
+        return self._transport.get("/api/v1/jobs", Page[Job], {**chosen, "limit": limit, "offset": offset}).items
 
     def get(self, job_id: str) -> Job:
         """One job."""

@@ -1,13 +1,16 @@
-"""What happened: usage, audit, events, overview."""
+"""What happened and what is measured: usage, audit, events, metrics, overview."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from aicp.client.transport import Transport
 from aicp.core.event import Event
-from aicp.core.usage import UsageRecord, UsageRow
+from aicp.core.metric import MetricSeries
+from aicp.core.overview import Overview
+from aicp.core.usage import Outcome, UsageRecord, UsageRow
 from aicp.core.value import Page, Value
 
 
@@ -18,45 +21,96 @@ class PlatformVersion(Value):
     api: str
 
 
+class Change(Value):
+    """Something of `kind` changed; `name` is empty where the caller may not see whose it is."""
+
+    kind: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFilter:
+    """Which requests count; None is no limit. `since` and `until` have a time zone, `until` itself is outside."""
+
+    project: str | None = None
+    api_key_id: str | None = None
+    service: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are wanted; None is no limit. `kind` and `name` are the object's, `search` a part of the text."""
+
+    project: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    search: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Records:
     """Read-only records of the platform."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def usage(self, *, project: str | None = None, limit: int = 100, **filters: Any) -> list[UsageRecord]:
-        """Single requests, newest first. Filters: api_key_id, service, since, until, outcome."""
-        query = {"project": project, "limit": limit, **filters}
+    def usage(self, which: UsageFilter = UsageFilter(), *, limit: int = 100, offset: int = 0) -> list[UsageRecord]:
+        """Single requests, newest first: `limit` (at most 500) of them after the first `offset`."""
+        query = {**asdict(which), "limit": limit, "offset": offset}
         return self._transport.get("/api/v1/usage", Page[UsageRecord], query).items
 
     def usage_summary(
-        self, *, group_by: str = "service", since: datetime | None = None, until: datetime | None = None
+        self, which: UsageFilter = UsageFilter(), *, group_by: str | Sequence[str] = "service"
     ) -> list[UsageRow]:
-        """Usage summed by key, project, service, day or hour."""
-        query = {
-            "group_by": group_by,
-            "since": since.isoformat() if since else None,
-            "until": until.isoformat() if until else None,
-        }
-        found = self._transport.get("/api/v1/usage/summary", Any, query)
-        rows = found["items"] if isinstance(found, dict) else found
-        return [UsageRow.model_validate(row) for row in rows]
+        """Usage summed by key, project, service, day or hour, or several of them.
 
-    def usage_csv(self) -> str:
-        """All requests as CSV."""
-        return self._transport.send("GET", "/api/v1/usage.csv").text
+        Whole hours count: `since` is rounded down to its hour, and `outcome` does not apply.
+        """
+        groups = [group_by] if isinstance(group_by, str) else [*group_by]
+        return self._transport.get("/api/v1/usage/summary", Page[UsageRow], {**asdict(which), "group_by": groups}).items
 
-    def audit(self, *, limit: int = 100, **filters: Any) -> list[Event]:
-        """Who changed what, newest first. Filters: actor, action, kind, search, since, until."""
-        return self._transport.get("/api/v1/audit", Page[Event], {"limit": limit, **filters}).items
+    def usage_csv(self, which: UsageFilter = UsageFilter()) -> Iterator[str]:
+        """Single requests as lines of CSV, newest first; the first line names the columns."""
+        return self._transport.lines("/api/v1/usage.csv", asdict(which))
 
-    def events(self, *, limit: int = 100, **filters: Any) -> list[Event]:
-        """What the platform saw and did, newest first. Filters: kind, name."""
-        return self._transport.get("/api/v1/events", Page[Event], {"limit": limit, **filters}).items
+    def audit(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
+        """Who changed what, newest first: `limit` (at most 500) of them after the first `offset`."""
+        query = {**asdict(which), "limit": limit, "offset": offset}
+        return self._transport.get("/api/v1/audit", Page[Event], query).items
 
-    def overview(self) -> dict[str, Any]:
+    def events(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
+        """What the platform saw and did by itself, newest first."""
+        query = {**asdict(which), "limit": limit, "offset": offset}
+        return self._transport.get("/api/v1/events", Page[Event], query).items
+
+    def metrics(
+        self,
+        name: str,
+        *,
+        service: str | None = None,
+        node: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+    ) -> list[MetricSeries]:
+        """Series of one metric, by default of the last hour; `step` is in seconds (15 to 86400)."""
+        query = {"name": name, "service": service, "node": node, "since": since, "until": until, "step": step}
+        return self._transport.get("/api/v1/metrics", list[MetricSeries], query)
+
+    def changes(self) -> Iterator[Change]:
+        """What changes that the caller may see, as it happens; a break of the connection raises UnavailableError."""
+        for data in self._transport.events("/api/v1/changes"):
+            yield Change.model_validate(data)
+
+    def overview(self) -> Overview:
         """The figures of the overview page."""
-        return self._transport.get("/api/v1/overview", dict[str, Any])
+        return self._transport.get("/api/v1/overview", Overview)
 
     def version(self) -> PlatformVersion:
         """Version of the platform and of its interface."""

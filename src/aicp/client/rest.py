@@ -18,7 +18,7 @@ from aicp.client.records import Records
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
-from aicp.core.identity import Login, PasswordChange, Session
+from aicp.core.identity import Login, PasswordChange, Preferences, Session
 
 
 class Client:
@@ -72,6 +72,10 @@ class Client:
     def change_password(self, current: str, new: str) -> None:
         """Changes the own password; other sessions end."""
         self.transport.post("/api/v1/session/password", None, PasswordChange(current=current, new=new))
+
+    def set_language(self, language: str) -> None:
+        """The language that the console shows this user: en, zh-TW or zh-CN."""
+        self.transport.send("PUT", "/api/v1/session/preferences", body=Preferences(language=language))
 
     def close(self) -> None:
         """Closes the connections."""

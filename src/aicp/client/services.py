@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from aicp.client.transport import Transport
-from aicp.core.engine import EngineInfo
+from aicp.core.engine import EngineInfo, EngineInstall
 from aicp.core.errors import ConflictError
 from aicp.core.job import Job
 from aicp.core.node import Node, Pool
@@ -33,10 +33,12 @@ class Services:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, project: str | None = None, search: str | None = None) -> builtins.list[Service]:
+    def list(
+        self, *, project: str | None = None, state: ServiceState | None = None, search: str | None = None
+    ) -> builtins.list[Service]:
         """Services the caller may see."""
-        query = {"project": project, "search": search, "limit": 500}
-        return self._transport.get("/api/v1/services", Page[Service], query).items
+        query = {"project": project, "state": state, "search": search}
+        return self._transport.every("/api/v1/services", Service, query)
 
     def get(self, name: str) -> Service:
         """One service with its state and reason."""
@@ -69,11 +71,19 @@ class Services:
 
     def revisions(self, name: str) -> builtins.list[ServiceRevision]:
         """All revisions, newest first."""
-        return self._transport.get(f"/api/v1/services/{name}/revisions", Page[ServiceRevision], {"limit": 500}).items
+        return self._transport.every(f"/api/v1/services/{name}/revisions", ServiceRevision)
 
     def replicas(self, name: str) -> builtins.list[Replica]:
         """Running and ended replicas, newest first."""
-        return self._transport.get(f"/api/v1/services/{name}/replicas", Page[Replica], {"limit": 500}).items
+        return self._transport.every(f"/api/v1/services/{name}/replicas", Replica)
+
+    def replica(self, replica_id: str) -> Replica:
+        """One replica, running or ended, of whatever service."""
+        return self._transport.get(f"/api/v1/replicas/{replica_id}", Replica)
+
+    def replica_log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> Iterator[str]:
+        """Lines of one replica's log, also when its service is gone."""
+        return self._transport.lines(f"/api/v1/replicas/{replica_id}/log", {"tail": tail, "follow": follow})
 
     def log(self, name: str, *, tail: int = 100, follow: bool = False, replica: str | None = None) -> Iterator[str]:
         """Lines of the engine's log; of the newest replica unless one is named."""
@@ -122,9 +132,9 @@ class Nodes:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self) -> list[Node]:
-        """All nodes with what their agents report."""
-        return self._transport.get("/api/v1/nodes", Page[Node], {"limit": 500}).items
+    def list(self, *, pool: str | None = None, search: str | None = None) -> list[Node]:
+        """Nodes with what their agents report."""
+        return self._transport.every("/api/v1/nodes", Node, {"pool": pool, "search": search})
 
     def get(self, node_id: str) -> Node:
         """One node."""
@@ -143,7 +153,7 @@ class Pools:
 
     def list(self) -> list[Pool]:
         """All pools with what is free."""
-        return self._transport.get("/api/v1/pools", Page[Pool], {"limit": 500}).items
+        return self._transport.get("/api/v1/pools", Page[Pool]).items
 
     def get(self, name: str) -> Pool:
         """One pool."""
@@ -160,12 +170,19 @@ class Engines:
         """Engines with versions, variants, where they are installed and which services use them."""
         return self._transport.get("/api/v1/engines", Page[EngineInfo]).items
 
-    def install(self, name: str, version: str | None = None, node: str | None = None) -> Job:
-        """Installs an engine; answered with a job."""
-        body = {key: value for key, value in {"version": version, "node": node}.items() if value is not None}
-        return self._transport.post(f"/api/v1/engines/{name}/install", Job, body)
+    def get(self, name: str) -> EngineInfo:
+        """One engine with its parameters."""
+        return self._transport.get(f"/api/v1/engines/{name}", EngineInfo)
 
-    def remove(self, name: str, version: str) -> Job:
-        """Removes an installed version that no service uses; answered with a job."""
-        answer = self._transport.send("DELETE", f"/api/v1/engines/{name}/{version}")
+    def install(
+        self, name: str, version: str | None = None, node: str | None = None, *, variant: str | None = None
+    ) -> Job:
+        """Installs an engine, by default the newest version in the best variant on every node; answered with a job."""
+        chosen = {"version": version, "variant": variant, "node": node}
+        given = {field: value for field, value in chosen.items() if value is not None}
+        return self._transport.post(f"/api/v1/engines/{name}/install", Job, EngineInstall.model_validate(given))
+
+    def remove(self, name: str, version: str, *, variant: str | None = None) -> Job:
+        """Removes an installed version that no service uses, in one variant or in all; answered with a job."""
+        answer = self._transport.send("DELETE", f"/api/v1/engines/{name}/{version}", query={"variant": variant})
         return Job.model_validate_json(answer.content)

@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -13,8 +14,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from aicp.core import errors
 from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.value import Page
 
 T = TypeVar("T")
+_PAGE_ROWS = 500
 
 _BY_STATUS: dict[int, type[AicpError]] = {
     kind.status: kind
@@ -22,7 +25,9 @@ _BY_STATUS: dict[int, type[AicpError]] = {
     if isinstance(kind, type) and issubclass(kind, AicpError) and kind is not AicpError
 }
 Query = Mapping[str, Any]
+"""Parameters by name; None is not sent, a datetime as ISO 8601."""
 _DOWN_HINT = "Start it with `aicp up`, or name another one with --url."
+_PLAIN_HINT = "If the platform uses TLS, its address begins with https://."
 _TLS_HINT = "Name the platform's certificate, or the authority that signed it, with --ca."
 
 
@@ -38,6 +43,16 @@ def error_of(status: int, body: bytes) -> AicpError:
     error = kind(message, hint=hint, code=code, details=details if isinstance(details, dict) else None)
     error.status = status
     return error
+
+
+def unreachable(url: str, error: httpx.HTTPError) -> UnavailableError:
+    """What `error` means to whoever called `url`, and what to do."""
+    hint = _DOWN_HINT
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        hint = _TLS_HINT
+    elif isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
+        hint = _PLAIN_HINT
+    return UnavailableError(f"The platform at {url} does not answer ({error or type(error).__name__}).", hint=hint)
 
 
 class Transport:
@@ -78,11 +93,10 @@ class Transport:
         """One request; raises on every answer that is not 2xx."""
         # Only what was given: a change leaves the rest alone, and the platform tells what it chose from what was asked.
         payload = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, BaseModel) else body
-        params = {key: value for key, value in (query or {}).items() if value is not None}
         try:
-            response = self._http.request(method, path, json=payload, content=content, params=params)
+            response = self._http.request(method, path, json=payload, content=content, params=_sent(query))
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.url, error) from error
         if not response.is_success:
             raise error_of(response.status_code, response.content)
         return response
@@ -90,6 +104,16 @@ class Transport:
     def get(self, path: str, shape: type[T] | Any, query: Query | None = None) -> T:
         """GET `path` as a value of `shape`."""
         return self._decode(self.send("GET", path, query=query), shape)
+
+    def every(self, path: str, kind: type[T], query: Query | None = None) -> list[T]:
+        """All rows of the list at `path`, as many pages as it has."""
+        rows: list[T] = []
+        while True:
+            paged = {**(query or {}), "limit": _PAGE_ROWS, "offset": len(rows)}
+            page = self.get(path, Page[kind], paged)
+            rows += page.items
+            if not page.items or len(rows) >= page.total:
+                return rows
 
     def post(self, path: str, shape: type[T] | Any, body: BaseModel | Mapping[str, Any] | None = None) -> T:
         """POST `body`, answered with a value of `shape`."""
@@ -116,20 +140,18 @@ class Transport:
 
     @contextmanager
     def _stream(self, path: str, query: Query | None) -> Iterator[httpx.Response]:
-        params = {key: value for key, value in (query or {}).items() if value is not None}
         try:
-            with self._http.stream("GET", path, params=params, timeout=httpx.Timeout(30, read=None)) as response:
+            with self._http.stream("GET", path, params=_sent(query), timeout=httpx.Timeout(30, read=None)) as response:
                 if not response.is_success:
                     raise error_of(response.status_code, response.read())
                 yield response
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.url, error) from error
 
     def _decode(self, response: httpx.Response, shape: Any) -> Any:
         return None if shape is None else TypeAdapter(shape).validate_json(response.content)
 
-    def _unreachable(self, error: httpx.HTTPError) -> UnavailableError:
-        return UnavailableError(
-            f"The platform at {self.url} does not answer ({error or type(error).__name__}).",
-            hint=_TLS_HINT if "CERTIFICATE_VERIFY_FAILED" in str(error) else _DOWN_HINT,
-        )
+
+def _sent(query: Query | None) -> dict[str, Any]:
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

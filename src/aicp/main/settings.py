@@ -152,7 +152,12 @@ SETTINGS: tuple[Setting, ...] = (
         "`postgresql+asyncpg://user:password@host/name`. Default: embedded SQLite in `<data_dir>/db`.",
     ),
     Setting(
-        "environments_dir", _path, None, "Directory of engine environments. Default: `<data_dir>/agent/environments`."
+        "environments_dir",
+        _path,
+        None,
+        "Directory of engine environments, shared by data directories. Default: `$XDG_CACHE_HOME/aicp/environments`, "
+        "which is `~/.cache/aicp/environments` where nothing else is set. A service of the system names one of its "
+        "own, such as `/var/cache/aicp/environments`.",
     ),
     Setting(
         "console_dir",
@@ -203,7 +208,7 @@ def load_settings(flags: Mapping[str, str | None], variables: Mapping[str, str])
     data_dir = _value(_setting("data_dir"), first)
     sources = _sources(given, variables, _read_file(variables.get(CONFIG_VARIABLE), data_dir))
     values = {setting.name: _value(setting, sources) for setting in SETTINGS}
-    _derive(values)
+    _derive(values, variables)
     settings = Settings(**values)
     check_listening(settings)
     return settings
@@ -284,17 +289,23 @@ def _from_yaml(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _derive(values: dict[str, Any]) -> None:
+def _derive(values: dict[str, Any], variables: Mapping[str, str]) -> None:
     data_dir = values["data_dir"]
     derived = {
         "gateway_host": values["host"],
         "gateway_port": values["port"] + 1,
         "database_url": f"sqlite+aiosqlite:///{data_dir / 'db' / 'aicp.sqlite'}",
-        "environments_dir": data_dir / "agent" / "environments",
+        "environments_dir": _cache_dir(variables) / "aicp" / "environments",
     }
     for name, value in derived.items():
         if values[name] is None:
             values[name] = value
+
+
+def _cache_dir(variables: Mapping[str, str]) -> Path:
+    # An engine takes gigabytes: one copy for every data directory of a user, where caches belong.
+    named = Path(variables.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"  # a relative one is invalid and to be ignored
 
 
 def _setting(name: str) -> Setting:

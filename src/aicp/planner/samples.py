@@ -54,7 +54,7 @@ def python_sample(gateway_url: str, name: str, model_type: ModelType, key: str |
 
 def cli_command(name: str, project: str, spec: ServiceSpec) -> str:
     """The publish as an `aicp` command."""
-    parts = ["aicp", "publish", spec.model]
+    parts, plain = ["aicp", "publish", spec.model], ServiceSpec(model=spec.model)
     if name != spec.model.partition(":")[0]:
         parts += ["--name", name]
     options: dict[str, Any] = {
@@ -64,11 +64,14 @@ def cli_command(name: str, project: str, spec: ServiceSpec) -> str:
         "--engine-version": spec.engine_version,
         "--pool": None if spec.pool == "default" else spec.pool,
         "--cards": spec.compute.accelerators,
+        "--vendor": spec.compute.vendor,
         "--cpu": spec.compute.cpu_cores,
         "--memory": spec.compute.memory_bytes,
         "--replicas": None if spec.replicas == 1 else spec.replicas,
         "--context": spec.context_length,
         "--users": spec.users,
+        "--drain-seconds": None if spec.drain_seconds == plain.drain_seconds else f"{spec.drain_seconds:g}",
+        "--visibility": None if spec.visibility == plain.visibility else spec.visibility.value,
     }
     for option, value in options.items():
         if value is not None:

@@ -100,6 +100,13 @@ class ModelImport:
         fields["source"] = {**fields["source"], **self._credentials.get(job.id)}
         return ImportRequest.model_validate(fields)
 
+    def _origin(self, job: Job) -> dict[str, Any]:
+        """What else it takes to name the source again; of credentials only which there were."""
+        request, credentials = job.parameters["request"], sorted(self._credentials.get(job.id))
+        told = {name: request["source"].get(name) for name in ("endpoint", "region", "include", "sha256")}
+        told |= {"skip_unsafe": request.get("skip_unsafe"), "credentials": credentials}
+        return {name: value for name, value in told.items() if value}
+
     def _bring(self, request: ImportRequest, work_dir: Path, context: JobContext, arrival: _Arrival) -> Arrived:
         hub = self._hubs.get(request.source.kind)
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -157,7 +164,7 @@ class ModelImport:
                 context_length=arrived.facts.context_length,
                 license=arrived.license,
                 source=arrived.listing.identity,
-                lineage={"job": job.id, **arrived.lineage},
+                lineage={"job": job.id, **self._origin(job), **arrived.lineage},
                 notes=arrived.notes,
                 created_at=now,
                 created_by=job.created_by,

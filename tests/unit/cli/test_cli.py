@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 from typer.core import TyperGroup
@@ -18,11 +20,13 @@ from aicp.cli.models import parse_source
 from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_code
 from aicp.cli.progress import job_words
 from aicp.cli.services import changed_spec, parse_flags
+from aicp.client.rest import Client
 from aicp.client.transport import error_of
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
 from aicp.core.job import Job, JobProgress, JobState
-from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource
-from aicp.core.service import Compute, ServiceSpec
+from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
+from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
+from aicp.planner.samples import cli_command
 
 
 def test_sources() -> None:
@@ -149,3 +153,84 @@ def test_wrong_usage_is_told_without_a_traceback(
         cli.main()
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """What a command sends as (METHOD path, body); every object it reads is `demo`."""
+    seen: list[tuple[str, Any]] = []
+    at = "2026-01-01T00:00:00Z"
+    demo = {
+        **{"id": "x", "name": "demo", "project": "default", "prefix": "sk-x", "created_at": at, "updated_at": at},
+        **{"organization": "default", "type": "chat", "spec": {"model": "demo"}, "model_version": "demo:v1"},
+        **{"state": "ready", "generation": 1, "observed_generation": 1},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method != "GET":
+            seen.append((f"{request.method} {request.url.path}", json.loads(request.content)))
+        if request.url.path.endswith("/plan"):
+            return httpx.Response(409, json={})
+        return httpx.Response(200, json=demo)
+
+    def connect(_: typer.Context) -> Client:
+        client = Client("http://platform")
+        client.transport._http = httpx.Client(base_url="http://platform", transport=httpx.MockTransport(answer))
+        return client
+
+    for module in ("services", "keys", "identity"):
+        monkeypatch.setattr(f"aicp.cli.{module}.connect", connect)
+    return seen
+
+
+def run(*words: str) -> None:
+    CliRunner().invoke(cli.app, [*words])
+
+
+def test_the_command_that_the_console_shows_publishes_the_same(sent: list[tuple[str, Any]]) -> None:
+    compute = Compute(accelerators=2, vendor="nvidia", cpu_cores=1.5, memory_bytes=2**30)
+    spec = ServiceSpec(
+        model="demo:v1",
+        mode=Mode.CUSTOM,
+        engine="vllm",
+        engine_version="1",
+        engine_flags={"a": True, "b": "text"},
+        pool="fast",
+        compute=compute,
+        replicas=2,
+        context_length=64,
+        users=3,
+        drain_seconds=5,
+        visibility=Visibility.PROJECT,
+    )
+    run(*shlex.split(cli_command("public", "shop", spec))[1:], "--dry-run")
+    body = ServiceCreate.model_validate(sent[0][1])
+    assert (body.name, body.project, body.spec) == ("public", "shop", spec)
+
+
+def test_what_publish_is_not_told_is_left_to_the_platform(sent: list[tuple[str, Any]]) -> None:
+    run("publish", "demo", "--dry-run")
+    assert not {"drain_seconds", "visibility"} & sent[0][1]["spec"].keys()
+    assert "description" not in sent[0][1]
+
+
+def test_a_service_is_described_without_a_new_revision(sent: list[tuple[str, Any]]) -> None:
+    run("service", "update", "demo", "--description", "words")
+    run(
+        "service", "update", "demo", "--description", "", "--drain-seconds", "0", "--visibility", "project", "--no-wait"
+    )
+    assert sent[0] == ("PATCH /api/v1/services/demo", {"description": "words"})
+    changed = sent[1][1]
+    assert changed["description"] == ""
+    assert (changed["spec"]["drain_seconds"], changed["spec"]["visibility"]) == (0, "project")
+
+
+def test_the_expiry_of_a_key_is_cleared(sent: list[tuple[str, Any]]) -> None:
+    run("key", "update", "x", "--no-expiry")
+    run("key", "update", "x", "--no-expiry", "--expires", "2030-01-01")
+    assert sent == [("PATCH /api/v1/keys/x", {"expires_at": None})]
+
+
+def test_a_project_is_described(sent: list[tuple[str, Any]]) -> None:
+    run("project", "update", "demo", "--description", "words")
+    assert sent == [("PATCH /api/v1/projects/demo", {"description": "words"})]

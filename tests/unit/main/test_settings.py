@@ -24,7 +24,7 @@ def test_defaults(tmp_path: Path) -> None:
         8601,
     )
     assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/db/aicp.sqlite"
-    assert settings.environments_dir == tmp_path / "agent" / "environments"
+    assert settings.environments_dir == Path.home() / ".cache" / "aicp" / "environments"
     assert settings.engine_user is None
     assert load_settings({}, {}).data_dir == Path.home() / ".aicp"
 
@@ -36,6 +36,18 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
     assert load(tmp_path, yaml=yaml, flags={"port": "1003"}, AICP_PORT="1002").port == 1003
     assert load(tmp_path, yaml=yaml).gateway_port == 1002, "the default gateway port follows the port"
     assert load(tmp_path, yaml=yaml).offline
+
+
+def test_engines_are_installed_once_for_all_data_directories(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    cache, own = {"XDG_CACHE_HOME": str(tmp_path)}, {"AICP_ENVIRONMENTS_DIR": str(one)}
+    for data_dir in (one, two):
+        found = load_settings({"data_dir": str(data_dir)}, cache).environments_dir
+        assert found == tmp_path / "aicp" / "environments"
+    assert load_settings({}, cache | own).environments_dir == one
+    assert (
+        load_settings({}, {"XDG_CACHE_HOME": "relative"}).environments_dir == Path.home() / ".cache/aicp/environments"
+    )
 
 
 def test_another_file(tmp_path: Path) -> None:
