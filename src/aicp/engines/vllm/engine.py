@@ -128,7 +128,7 @@ class VllmEngine:
             command=command,
             env={**_ENVIRONMENT, **on_cpu, **parameters.environment(choices)},
             listen="unix",
-            health=HealthCheck(path="/health"),
+            health=HealthCheck(path="/health", token_path="/v1/models"),
         )
 
     def _problem(
