@@ -112,7 +112,7 @@ class VllmEngine:
     def estimate(
         self, version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing
     ) -> Sequence[MemoryPart]:
-        return memory.memory_parts(version, model_type, sizing)
+        return memory.memory_parts(version, model_type, mode, sizing)
 
     def launch(self, request: LaunchRequest) -> LaunchSpec:
         choices = parameters.choose(request)
