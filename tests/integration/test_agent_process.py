@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.support.agent_process import AgentProcess, eventually, tiny_launch
+from tests.support.agent_process import TINY_HEALTH, AgentProcess, eventually, tiny_launch
 
 from aicp.client.agent import AgentClient
 from aicp.core.errors import ConflictError, NotFoundError, UnauthorizedError
@@ -228,6 +228,61 @@ async def test_a_process_with_another_start_is_not_taken_for_the_engine(mortal: 
     after = await mortal.until(ReplicaState.READY)
     assert pid_of(after) != pid_of(before)
     assert gone(pid_of(before)), "the one that could not be adopted is ended, not doubled"
+
+
+async def worker_of(agent: AgentProcess) -> int:
+    """The child of a tiny engine that only its session ties to it."""
+    return int((await log_text(agent)).partition("worker ")[2].split()[0])
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_children_of_an_engine_that_died_without_an_agent_are_ended(mortal: AgentProcess, stopping: bool) -> None:
+    before = await start(mortal, "--worker", "1", "--deaf", "1")
+    worker = await worker_of(mortal)
+    if stopping:
+        await client_of(mortal).stop(mortal.replica_id, grace_seconds=60)
+    await mortal.end(signal.SIGKILL)
+    os.kill(pid_of(before), signal.SIGKILL)
+    assert not gone(worker)
+    await mortal.start()
+    await mortal.until(ReplicaState.STOPPED if stopping else ReplicaState.READY)
+    assert gone(worker)
+
+
+async def test_a_stop_right_after_the_engine_died_leaves_no_children(agent: AgentProcess) -> None:
+    ready = await start(agent, "--worker", "1")
+    worker = await worker_of(agent)
+    os.kill(pid_of(ready), signal.SIGKILL)
+    await client_of(agent).stop(agent.replica_id, grace_seconds=5)
+    await agent.until(ReplicaState.STOPPED)
+    assert gone(worker)
+
+
+GUARDED = TINY_HEALTH.model_copy(update={"token_path": "/v1/models"})
+
+
+async def test_an_engine_that_hides_its_environment_is_adopted_when_it_takes_the_token(mortal: AgentProcess) -> None:
+    before = await start(mortal, "--title", "1", "--token", "{token}", health=GUARDED)
+    assert b"AICP" not in Path(f"/proc/{pid_of(before)}/environ").read_bytes()
+    text = (mortal.data_dir / "agent" / "replicas" / mortal.replica_id / "process.json").read_text()
+    assert before.token is not None
+    assert before.token not in text
+    await mortal.end(signal.SIGKILL)
+    await mortal.start()
+    after = await mortal.replica()
+    assert (after.adopted, pid_of(after), after.restarts) == (True, pid_of(before), 0)
+
+
+async def test_an_engine_that_does_not_take_the_token_is_ended_with_all_its_processes(mortal: AgentProcess) -> None:
+    before = await start(mortal, "--title", "1", "--worker", "1", "--token", "of another start", health=GUARDED)
+    worker = await worker_of(mortal)
+    await mortal.end(signal.SIGKILL)
+    await mortal.start()
+    after = await mortal.until(ReplicaState.READY)
+    assert not after.adopted
+    assert pid_of(after) != pid_of(before)
+    assert gone(pid_of(before))
+    assert gone(worker)
 
 
 async def test_hang_up_leaves_engines_running(mortal: AgentProcess) -> None:

@@ -24,6 +24,7 @@ from aicp.core.launch import (
 )
 
 T = TypeVar("T")
+TINY_HEALTH = HealthCheck(interval_seconds=0.05, timeout_seconds=1.0, start_timeout_seconds=20.0)
 TINY_ENGINE = Path(__file__).with_name("tiny_engine.py")
 
 
@@ -56,9 +57,8 @@ def tiny_launch(
         environment=False,
         command=["{python}", str(TINY_ENGINE), listen, where, *options],
         listen=listen,
-        health=HealthCheck(interval_seconds=0.05, timeout_seconds=1.0, start_timeout_seconds=20.0),
         stop_grace_seconds=2.0,
-        **{"enforcers": ["none"], **spec},
+        **{"enforcers": ["none"], "health": TINY_HEALTH, **spec},
     )
     allocation = Allocation(node_id=node_id, devices=[], cpu_cores=cpu_cores, memory_bytes=memory_bytes)
     member = ReplicaMember(node_id=node_id, launch=launch, allocation=allocation)

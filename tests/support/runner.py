@@ -45,6 +45,7 @@ class FakeRunner:
         self.stops: list[str] = []
         self.broken_models: set[str] = set()
         self.failing_starts = 0
+        self.slow_stops = False
 
     async def nodes(self) -> list[NodeStatus]:
         return [status for node_id, status in self.statuses.items() if node_id not in self.silent]
@@ -72,7 +73,7 @@ class FakeRunner:
     async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
         if replica_id in self.seen:
             self.stops.append(replica_id)
-            self.say(replica_id, ReplicaState.STOPPED)
+            self.say(replica_id, ReplicaState.DRAINING if self.slow_stops else ReplicaState.STOPPED)
 
     async def close(self) -> None:
         self.seen.clear()

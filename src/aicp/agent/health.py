@@ -23,6 +23,7 @@ class HealthProbe:
 
     def __init__(self, check: HealthCheck, address: str, token: str | None) -> None:
         self._path = check.path
+        self._token_path = check.token_path or check.path
         path = address.removeprefix("unix:") if address.startswith("unix:") else None
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=path) if path else None,
@@ -43,6 +44,16 @@ class HealthProbe:
         return Probe(
             answer.is_success, detail="" if answer.is_success else f"health check answered {answer.status_code}"
         )
+
+    async def accepts_token(self) -> bool | None:
+        """Whether the engine takes the token; None when that cannot be told now. Never raises."""
+        try:
+            answer = await self._http.get(self._token_path)
+        except httpx.HTTPError:
+            return None
+        if answer.status_code in (401, 403):
+            return False
+        return None if answer.is_server_error else True
 
     async def close(self) -> None:
         """Gives the connection back."""

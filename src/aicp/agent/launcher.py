@@ -29,12 +29,14 @@ _FIRST_TO_DIE = 500  # above the platform's own processes when the kernel must f
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """What to become. `identity_file` gets pid and start time; `join` are files that take the own pid (cgroups)."""
+    """What to become. `identity_file` gets pid, start time and `token_digest`; `join` are files that take the own pid
+    (cgroups)."""
 
     command: list[str]
     env: dict[str, str]
     directory: str
     identity_file: str
+    token_digest: str
     join: list[str] = field(default_factory=list[str])
     user_id: int | None = None
     group_id: int | None = None
@@ -68,7 +70,7 @@ def become(plan: LaunchPlan) -> NoReturn:
     """Joins its groups, drops every right it does not need, and becomes the engine. Raises OSError."""
     for path in plan.join:
         _write(path, str(os.getpid()))
-    _write_identity(Path(plan.identity_file))
+    _write_identity(Path(plan.identity_file), plan.token_digest)
     if plan.view is not None:
         enter(plan.view)
     _write("/proc/self/oom_score_adj", str(_FIRST_TO_DIE))
@@ -102,11 +104,11 @@ def _write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
-def _write_identity(path: Path) -> None:
+def _write_identity(path: Path, token_digest: str) -> None:
     identity = identify(os.getpid())
     assert identity is not None
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(identity.as_json()))
+    unfinished.write_text(json.dumps(identity.as_json() | {"token_sha256": token_digest}))
     unfinished.replace(path)
 
 

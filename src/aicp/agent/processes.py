@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import suppress
 
 from aicp.agent.launcher import LaunchPlan
 from aicp.telemetry.log_files import LogFile
-from aicp.telemetry.processes import ProcessIdentity, environment_of, group_members, identify, pids_marked, wait_for_end
+from aicp.telemetry.processes import ProcessIdentity, environment_of, identify, pids_marked, session_of, wait_for_end
 
 MARK = "AICP_REPLICA"
 TOKEN = "AICP_REPLICA_TOKEN"
@@ -20,11 +21,22 @@ _LEFTOVERS_SECONDS = 5.0
 
 
 class EngineProcess:
-    """A running engine with all its descendants. `started` is None for one that an earlier agent started."""
+    """A running engine with all its descendants. `started` is None for one that an earlier agent started.
 
-    def __init__(self, identity: ProcessIdentity, replica_id: str, started: subprocess.Popen[bytes] | None) -> None:
+    `proven` says whether it is known to hold the token of its start.
+    """
+
+    def __init__(
+        self,
+        identity: ProcessIdentity,
+        replica_id: str,
+        started: subprocess.Popen[bytes] | None,
+        *,
+        proven: bool = True,
+    ) -> None:
         self.identity = identity
         self.replica_id = replica_id
+        self.proven = proven
         self._started = started
 
     @property
@@ -69,15 +81,17 @@ def spawn(plan: LaunchPlan, replica_id: str, log: LogFile) -> EngineProcess:
     return EngineProcess(identity or ProcessIdentity(started.pid, -1, ""), replica_id, started)
 
 
-async def sweep(replica_id: str, group: int | None, grouped: Callable[[], list[int]]) -> list[int]:
+async def sweep(
+    replica_id: str, leader: ProcessIdentity | None, grouped: Callable[[], list[int]] = lambda: []
+) -> list[int]:
     """SIGKILL to every process of a replica; the pids that would not go within five seconds.
 
-    They are found by session and process group `group`, by the mark in their environment, which also those carry that
-    left the group, and by `grouped` (its cgroup).
+    They are found by the session of their `leader`, which may be gone already, by the mark in their environment, which
+    also those carry that left the session, and by `grouped` (its cgroup).
     """
     deadline = asyncio.get_running_loop().time() + _LEFTOVERS_SECONDS
     while True:
-        found = {*(group_members(group) if group else []), *pids_marked(MARK, replica_id), *grouped()}
+        found = {*(session_of(leader) if leader else []), *pids_marked(MARK, replica_id), *grouped()}
         left = sorted(pid for pid in found if identify(pid) is not None)
         if not left or asyncio.get_running_loop().time() > deadline:
             return left
@@ -87,15 +101,25 @@ async def sweep(replica_id: str, group: int | None, grouped: Callable[[], list[i
         await asyncio.sleep(0.02)
 
 
-def adopt(identity: ProcessIdentity | None, replica_id: str, token: str | None) -> EngineProcess | None:
+def digest_of(token: str) -> str:
+    """What may be written where others can read of a token: its SHA-256."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def adopt(
+    identity: ProcessIdentity | None, digest: str | None, replica_id: str, token: str | None
+) -> EngineProcess | None:
     """The engine behind a written identity, or None when that very process is gone or belongs to another start.
 
-    Pid, start time and boot must match; so must the token in its environment, unless the program has written over its
-    own environment (process titles do that), in which case the health check, which sends the token, decides.
+    Pid, start time and boot must match; so must the token's `digest`, written down with them, and the token in its
+    environment. A program that has written over its environment (process titles do that) is answered not `proven`:
+    it must still accept the token.
     """
     if identity is None or not identity.alive():
+        return None
+    if digest is not None and digest != digest_of(token or ""):
         return None
     environment = environment_of(identity.pid)
     if environment.get(TOKEN, token) != token or environment.get(MARK, replica_id) != replica_id:
         return None
-    return EngineProcess(identity, replica_id, None)
+    return EngineProcess(identity, replica_id, None, proven=TOKEN in environment)

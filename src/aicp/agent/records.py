@@ -67,6 +67,12 @@ class ReplicaFiles:
             return read_identity(json.loads(self.identity_file.read_text()))
         return None
 
+    def token_digest(self) -> str | None:
+        """The digest of the token that this process was started with, None where it was not written down."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(self.identity_file.read_text())["token_sha256"])
+        return None
+
     def forget_process(self) -> None:
         """Removes the trace of a process that is gone; a disk that cannot be written keeps nothing from ending."""
         with suppress(OSError):

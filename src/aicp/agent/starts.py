@@ -15,7 +15,7 @@ from pathlib import Path
 import aicp
 from aicp.agent.confinement import View, allow_passage, plan_view
 from aicp.agent.launcher import LaunchPlan
-from aicp.agent.processes import MARK, TOKEN
+from aicp.agent.processes import MARK, TOKEN, digest_of
 from aicp.agent.records import ReplicaFiles
 from aicp.agent.site import Site
 from aicp.core.errors import InvalidError, UnavailableError
@@ -65,6 +65,7 @@ def prepare_start(
         env=build_environment(site, replica_id, spec, allocation, values, run),
         directory=str(files.home),
         identity_file=str(files.identity_file),
+        token_digest=digest_of(token),
         join=[path for one in applied for path in one.join],
         user_id=site.engine_user.user_id if site.engine_user else None,
         group_id=site.engine_user.group_id if site.engine_user else None,

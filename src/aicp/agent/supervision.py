@@ -11,7 +11,7 @@ from typing import Any
 
 from aicp.agent.consumption import Sampler
 from aicp.agent.endings import explain_ending
-from aicp.agent.health import HealthProbe, Probe
+from aicp.agent.health import HealthProbe
 from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
 from aicp.agent.site import Site
@@ -101,19 +101,34 @@ class Supervision:
 
         A replica that was being stopped is only adopted; `stop` goes on with it.
         """
-        self._process = adopt(self._files.identity(), self.replica_id, self.record.token)
+        identity = self._files.identity()
+        self._process = adopt(identity, self._files.token_digest(), self.replica_id, self.record.token)
         if not self.record.wanted:
             return
-        if self._process is not None:
-            self._adopted = True
-            probe = await self._probe_once()
-            # one that was ready and is only too busy to answer at once stays ready
-            ready = probe.ok or (probe.slow and self.record.ready_at is not None)
-            self._say(ReplicaState.READY if ready else ReplicaState.LOADING, phase=None if ready else "loading")
-        elif self._files.identity() is not None:
-            self._reason = "The engine ended while the agent was away."
+        reason = "The engine ended while the agent was away."
+        if self._process is not None and (refusal := await self._take_over(self._process)):
+            self._process, reason = None, refusal
+        if self._process is None and identity is not None:
+            # children of a dead engine, or an engine of another start, hold the memory that the next one needs
+            await self._sweep(None)
+            self._reason = reason
             self._note_restart()
         self._task = asyncio.create_task(self._run())
+
+    async def _take_over(self, process: EngineProcess) -> str | None:
+        """Why the process found is not the engine of this record; None when it is adopted."""
+        probe_at = self._probe()
+        try:
+            if refusal := await _refusal(process, probe_at):
+                return refusal
+            probe = await probe_at.ask()
+        finally:
+            await probe_at.close()
+        self._adopted = True
+        # one that was ready and is only too busy to answer at once stays ready
+        ready = probe.ok or (probe.slow and self.record.ready_at is not None)
+        self._say(ReplicaState.READY if ready else ReplicaState.LOADING, phase=None if ready else "loading")
+        return None
 
     async def stop(self, grace_seconds: float) -> None:
         """Ends the replica for good: SIGTERM, grace, SIGKILL of everything it started. Keeps its log.
@@ -148,16 +163,22 @@ class Supervision:
         await self.detach()
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            exited = asyncio.create_task(process.wait())
-            while not exited.done() and self._site.clock.monotonic() < self._kill_at:
-                await asyncio.wait({exited}, timeout=_STOP_LOOK_SECONDS)
-            await self._sweep(process)
-            await asyncio.wait({exited}, timeout=_STOP_LOOK_SECONDS)
-            self._exit_code = exited.result() if exited.done() else None
-            exited.cancel()
+            await self._end(process)
+        else:
+            # the engine itself is gone; its children may not be
+            await self._sweep(None)
         self._files.forget_process()
         await self._sampler.release()
+
+    async def _end(self, process: EngineProcess) -> None:
+        process.terminate()
+        exited = asyncio.create_task(process.wait())
+        while not exited.done() and self._site.clock.monotonic() < (self._kill_at or 0.0):
+            await asyncio.wait({exited}, timeout=_STOP_LOOK_SECONDS)
+        await self._sweep(process)
+        await asyncio.wait({exited}, timeout=_STOP_LOOK_SECONDS)
+        self._exit_code = exited.result() if exited.done() else None
+        exited.cancel()
 
     async def detach(self) -> None:
         """Stops watching; the processes go on."""
@@ -227,7 +248,7 @@ class Supervision:
         """Until the engine ends or must be ended; the reason."""
         kills = self._sampler.memory_kills()
         exited = asyncio.create_task(process.wait())
-        ill = asyncio.create_task(self._check_health())
+        ill = asyncio.create_task(self._check_health(process))
         sampling = asyncio.create_task(self._sampler.run(process, lambda: self._state))
         try:
             await asyncio.wait({exited, ill}, return_when=asyncio.FIRST_COMPLETED)
@@ -243,7 +264,7 @@ class Supervision:
         finally:
             await _cancel(exited, ill, sampling)
 
-    async def _check_health(self) -> str:
+    async def _check_health(self, process: EngineProcess) -> str:
         """Follows the engine's health; returns why it must be ended."""
         check, clock = self._member.launch.health, self._site.clock
         began = last_ok = clock.monotonic()
@@ -254,6 +275,8 @@ class Supervision:
                 now = clock.monotonic()
                 if probe.ok:
                     last_ok = now
+                    if refusal := await _refusal(process, probe_at):
+                        return refusal
                     self._now_ready()
                 elif self._state is ReplicaState.LOADING:
                     if now - began > check.start_timeout_seconds:
@@ -284,20 +307,14 @@ class Supervision:
         await asyncio.sleep(pause)
 
     async def _sweep(self, process: EngineProcess | None) -> None:
-        """Ends whatever a gone or unwanted engine has left behind."""
-        left = await sweep(self.replica_id, process.pid if process else None, self._sampler.grouped)
+        """Ends whatever a gone or unwanted engine has left behind; without `process`, of the one last written down."""
+        leader = process.identity if process is not None else self._files.identity()
+        left = await sweep(self.replica_id, leader, self._sampler.grouped)
         if left:
             self._files.log.note(f"processes {left} of the ended engine do not go away")
 
     def _probe(self) -> HealthProbe:
         return HealthProbe(self._member.launch.health, self.record.address or "", self.record.token)
-
-    async def _probe_once(self) -> Probe:
-        probe = self._probe()
-        try:
-            return await probe.ask()
-        finally:
-            await probe.close()
 
     def _note_restart(self) -> None:
         self._keep(restarts=self.record.restarts + 1)
@@ -319,6 +336,16 @@ class Supervision:
         reason: str | None = None,
     ) -> None:
         self._state, self._phase, self._progress, self._reason = state, phase, progress, reason
+
+
+async def _refusal(process: EngineProcess, probe: HealthProbe) -> str | None:
+    """Why the process is not ours, as far as it can be told: one whose token was not seen yet must accept it."""
+    if not process.proven:
+        accepted = await probe.accepts_token()
+        if accepted is False:
+            return "The process found in the engine's place does not accept the token of its start."
+        process.proven = accepted is True
+    return None
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -29,9 +29,13 @@ class Allocation(Value):
 
 
 class HealthCheck(Value):
-    """How the agent learns that an engine serves: GET `path` answers 2xx."""
+    """How the agent learns that an engine serves: GET `path` answers 2xx.
+
+    `token_path` is one that the engine answers only to the bearer of its token; many leave `path` open to everybody.
+    """
 
     path: str = "/health"
+    token_path: str | None = None
     interval_seconds: float = 0.25
     timeout_seconds: float = 2.0
     start_timeout_seconds: float = 900.0

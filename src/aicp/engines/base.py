@@ -142,6 +142,26 @@ def kv_bytes_per_token(architecture: Architecture, bytes_per_value: float) -> in
     return round(2 * layers * heads * width * bytes_per_value)
 
 
+def window_layers(architecture: Architecture) -> int:
+    """Layers that keep only the keys and values of a sliding window; 0 where all keep the whole context."""
+    layers, whole = architecture.layers, architecture.kv_layers
+    return layers - whole if architecture.sliding_window and layers and whole is not None else 0
+
+
+def layer_bytes_per_token(architecture: Architecture, bytes_per_value: float) -> int:
+    """Bytes that one token keeps in one layer; 0 when the model does not say."""
+    return kv_bytes_per_token(architecture.model_copy(update={"kv_layers": 1}), bytes_per_value)
+
+
+def explain_cache(architecture: Architecture, sizing: Sizing) -> str:
+    """For whom the KV cache is, and which layers keep less than the whole context."""
+    text = f"{sizing.users} users with {sizing.context_length} tokens each"
+    windowed = window_layers(architecture)
+    if windowed:
+        text += f"; {windowed} of {architecture.layers} layers keep a window of {architecture.sliding_window}"
+    return text
+
+
 def flag_choices(allowed: Mapping[str, Flag], given: Mapping[str, Any], mode: Mode) -> list[Choice]:
     """The user's flags as choices. Raises InvalidError for one off the list, out of range, or outside mode custom."""
     if given and mode is not Mode.CUSTOM:

@@ -93,7 +93,7 @@ class EchoEngine:
             command=command,
             env={"ECHO_TOKEN": "{token}"},
             listen="unix",
-            health=HealthCheck(path="/health"),
+            health=HealthCheck(path="/health", token_path="/v1/models"),
             stop_grace_seconds=2.0,
         )
 

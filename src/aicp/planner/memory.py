@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aicp.core.model import Architecture
-from aicp.engines.base import kv_bytes_per_token
+from aicp.engines.base import kv_bytes_per_token, layer_bytes_per_token, window_layers
 
 BYTES_16_BIT = 2.0
 
@@ -35,8 +35,7 @@ def kv_shape(architecture: Architecture, bytes_per_value: float = BYTES_16_BIT) 
     layers = architecture.layers or 0
     full_layers = layers if architecture.kv_layers is None else architecture.kv_layers
     window_tokens = architecture.sliding_window or 0
-    windowed = architecture.model_copy(update={"kv_layers": layers - full_layers if window_tokens else 0})
-    window = kv_bytes_per_token(windowed, bytes_per_value)
+    window = window_layers(architecture) * layer_bytes_per_token(architecture, bytes_per_value)
     if not full and not window:
         return None
     return KvShape(full, window, window_tokens, _formula(architecture, full_layers, bytes_per_value))

@@ -41,7 +41,11 @@ def observed_change(
         return _unseen(stored, answers=answers, lost=lost)
     if seen.state in _GONE:
         return _ended(stored, seen)
-    if state == ReplicaState.DRAINING or seen.state == ReplicaState.DRAINING:
+    if state == ReplicaState.DRAINING:
+        # what its node is ending already needs no second stop
+        running = seen.state != ReplicaState.DRAINING
+        return Change(state, {"running": running}) if running != stored.running else None
+    if seen.state == ReplicaState.DRAINING:
         return None
     return _alive(stored, seen, now)
 

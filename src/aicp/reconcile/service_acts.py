@@ -12,6 +12,7 @@ from aicp.core.registry import Registry
 from aicp.core.service import Condition, ServiceState
 from aicp.engines.base import Engine
 from aicp.reconcile.launches import build_launch
+from aicp.reconcile.strays import NoteStray, StopStray, StrayAction
 from aicp.runners.base import Runner
 from aicp.scheduler.service_world import (
     Action,
@@ -33,6 +34,7 @@ from aicp.store.revisions import READY, ROLLED_BACK, Revisions
 from aicp.store.services import Services
 
 STOP_GRACE_SECONDS = 10.0
+ServiceAction = Action | StrayAction
 
 
 class ServiceActs:
@@ -46,7 +48,7 @@ class ServiceActs:
         self._bell = bell
         self.names: dict[str, str] = {}
 
-    async def act(self, action: Action) -> None:
+    async def act(self, action: ServiceAction) -> None:
         """One step; done again it changes nothing."""
         match action:
             case Promote():
@@ -59,6 +61,8 @@ class ServiceActs:
                 await self._remove(action)
             case Create():
                 await self._create(action)
+            case NoteStray() | StopStray():
+                await self._act_on_stray(action)
             case _:
                 await self._act_on_replica(action)
 
@@ -108,6 +112,20 @@ class ServiceActs:
             await self._move(replica.id, ReplicaState.STOPPED)
         else:
             await self._runner.stop(replica.id, replica.generation, STOP_GRACE_SECONDS)
+
+    async def _act_on_stray(self, action: StrayAction) -> None:
+        text = f"Replica {action.replica_id} runs on node {action.node} and is not in the database"
+        if isinstance(action, StopStray):
+            await self._runner.stop(action.replica_id, action.generation, STOP_GRACE_SECONDS)
+            what, text = "replica.unknown_stopped", f"{text}; it was stopped."
+        else:
+            what = "replica.unknown"
+            text += (
+                f". Was an older copy of the database brought back? It is stopped at {action.stop_at:%H:%M:%S} UTC "
+                "unless a database that knows it is in place by then."
+            )
+        async with self._database.transaction() as tx:
+            await Events(tx).note(self._clock.now(), what, "replica", action.replica_id, text, severity="warning")
 
     async def _promote(self, action: Promote) -> None:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from aicp.core.gateway import GatewayStatus
 from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
 from aicp.core.service import Service
+from aicp.reconcile.strays import StrayAction
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
 from aicp.store.pools import make_snapshot
 from aicp.store.replicas import CHARGED, StoredReplica
@@ -25,6 +26,7 @@ class World:
 
     desired: tuple[Desired, ...] = ()
     actual: Actual = field(default_factory=Actual)
+    strays: tuple[StrayAction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +17,9 @@ from aicp.core.service import Condition
 from aicp.engines.base import Engine
 from aicp.reconcile.loop import Failure
 from aicp.reconcile.observation import observed_change
-from aicp.reconcile.service_acts import ServiceActs
+from aicp.reconcile.service_acts import ServiceAction, ServiceActs
 from aicp.reconcile.service_views import StoredServices, World, make_world
+from aicp.reconcile.strays import NoteStray, StopStray, Strays
 from aicp.runners.base import Runner
 from aicp.scheduler.service_world import Action, Create, Promote, Remove, Report, RollBack, Start
 from aicp.scheduler.services import decide
@@ -44,6 +46,7 @@ class ServiceReconciler:
         self._clock = clock
         self._bell = bell
         self._owners: dict[str, str] = {}
+        self._strays = Strays()
         self._acts = ServiceActs(database, runner, engines, clock, bell)
 
     async def observe(self) -> World:
@@ -54,19 +57,23 @@ class ServiceReconciler:
             stored = await self._read()
         self._owners = {item.replica.id: item.service_id for item in stored.replicas}
         self._acts.names = {service.id: service.name for service in stored.services}
-        return make_world(stored, self._clock.now())
+        now = self._clock.now()
+        strays = self._strays.look(list(seen.values()), set(self._owners), stored.nodes, now)
+        return replace(make_world(stored, now), strays=tuple(strays))
 
-    def decide(self, world: World, now: datetime) -> Sequence[Action]:
-        """See scheduler.services."""
-        return decide(world.desired, world.actual, now)
+    def decide(self, world: World, now: datetime) -> Sequence[ServiceAction]:
+        """See scheduler.services and reconcile.strays."""
+        return [*decide(world.desired, world.actual, now), *world.strays]
 
-    async def act(self, action: Action) -> None:
+    async def act(self, action: ServiceAction) -> None:
         """One step; done again it changes nothing."""
         await self._acts.act(action)
 
-    async def failed(self, action: Action | None, failure: Failure) -> None:
+    async def failed(self, action: ServiceAction | None, failure: Failure) -> None:
         """Writes the failure as a condition of the service it concerns, and as the reason of a start."""
         if action is None:
+            self._strays.forget()
+        if action is None or isinstance(action, NoteStray | StopStray):
             return
         now = self._clock.now()
         condition = Condition(
@@ -83,9 +90,9 @@ class ServiceReconciler:
                 await Replicas(tx).transition(action.replica_id, state, now, reason=failure.message)
         self._bell.ring("service", self._acts.names.get(self._service_of(action), ""))
 
-    async def recovered(self, action: Action | None) -> None:
+    async def recovered(self, action: ServiceAction | None) -> None:
         """Says that what failed went through."""
-        if action is None:
+        if action is None or isinstance(action, NoteStray | StopStray):
             return
         condition = Condition(type="Reconciled", status=True, reason="Recovered", at=self._clock.now())
         async with self._database.transaction() as tx:

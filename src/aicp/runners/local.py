@@ -18,6 +18,7 @@ class LocalRunner:
     def __init__(self, clients: Sequence[AgentClient]) -> None:
         self._clients = list(clients)
         self._by_node: dict[str, AgentClient] = {}
+        self._holders: dict[str, AgentClient] = {}
 
     async def nodes(self) -> list[NodeStatus]:
         answers = await asyncio.gather(*(client.node() for client in self._clients), return_exceptions=True)
@@ -41,17 +42,20 @@ class LocalRunner:
     async def observe(self) -> list[ObservedReplica]:
         answers = await asyncio.gather(*(client.replicas() for client in self._clients), return_exceptions=True)
         found: list[ObservedReplica] = []
-        for answer in answers:
+        for client, answer in zip(self._clients, answers, strict=True):
             if isinstance(answer, list):
                 found.extend(answer)
+                others = {key: holder for key, holder in self._holders.items() if holder is not client}
+                self._holders = others | {replica.replica_id: client for replica in answer}
             elif not isinstance(answer, UnavailableError):
                 raise answer
         return found
 
     async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
-        stops = (
-            client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in self._clients
-        )
+        # A node that is known to hold it is asked alone: others that are silent do not matter.
+        holder = self._holders.get(replica_id)
+        clients = self._clients if holder is None else [holder]
+        stops = (client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in clients)
         await asyncio.gather(*stops)
 
     async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:

@@ -57,7 +57,7 @@ class ReplicaView:
     node: str | None = None
     restarts: int = 0
     running: bool = False
-    """The runner knows it and has not ended it."""
+    """The runner knows it, has not ended it and is not ending it."""
     drained: bool = False
     """No gateway routes to it any more and none waits for it, or its drain time is over."""
     fault: str | None = None

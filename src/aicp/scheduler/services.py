@@ -87,7 +87,7 @@ def _decide_service(
         if replica.id in removals:
             reason, fault = removals[replica.id]
             actions.extend(_removal(replica, reason, fault=fault))
-        elif replica.state == ReplicaState.DRAINING and replica.drained:
+        elif _must_stop(replica):
             actions.append(Stop(replica.id))
     kept = [replica for replica in replicas if replica.state in LIVE and replica.id not in removals]
 
@@ -126,11 +126,13 @@ def _removal(replica: ReplicaView, reason: str, *, fault: bool = False) -> list[
         return [Stop(replica.id)]
     if replica.state in LIVE:
         return [Drain(replica.id, reason, fault)]
-    # An ended row whose process is seen again came back with its node.
-    stray = replica.state in (ReplicaState.STOPPED, ReplicaState.FAILED) and replica.running
-    if stray or (replica.state == ReplicaState.DRAINING and replica.drained):
-        return [Stop(replica.id)]
-    return []
+    return [Stop(replica.id)] if _must_stop(replica) else []
+
+
+def _must_stop(replica: ReplicaView) -> bool:
+    """Drained and not yet being ended by its node; or an ended row whose process came back with its node."""
+    drained = replica.state == ReplicaState.DRAINING and replica.drained
+    return replica.running and (drained or replica.state in (ReplicaState.STOPPED, ReplicaState.FAILED))
 
 
 def _timed_out(service: Desired, replica: ReplicaView, now: datetime) -> bool:

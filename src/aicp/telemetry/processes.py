@@ -90,6 +90,27 @@ def group_members(group: int) -> list[int]:
     return members
 
 
+def session_of(leader: ProcessIdentity) -> list[int]:
+    """Pids of the processes in the session that `leader` began, also when the leader itself is gone.
+
+    The kernel gives a number to nobody while a session bears it. So a process of that number with another start, or
+    another boot, means that the session is gone and the number is a stranger's.
+    """
+    here = identify(os.getpid())
+    present = identify(leader.pid)
+    if here is None or here.boot_id != leader.boot_id or present not in (None, leader):
+        return []
+    stats = ((int(entry), _stat(int(entry))) for entry in os.listdir("/proc") if entry.isdigit())
+    return [
+        pid
+        for pid, fields in stats
+        if fields is not None
+        and fields[0] not in ("Z", "X")
+        and int(fields[3]) == leader.pid
+        and int(fields[19]) >= leader.start_ticks
+    ]
+
+
 def pids_marked(name: str, value: str) -> list[int]:
     """Pids of all processes that were started with the variable `name` set to `value`."""
     mark = f"{name}={value}".encode()

@@ -166,6 +166,24 @@ async def test_draining_ends_after_the_drain_time_whatever_the_gateways_say(plat
     assert len(platform.runner.stops) == 1
 
 
+async def test_a_replica_that_is_being_stopped_is_not_stopped_again(platform: Platform):
+    await platform.publish("demo:v1")
+    await platform.passes()
+    [replica] = platform.runner.starts
+    platform.runner.slow_stops = True
+    await platform.services.update(platform.caller, "demo", ServiceUpdate(stopped=True))
+    await platform.passes(3)
+    assert platform.runner.stops == [replica]
+    assert await platform.loop.step() == 0, "nothing is left to do, so the loop rests"
+    platform.runner.say(replica, ReplicaState.READY)
+    await platform.passes(3)
+    assert platform.runner.stops == [replica, replica], "a stop that was lost is asked again"
+    platform.runner.say(replica, ReplicaState.STOPPED)
+    await platform.passes(2)
+    assert (await platform.services.get(platform.caller, "demo")).state == ServiceState.STOPPED
+    assert len(platform.runner.stops) == 2
+
+
 async def test_an_engine_restarted_by_its_node_leaves_the_route_and_comes_back(platform: Platform):
     await platform.publish("demo:v1")
     await platform.passes()

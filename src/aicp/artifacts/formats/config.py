@@ -7,9 +7,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from aicp.artifacts.formats.windows import config_windows
 from aicp.core.errors import InvalidError
 from aicp.core.model import Architecture, ModelType
 
+# What published files of a family leave out because transformers knows it.
+_LEFT_OUT: dict[str, dict[str, int]] = {
+    "gemma3_text": {
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262_208,
+        "max_position_embeddings": 131_072,
+    },
+}
 MAX_CONFIG_BYTES = 2 * 2**20
 _MAX_DEPTH = 32
 Config = Mapping[str, Any]
@@ -54,9 +65,13 @@ def text_part(config: Config) -> Config:
     return config
 
 
+def _completed(text: Config) -> Config:
+    return {**_LEFT_OUT.get(str(text.get("model_type", "")), {}), **text}
+
+
 def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
     """The facts of a parsed config.json."""
-    text = text_part(config)
+    text = _completed(text_part(config))
     layers = _number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     heads = _number(text, "num_attention_heads", "n_head", "n_heads")
     hidden = _number(text, "hidden_size", "n_embd", "d_model", "dim")
@@ -66,6 +81,7 @@ def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
         head_dim = nope + (_number(text, "qk_rope_head_dim") or 0)
     if head_dim is None and hidden and heads:
         head_dim = hidden // heads
+    whole, window = config_windows(text, layers)
     return Architecture(
         name=_name(config),
         layers=layers,
@@ -73,10 +89,10 @@ def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
         attention_heads=heads,
         kv_heads=_number(text, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num") or heads,
         head_dim=head_dim,
-        kv_layers=_kv_layers(text, layers),
+        kv_layers=whole,
         kv_lora_rank=latent,
         rope_head_dim=_number(text, "qk_rope_head_dim"),
-        sliding_window=_sliding_window(text),
+        sliding_window=window,
         vocab_size=_number(text, "vocab_size") or _number(config, "vocab_size"),
         experts=_number(text, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
         experts_per_token=_number(text, "num_experts_per_tok", "experts_per_token", "moe_top_k", "moe_k"),
@@ -87,7 +103,7 @@ def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
 
 def context_length_of(config: Config) -> int | None:
     """Tokens the model was made for. RoBERTa counts two reserved positions that callers cannot use."""
-    text = text_part(config)
+    text = _completed(text_part(config))
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length")
     length = _number(text, *names) or _number(config, *names)
     if length and "roberta" in str(text.get("model_type", "")):
@@ -159,27 +175,6 @@ def _number(config: Config, *names: str) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40:
             return value
     return None
-
-
-def _kv_layers(text: Config, layers: int | None) -> int | None:
-    """Layers that keep keys and values for the whole context; sliding and linear ones do not."""
-    kinds = text.get("layer_types") or text.get("layers_block_type")
-    if isinstance(kinds, list) and kinds:
-        return sum(kind in ("full_attention", "attention", "global") for kind in kinds)
-    if layers is None:
-        return None
-    interval = _number(text, "full_attention_interval", "sliding_window_pattern", "attn_layer_period")
-    if interval is not None and (_number(text, "linear_num_key_heads") or _sliding_window(text)):
-        return layers // interval
-    if _sliding_window(text):
-        return min(_number(text, "max_window_layers") or 0, layers) if "max_window_layers" in text else 0
-    return layers
-
-
-def _sliding_window(text: Config) -> int | None:
-    if text.get("use_sliding_window") is False:
-        return None
-    return _number(text, "sliding_window", "attention_window_size")
 
 
 def _compressed_bits(scheme: Mapping[str, Any]) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from aicp.artifacts.formats import config as configs
 from aicp.artifacts.formats import gguf, safetensors
+from aicp.artifacts.formats.windows import gguf_windows
 from aicp.core.errors import InvalidError
 from aicp.core.model import Architecture, ModelFormat, ModelType
 
@@ -200,7 +201,7 @@ def _gguf_architecture(name: str, fields: Mapping[str, Any], shapes: Mapping[str
         return _field(fields, f"{name}.{key}")
 
     layers, heads, hidden = number("block_count"), number("attention.head_count"), number("embedding_length")
-    per_layer = fields.get(f"{name}.attention.head_count_kv")
+    whole, window = gguf_windows(name, fields, layers)
     vocabulary = fields.get("tokenizer.ggml.tokens")
     embedding = shapes.get("token_embd.weight", ())
     return Architecture(
@@ -210,10 +211,10 @@ def _gguf_architecture(name: str, fields: Mapping[str, Any], shapes: Mapping[str
         attention_heads=heads,
         kv_heads=number("attention.head_count_kv") or heads,
         head_dim=number("attention.key_length") or (hidden // heads if hidden and heads else None),
-        kv_layers=sum(bool(item) for item in per_layer) if isinstance(per_layer, list) else layers,
+        kv_layers=whole,
         kv_lora_rank=number("attention.kv_lora_rank"),
         rope_head_dim=number("rope.dimension_count") if number("attention.kv_lora_rank") else None,
-        sliding_window=number("attention.sliding_window"),
+        sliding_window=window,
         vocab_size=number("vocab_size")
         or (vocabulary["items"] if isinstance(vocabulary, dict) else None)
         or (embedding[1] if len(embedding) == 2 else None),

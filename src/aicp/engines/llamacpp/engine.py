@@ -152,7 +152,7 @@ class LlamaCppEngine:
             command=command,
             env={"LLAMA_API_KEY": "{token}", **_ENVIRONMENT},
             listen="unix",
-            health=HealthCheck(path="/health"),
+            health=HealthCheck(path="/health", token_path="/props"),
         )
 
 

@@ -112,7 +112,7 @@ class VllmEngine:
     def estimate(
         self, version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing
     ) -> Sequence[MemoryPart]:
-        return memory.memory_parts(version, model_type, sizing)
+        return memory.memory_parts(version, model_type, mode, sizing)
 
     def launch(self, request: LaunchRequest) -> LaunchSpec:
         choices = parameters.choose(request)
@@ -128,7 +128,7 @@ class VllmEngine:
             command=command,
             env={**_ENVIRONMENT, **on_cpu, **parameters.environment(choices)},
             listen="unix",
-            health=HealthCheck(path="/health"),
+            health=HealthCheck(path="/health", token_path="/v1/models"),
         )
 
     def _problem(

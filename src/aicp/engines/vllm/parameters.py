@@ -6,9 +6,9 @@ from typing import Any
 
 from aicp.core.errors import InvalidError
 from aicp.core.model import ModelType
-from aicp.core.service import Choice, Mode
+from aicp.core.service import Choice
 from aicp.engines.base import Flag, LaunchRequest, flag_choices
-from aicp.engines.vllm.memory import KV_BLOCK_TOKENS, kv_cache_bytes
+from aicp.engines.vllm.memory import KV_BLOCK_TOKENS, kv_cache_bytes, step_tokens
 
 _TOOL_PARSERS = (
     "apertus", "deepseek_v3", "deepseek_v31", "deepseek_v32", "ernie45", "gemma4", "glm45", "granite", "granite4",
@@ -39,13 +39,6 @@ FLAGS: dict[str, Flag] = {
         ),
         Flag("reasoning_parser", "str", "how the model marks its reasoning", choices=_REASONING_PARSERS),
     )
-}
-
-_STEP_TOKENS = {
-    ("cpu", Mode.BALANCED): (256, "a step of 256 tokens keeps the longest gap between streamed tokens near a second"),
-    ("cpu", Mode.LONG_TEXT): (1024, "long prompts are read in larger steps: fewer passes over the weights"),
-    ("cuda", Mode.BALANCED): (2048, "vLLM's own default: throughput and even streaming in balance"),
-    ("cuda", Mode.LONG_TEXT): (8192, "long prompts are read in larger steps: fewer passes over the weights"),
 }
 
 
@@ -114,22 +107,17 @@ def _chosen(name: str, value: Any, reason: str) -> Choice:
 
 def _sizes(request: LaunchRequest) -> list[Choice]:
     sizing = request.sizing
-    pooling = request.model_type is not ModelType.CHAT
-    kind = "cpu" if request.variant == "cpu" else "cuda"
-    mode = Mode.LONG_TEXT if request.mode is Mode.LONG_TEXT else Mode.BALANCED
-    step, why = _STEP_TOKENS[kind, mode]
-    if pooling:
-        step, why = max(step, sizing.context_length), "a text is embedded in one piece, so a step holds the longest one"
-    if step < sizing.users:
-        step, why = sizing.users, "every request in flight has a token in each step"
-    cache = kv_cache_bytes(request.version, request.model_type, sizing)
+    step, why = step_tokens(request.model_type, request.mode, sizing)
+    asked = request.flags.get("max_num_batched_tokens", step)
+    cache = kv_cache_bytes(request.version, request.model_type, sizing, asked if type(asked) is int else step)
+    devices = max(1, len(request.allocation.devices)) if request.variant != "cpu" else 1
     return [
         _chosen("max_model_len", sizing.context_length, "the context that was asked for"),
         _chosen("max_num_seqs", sizing.users, "the number of simultaneous requests that was asked for"),
         _chosen("max_num_batched_tokens", step, why),
         _chosen(
             "kv_cache_memory_bytes",
-            cache // max(1, len(request.allocation.devices)) if kind == "cuda" else cache,
+            cache // devices,
             f"{sizing.users} requests of {sizing.context_length} tokens, in blocks of {KV_BLOCK_TOKENS}; "
             "a fixed size needs no trial run at start",
         ),
