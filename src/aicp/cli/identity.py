@@ -11,7 +11,7 @@ from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, local_pi
 from aicp.cli.output import out, print_done, print_json, print_table
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
-from aicp.core.identity import ProjectCreate, Role, UserCreate, UserUpdate
+from aicp.core.identity import ProjectCreate, ProjectUpdate, Role, UserCreate, UserUpdate
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
 user_app = typer.Typer(no_args_is_help=True, help="People and programs that log in.")
@@ -72,6 +72,13 @@ def create_project(ctx: typer.Context, name: str, description: str = "", json_: 
     """Create a project."""
     project = connect(ctx).projects.create(ProjectCreate(name=name, description=description))
     print_done(project, f"Created project {name}.", as_json=json_)
+
+
+@project_app.command("update")
+def update_project(ctx: typer.Context, name: str, description: str, json_: JsonFlag = False) -> None:
+    """Change the description of a project; its name stays."""
+    project = connect(ctx).projects.update(name, ProjectUpdate(description=description))
+    print_done(project, f"Changed project {name}.", as_json=json_)
 
 
 @project_app.command("delete")

@@ -64,15 +64,20 @@ def update(
     model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Allow every model of its project.")] = False,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
+    never_expires: Annotated[bool, typer.Option("--never-expires", help="Take the end of validity away.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Change a key's name, allowed models or expiry; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
+    if expires and never_expires:
+        raise InvalidError("--expires and --never-expires exclude each other.")
     given: dict[str, Any] = {"name": name, "expires_at": expires.astimezone() if expires else None, "models": model}
     changes = {field: value for field, value in given.items() if value is not None}
     if all_models:
         changes["models"] = None
+    if never_expires:
+        changes["expires_at"] = None
     if not changes:
         raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
     key = connect(ctx).keys.update(key_id, ApiKeyUpdate.model_validate(changes))

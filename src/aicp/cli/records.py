@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -58,13 +59,36 @@ def usage(
 
 def audit(
     ctx: typer.Context,
-    actor: str | None = None,
-    action: str | None = None,
-    limit: int = 50,
+    actor: Annotated[str | None, typer.Option(help="Name of the user.")] = None,
+    action: Annotated[str | None, typer.Option(help="Such as service.create.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of the object, such as service or key.")] = None,
+    name: Annotated[str | None, typer.Option(help="Whole name or id of the object.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only in this project.")] = None,
+    search: Annotated[str | None, typer.Option(help="Part of object, message, actor or action.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="From this moment on, local time.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before this moment, local time.")] = None,
+    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, newest first.")] = 50,
+    csv: Annotated[bool, typer.Option("--csv", help="All that match, as CSV.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Show who changed what."""
-    events = connect(ctx).records.audit(limit=limit, actor=actor, action=action)
+    records = connect(ctx).records
+    filters = {
+        "actor": actor,
+        "action": action,
+        "kind": kind,
+        "name": name,
+        "project": project,
+        "search": search,
+        "since": since and since.astimezone(),
+        "until": until and until.astimezone(),
+        "severity": "warning" if refused else None,
+    }
+    if csv:
+        typer.echo(records.audit_csv(**filters), nl=False)
+        return
+    events = records.audit(limit=limit, **filters)
     if json_:
         return print_json(events)
     print_table(
@@ -74,6 +98,7 @@ def audit(
             ("who", lambda e: e.actor),
             ("action", lambda e: e.action),
             ("object", lambda e: f"{e.object_kind} {e.object_name}"),
+            ("what", lambda e: e.message),
             ("from", lambda e: e.address),
         ],
         empty="No audit entries match.",

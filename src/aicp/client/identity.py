@@ -13,6 +13,7 @@ from aicp.core.identity import (
     Organization,
     Project,
     ProjectCreate,
+    ProjectUpdate,
     Role,
     User,
     UserCreate,
@@ -28,10 +29,9 @@ class Keys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, project: str | None = None, search: str | None = None, limit: int = 500) -> list[ApiKey]:
+    def list(self, *, project: str | None = None, search: str | None = None) -> list[ApiKey]:
         """Keys the caller may see, newest first."""
-        query = {"project": project, "search": search, "limit": limit}
-        return self._transport.get("/api/v1/keys", Page[ApiKey], query).items
+        return self._transport.rows("/api/v1/keys", ApiKey, {"project": project, "search": search})
 
     def get(self, key_id: str) -> ApiKey:
         """One key, without its secret."""
@@ -68,7 +68,7 @@ class Projects:
 
     def list(self) -> list[Project]:
         """Projects the caller may see."""
-        return self._transport.get("/api/v1/projects", Page[Project], {"limit": 500}).items
+        return self._transport.rows("/api/v1/projects", Project)
 
     def organizations(self) -> Sequence[Organization]:
         """Organizations the caller may see."""
@@ -82,13 +82,17 @@ class Projects:
         """A new project."""
         return self._transport.post("/api/v1/projects", Project, body)
 
+    def update(self, name: str, changes: ProjectUpdate) -> Project:
+        """Changes the description; the name stays."""
+        return self._transport.patch(f"/api/v1/projects/{name}", Project, changes)
+
     def delete(self, name: str) -> None:
         """Removes an empty project."""
         self._transport.delete(f"/api/v1/projects/{name}")
 
     def members(self, name: str) -> Sequence[Member]:
         """Who has which role in the project."""
-        return self._transport.get(f"/api/v1/projects/{name}/members", Page[Member], {"limit": 500}).items
+        return self._transport.rows(f"/api/v1/projects/{name}/members", Member)
 
     def set_member(self, name: str, user: str, role: Role) -> None:
         """Gives `user` a role in the project."""
@@ -107,7 +111,7 @@ class Users:
 
     def list(self) -> list[User]:
         """All users."""
-        return self._transport.get("/api/v1/users", Page[User], {"limit": 500}).items
+        return self._transport.rows("/api/v1/users", User)
 
     def get(self, name: str) -> User:
         """One user."""

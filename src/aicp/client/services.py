@@ -124,7 +124,11 @@ class Nodes:
 
     def list(self) -> list[Node]:
         """All nodes with what their agents report."""
-        return self._transport.get("/api/v1/nodes", Page[Node], {"limit": 500}).items
+        return self._transport.rows("/api/v1/nodes", Node)
+
+    def replicas(self, node_id: str) -> builtins.list[Replica]:
+        """What runs or ran on a node, newest first."""
+        return self._transport.rows(f"/api/v1/nodes/{node_id}/replicas", Replica)
 
     def get(self, node_id: str) -> Node:
         """One node."""

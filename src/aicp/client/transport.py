@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from aicp.core import errors
 from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.value import Page
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ _BY_STATUS: dict[int, type[AicpError]] = {
     if isinstance(kind, type) and issubclass(kind, AicpError) and kind is not AicpError
 }
 Query = Mapping[str, Any]
+_ROWS_AT_ONCE = 500
 _DOWN_HINT = "Start it with `aicp up`, or name another one with --url."
 _TLS_HINT = "Name the platform's certificate, or the authority that signed it, with --ca."
 
@@ -90,6 +92,15 @@ class Transport:
     def get(self, path: str, shape: type[T] | Any, query: Query | None = None) -> T:
         """GET `path` as a value of `shape`."""
         return self._decode(self.send("GET", path, query=query), shape)
+
+    def rows(self, path: str, shape: type[T], query: Query | None = None) -> list[T]:
+        """Every row of the list at `path`, fetched page by page."""
+        found: list[T] = []
+        while True:
+            page = self.get(path, Page[shape], {**(query or {}), "offset": len(found), "limit": _ROWS_AT_ONCE})
+            found += page.items
+            if not page.items or len(found) >= page.total:
+                return found
 
     def post(self, path: str, shape: type[T] | Any, body: BaseModel | Mapping[str, Any] | None = None) -> T:
         """POST `body`, answered with a value of `shape`."""

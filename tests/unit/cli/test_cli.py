@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from aicp.cli.progress import job_words
 from aicp.cli.services import changed_spec, parse_flags
 from aicp.client.transport import error_of
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
+from aicp.core.event import Event
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource
 from aicp.core.service import Compute, ServiceSpec
@@ -149,3 +151,20 @@ def test_wrong_usage_is_told_without_a_traceback(
         cli.main()
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_audit_is_asked_for_with_every_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Records:
+        def audit(self, **query: Any) -> list[Event]:
+            asked.update(query)
+            return []
+
+    monkeypatch.setattr("aicp.cli.records.connect", lambda _: SimpleNamespace(records=Records()))
+    options = ["--actor", "ann", "--kind", "key", "--name", "key_1", "--project", "p", "--since", "2026-01-05"]
+    answer = CliRunner().invoke(cli.app, ["audit", *options, "--refused", "--limit", "700"])
+    assert answer.exit_code == 0, answer.output
+    assert "No audit entries match." in answer.output
+    assert (asked["actor"], asked["kind"], asked["name"], asked["project"]) == ("ann", "key", "key_1", "p")
+    assert (asked["severity"], asked["limit"], asked["since"].tzinfo is not None) == ("warning", 700, True)
