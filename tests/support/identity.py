@@ -43,7 +43,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
         Projects: Projects(parts.database, parts.clock, parts.bell),
         ApiKeys: ApiKeys(parts.database, parts.clock, parts.bell, PEPPER),
         Usage: Usage(parts.database, parts.clock),
-        EventLog: EventLog(parts.database),
+        EventLog: EventLog(parts.database, parts.clock),
         Changes: Changes(parts.bell),
         Gateways: Gateways(parts.database, parts.clock, parts.bell),
         Health: Health(parts.database),

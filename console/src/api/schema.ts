@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description Who changed what as CSV, newest first; `details` are JSON.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/catalog": {
         parameters: {
             query?: never;
@@ -173,7 +193,7 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Jobs, newest first.
+         * @description All jobs that the caller may see.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -500,6 +520,26 @@ export interface paths {
         patch: operations["update_node"];
         trace?: never;
     };
+    "/api/v1/nodes/{id}/replicas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Node Replicas
+         * @description Running and ended replicas of a node, newest first.
+         */
+        get: operations["list_node_replicas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations": {
         parameters: {
             query?: never;
@@ -613,7 +653,7 @@ export interface paths {
         };
         /**
          * List Projects
-         * @description Projects that the caller may see, by name.
+         * @description Projects that the caller may see.
          */
         get: operations["list_projects"];
         put?: never;
@@ -1098,7 +1138,7 @@ export interface paths {
         };
         /**
          * List Users
-         * @description Users by name.
+         * @description All users.
          */
         get: operations["list_users"];
         put?: never;
@@ -1805,6 +1845,31 @@ export interface components {
             severity: string;
         };
         /**
+         * EventPage
+         * @description One page of a log that grows at its head: `next` leads on without passing over or repeating what comes in.
+         */
+        EventPage: {
+            /** Items */
+            items: components["schemas"]["Event"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Next
+             * @description what to send as `before` for the page after this one
+             */
+            next: string | null;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * Fit
          * @description Whether something can run somewhere, with the numbers and what would fit instead.
          */
@@ -2007,6 +2072,12 @@ export interface components {
          * @enum {string}
          */
         JobState: "queued" | "running" | "succeeded" | "failed" | "canceled";
+        /**
+         * KeyState
+         * @description Whether gateways take a key: `expired` ended by its date, `revoked` for good.
+         * @enum {string}
+         */
+        KeyState: "active" | "expired" | "revoked";
         /**
          * Login
          * @description Credentials for a session.
@@ -2453,23 +2524,6 @@ export interface components {
         Page_EngineInfo_: {
             /** Items */
             items: components["schemas"]["EngineInfo"][];
-            /**
-             * Limit
-             * @default 100
-             */
-            limit: number;
-            /**
-             * Offset
-             * @default 0
-             */
-            offset: number;
-            /** Total */
-            total: number;
-        };
-        /** Page[Event] */
-        Page_Event_: {
-            /** Items */
-            items: components["schemas"]["Event"][];
             /**
              * Limit
              * @default 100
@@ -3650,6 +3704,7 @@ export type EnvironmentStatus = components['schemas']['EnvironmentStatus'];
 export type ErrorDetail = components['schemas']['ErrorDetail'];
 export type ErrorResponse = components['schemas']['ErrorResponse'];
 export type Event = components['schemas']['Event'];
+export type EventPage = components['schemas']['EventPage'];
 export type Fit = components['schemas']['Fit'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
@@ -3658,6 +3713,7 @@ export type InstalledEnvironment = components['schemas']['InstalledEnvironment']
 export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
+export type KeyState = components['schemas']['KeyState'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -3684,7 +3740,6 @@ export type OverviewService = components['schemas']['OverviewService'];
 export type PageApiKey = components['schemas']['Page_ApiKey_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
-export type PageEvent = components['schemas']['Page_Event_'];
 export type PageJob = components['schemas']['Page_Job_'];
 export type PageMember = components['schemas']['Page_Member_'];
 export type PageModel = components['schemas']['Page_Model_'];
@@ -3744,18 +3799,28 @@ export interface operations {
     list_audit: {
         parameters: {
             query?: {
+                /** @description such as service.create */
                 action?: string | null;
+                /** @description name of the user; `platform` for the platform itself */
                 actor?: string | null;
+                /** @description `next` of the page before: what follows it */
+                before?: string | null;
+                /** @description kind of the object, such as service or key */
                 kind?: string | null;
                 /** @description rows to answer at most */
                 limit?: number;
+                /** @description whole name or id of the object */
                 name?: string | null;
                 /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
-                /** @description a part of the name or text */
+                /** @description a part of object, message, actor, action or request id */
                 search?: string | null;
+                /** @description of an audit entry: warning when it was refused */
+                severity?: ("info" | "warning" | "error") | null;
+                /** @description from this moment on */
                 since?: string | null;
+                /** @description before this moment */
                 until?: string | null;
             };
             header?: never;
@@ -3770,7 +3835,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_Event_"];
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /** @description such as service.create */
+                action?: string | null;
+                /** @description name of the user; `platform` for the platform itself */
+                actor?: string | null;
+                /** @description kind of the object, such as service or key */
+                kind?: string | null;
+                /** @description whole name or id of the object */
+                name?: string | null;
+                project?: string | null;
+                /** @description a part of object, message, actor, action or request id */
+                search?: string | null;
+                /** @description of an audit entry: warning when it was refused */
+                severity?: ("info" | "warning" | "error") | null;
+                /** @description from this moment on */
+                since?: string | null;
+                /** @description before this moment */
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All that match, as CSV. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             /** @description The request cannot be understood. */
@@ -4486,18 +4670,28 @@ export interface operations {
     list_events: {
         parameters: {
             query?: {
+                /** @description such as service.create */
                 action?: string | null;
+                /** @description name of the user; `platform` for the platform itself */
                 actor?: string | null;
+                /** @description `next` of the page before: what follows it */
+                before?: string | null;
+                /** @description kind of the object, such as service or key */
                 kind?: string | null;
                 /** @description rows to answer at most */
                 limit?: number;
+                /** @description whole name or id of the object */
                 name?: string | null;
                 /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
-                /** @description a part of the name or text */
+                /** @description a part of object, message, actor, action or request id */
                 search?: string | null;
+                /** @description of an audit entry: warning when it was refused */
+                severity?: ("info" | "warning" | "error") | null;
+                /** @description from this moment on */
                 since?: string | null;
+                /** @description before this moment */
                 until?: string | null;
             };
             header?: never;
@@ -4512,7 +4706,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_Event_"];
+                    "application/json": components["schemas"]["EventPage"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -4609,6 +4803,8 @@ export interface operations {
                 project?: string | null;
                 /** @description a part of the name or text */
                 search?: string | null;
+                /** @description a field; `-` before it: falling */
+                sort?: string;
                 state?: components["schemas"]["JobState"] | null;
             };
             header?: never;
@@ -5031,6 +5227,7 @@ export interface operations {
                 search?: string | null;
                 /** @description a field; `-` before it: falling */
                 sort?: string;
+                state?: components["schemas"]["KeyState"] | null;
             };
             header?: never;
             path?: never;
@@ -6823,6 +7020,9 @@ export interface operations {
                 pool?: string | null;
                 /** @description a part of the name or text */
                 search?: string | null;
+                /** @description a field; `-` before it: falling */
+                sort?: string;
+                state?: components["schemas"]["NodeState"] | null;
             };
             header?: never;
             path?: never;
@@ -7047,6 +7247,114 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_node_replicas: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Replica_"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -7759,6 +8067,8 @@ export interface operations {
                 offset?: number;
                 /** @description a part of the name or text */
                 search?: string | null;
+                /** @description a field; `-` before it: falling */
+                sort?: string;
             };
             header?: never;
             path?: never;
@@ -8281,6 +8591,10 @@ export interface operations {
                 limit?: number;
                 /** @description rows to pass over */
                 offset?: number;
+                /** @description a part of the name or text */
+                search?: string | null;
+                /** @description a field; `-` before it: falling */
+                sort?: string;
             };
             header?: never;
             path: {
@@ -11035,7 +11349,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All single requests. */
+            /** @description All that match, as CSV. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -11240,12 +11554,15 @@ export interface operations {
     list_users: {
         parameters: {
             query?: {
+                disabled?: boolean | null;
                 /** @description rows to answer at most */
                 limit?: number;
                 /** @description rows to pass over */
                 offset?: number;
                 /** @description a part of the name or text */
                 search?: string | null;
+                /** @description a field; `-` before it: falling */
+                sort?: string;
             };
             header?: never;
             path?: never;

@@ -1,13 +1,11 @@
 import { CloudServerOutlined, ClusterOutlined, DatabaseOutlined, KeyOutlined, RightOutlined, SearchOutlined } from "@ant-design/icons";
-import { useQueries } from "@tanstack/react-query";
+import { keepPreviousData, useQueries } from "@tanstack/react-query";
 import { Input, Modal } from "antd";
 import { useEffect, useMemo, useState, type KeyboardEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
-import { keysQuery } from "../queries/keys";
-import { modelsQuery } from "../queries/models";
-import { nodesQuery } from "../queries/nodes";
-import { servicesQuery } from "../queries/services";
+import { api, need } from "../api/client";
+import { useDebounced } from "../queries/plan";
 import { useMay } from "../queries/session";
 import { SECTIONS } from "./sections";
 
@@ -79,26 +77,36 @@ function SearchBox({ onClose }: { onClose: () => void }) {
   );
 }
 
+const FOUND = 5;
+
+/** What matches: the platform searches its objects, pages are found by their title. */
 function useHits(text: string): Hit[] {
   const { t } = useTranslation();
   const may = useMay();
+  const search = useDebounced(text.trim(), 200) || undefined;
+  const query = { search, limit: FOUND };
+  const options = { placeholderData: keepPreviousData };
   const [models, services, nodes, keys] = useQueries({
     queries: [
-      { ...modelsQuery(), enabled: may("model:read") },
-      { ...servicesQuery(), enabled: may("service:read") },
-      { ...nodesQuery(), enabled: may("node:read") },
-      { ...keysQuery(), enabled: may("key:read") },
+      { ...options, queryKey: ["model", "search", query], enabled: may("model:read"), queryFn: () => need(api.GET("/api/v1/models", { params: { query } })) },
+      { ...options, queryKey: ["service", "search", query], enabled: may("service:read"), queryFn: () => need(api.GET("/api/v1/services", { params: { query } })) },
+      { ...options, queryKey: ["node", "search", query], enabled: may("node:read"), queryFn: () => need(api.GET("/api/v1/nodes", { params: { query } })) },
+      { ...options, queryKey: ["key", "search", query], enabled: may("key:read"), queryFn: () => need(api.GET("/api/v1/keys", { params: { query } })) },
     ],
   });
+  // Until the platform has answered for this text, only what fits it of the answer before: Enter must not open another.
+  const late = search !== (text.trim() || undefined) || [models, services, nodes, keys].some((query) => query.isPlaceholderData);
   return useMemo(() => {
-    const all: Hit[] = [
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (hit: Hit) => words.every((word) => hit.text.toLowerCase().includes(word));
+    const pages = SECTIONS.flatMap((section) => section.children ?? [section]).filter((section) => may(section.needs));
+    const objects: Hit[] = [
       ...(services.data?.items ?? []).map((item) => ({ to: `/services/${item.name}`, text: item.name, kind: t("search.service"), icon: <CloudServerOutlined /> })),
       ...(models.data?.items ?? []).map((item) => ({ to: `/models/${item.name}`, text: item.name, kind: t("search.model"), icon: <DatabaseOutlined /> })),
       ...(keys.data?.items ?? []).map((item) => ({ to: `/platform/keys?search=${encodeURIComponent(item.name)}`, text: item.name, kind: t("search.key"), icon: <KeyOutlined /> })),
       ...(nodes.data?.items ?? []).map((item) => ({ to: `/platform/nodes/${item.id}`, text: item.name, kind: t("search.node"), icon: <ClusterOutlined /> })),
-      ...SECTIONS.flatMap((section) => section.children ?? [section]).map((section) => ({ to: section.path, text: t(`nav.${section.name}`), kind: t("search.page"), icon: <RightOutlined /> })),
     ];
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    return all.filter((hit) => words.every((word) => hit.text.toLowerCase().includes(word))).slice(0, 12);
-  }, [models.data, services.data, nodes.data, keys.data, text, t]);
+    const titles: Hit[] = pages.map((section) => ({ to: section.path, text: t(`nav.${section.name}`), kind: t("search.page"), icon: <RightOutlined /> }));
+    return [...(late ? objects.filter(fits) : objects), ...titles.filter(fits)];
+  }, [models.data, services.data, nodes.data, keys.data, text, late, t, may]);
 }

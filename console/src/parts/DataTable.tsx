@@ -9,7 +9,8 @@ import { useUrlMany } from "./url";
 export interface Column<T> extends Omit<TableColumnType<T>, "key" | "title" | "sorter"> {
   key: string;
   title: string;
-  sort?: (row: T) => string | number;
+  /** What rows are compared by; true when the platform sorts, by the field that `key` names. */
+  sort?: ((row: T) => string | number) | true;
   number?: boolean;
   optional?: boolean;
 }
@@ -36,12 +37,17 @@ interface Props<T> {
   columns: Column<T>[];
   /** The text that search looks through; left out when the platform searches and pages. */
   text?: (row: T) => string;
+  /** Whether there is something to search; so by default. */
+  searchable?: boolean;
   filters?: Filter<T>[];
+  /** More controls that narrow the list, after the filters, and the keys under which they live in the address. */
+  narrow?: { controls: ReactNode; keys: string[] };
   extra?: ReactNode;
   empty: EmptyProps;
   onOpen?: (row: T) => void;
   bulk?: (rows: T[], done: () => void) => ReactNode;
   cards?: (row: T) => ReactNode;
+  /** What a row opens to; null for a row that has nothing more to tell. */
   expand?: (row: T) => ReactNode;
 }
 
@@ -49,7 +55,7 @@ export const PAGE_SIZE = 25;
 
 /** A list with search, filters, sort, column choice, paging, bulk actions; what is chosen lives in the address. */
 export function DataTable<T extends object>(props: Props<T>) {
-  const { name, listing, rowKey, columns, text, filters = [], extra, empty, onOpen, bulk, cards, expand } = props;
+  const { name, listing, rowKey, columns, text, searchable = true, filters = [], narrow, extra, empty, onOpen, bulk, cards, expand } = props;
   const { t } = useTranslation();
   const [url, setUrl] = useUrlMany();
   const [selected, setSelected] = useState<Key[]>([]);
@@ -73,10 +79,10 @@ export function DataTable<T extends object>(props: Props<T>) {
     .map<TableColumnType<T>>(({ sort, number, ...column }) => ({
       ...column,
       ...(number ? { align: "right" as const, className: "num" } : {}),
-      ...(sort ? { sorter: (a: T, b: T) => compare(sort(a), sort(b)), sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
+      ...(sort ? { sorter: sort === true ? true : (a: T, b: T) => compare(sort(a), sort(b)), sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
     }));
 
-  const untouched = !search && filters.every((filter) => !url.get(filter.key));
+  const untouched = !search && [...filters.map((filter) => filter.key), ...(narrow?.keys ?? [])].every((key) => !url.get(key));
   if (listing.error && !listing.data) return <ProblemView error={listing.error} retry={() => void listing.refetch()} />;
   if (listing.data && listing.data.total === 0 && untouched) return <section className="panel"><Empty {...empty} /></section>;
   const total = text ? rows.length : (listing.data?.total ?? 0);
@@ -85,10 +91,11 @@ export function DataTable<T extends object>(props: Props<T>) {
   return (
     <section className="panel list">
       <div className="toolbar">
-        <Input allowClear style={{ width: 240 }} prefix={<SearchOutlined className="quiet" />} placeholder={t("list.search")} aria-label={t("list.search")} value={search} onChange={(event) => setUrl({ search: event.target.value, page: undefined })} />
+        {searchable && <Input allowClear style={{ width: 240 }} prefix={<SearchOutlined className="quiet" />} placeholder={t("list.search")} aria-label={t("list.search")} value={search} onChange={(event) => setUrl({ search: event.target.value, page: undefined })} />}
         {filters.map((filter) => (
           <Select key={filter.key} allowClear style={{ minWidth: 140 }} placeholder={filter.label} aria-label={filter.label} options={filter.options} value={url.get(filter.key) ?? undefined} onChange={(value?: string) => setUrl({ [filter.key]: value, page: undefined })} />
         ))}
+        {narrow?.controls}
         {bulk && chosen.length > 0 && bulk(chosen, () => setSelected([]))}
         <span className="count num" aria-live="polite">{listing.data ? t("list.count", { count: total }) : ""}</span>
         {extra}
@@ -106,12 +113,12 @@ export function DataTable<T extends object>(props: Props<T>) {
           dataSource={rows}
           scroll={{ x: "max-content" }}
           locale={{ emptyText: t("list.nothing") }}
-          expandable={expand ? { expandedRowRender: expand } : undefined}
+          expandable={expand ? { expandedRowRender: expand, rowExpandable: (row) => expand(row) !== null } : undefined}
           rowSelection={bulk ? { selectedRowKeys: selected, onChange: setSelected, columnWidth: 40 } : undefined}
           onRow={(row) => (onOpen ? { className: "link", onClick: (event) => openUnlessControl(event.target, () => onOpen(row)) } : {})}
-          onChange={(paging, _, sorting) => {
+          onChange={(paging, _, sorting, { action }) => {
             const by = Array.isArray(sorting) ? sorting[0] : sorting;
-            setUrl({ page: paging.current && paging.current > 1 ? String(paging.current) : undefined, sort: by?.order ? `${String(by.columnKey)}:${by.order === "descend" ? "desc" : "asc"}` : undefined });
+            setUrl({ page: action === "paginate" && paging.current && paging.current > 1 ? String(paging.current) : undefined, sort: by?.order ? `${String(by.columnKey)}:${by.order === "descend" ? "desc" : "asc"}` : undefined });
           }}
           pagination={total > PAGE_SIZE ? { current: page, pageSize: PAGE_SIZE, total, showSizeChanger: false } : false}
         />

@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Job } from "../api/schema";
 import { useAction } from "../queries/action";
-import { cancelJob, jobTarget } from "../queries/jobs";
+import { cancelJob, jobPath } from "../queries/jobs";
 import { useMay } from "../queries/session";
 import { formatBytes, formatCount, formatDuration } from "./format";
 import { State } from "./State";
@@ -19,7 +19,7 @@ export function JobLine({ job }: { job: Job }) {
   return (
     <div className="stack" style={{ gap: 2 }}>
       <div className="row spread">
-        <Link to={jobTarget(job)} className="strong clip">{job.title}</Link>
+        <Link to={jobPath(job)} className="strong clip">{job.title}</Link>
         {live ? (
           may("job:write", job.project ?? undefined) && <Button type="text" size="small" icon={<CloseOutlined />} aria-label={t("jobs.cancel")} title={t("jobs.cancel")} loading={job.cancel_requested || cancel.isPending} onClick={() => cancel.mutate(job.id)} />
         ) : (

@@ -39,3 +39,18 @@ export function useUrlMany(): [URLSearchParams, (values: Record<string, string |
   );
   return [parameters, set];
 }
+
+const OF_A_LIST = ["page", "search", "sort", "state", "severity", "outcome"];
+
+/** The open tab of a page; another tab begins without what was chosen in the list of this one. */
+export function useTab(initial: string): [string, (tab: string) => void] {
+  const [url, setUrl] = useUrlMany();
+  const open = (tab: string) => setUrl({ ...Object.fromEntries(OF_A_LIST.map((key) => [key, undefined])), tab: tab === initial ? undefined : tab });
+  return [url.get("tab") ?? initial, open];
+}
+
+/** `created_at:desc` of the address as the platform writes it: `-created_at`. */
+export function sortOf(text: string | null): { sort?: string } {
+  const [field, direction] = (text ?? "").split(":");
+  return field ? { sort: direction === "desc" ? `-${field}` : field } : {};
+}

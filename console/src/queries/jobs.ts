@@ -8,6 +8,8 @@ interface Wanted {
   search?: string;
   state?: JobState;
   kind?: string;
+  project?: string;
+  sort?: string;
 }
 
 export const jobsQuery = (query: Wanted) =>
@@ -17,12 +19,23 @@ export const jobsQuery = (query: Wanted) =>
     queryFn: () => need(api.GET("/api/v1/jobs", { params: { query } })),
   });
 
+const LIVE = new Set<JobState>(["queued", "running"]);
+
+export const jobQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["job", "one", id],
+    queryFn: () => need(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: id } } })),
+    refetchInterval: (query) => (query.state.data && LIVE.has(query.state.data.state) ? 2000 : false),
+  });
+
 export const cancelJob = (id: string) => need(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: id } } }));
+
+export const jobPath = (job: Job): string => `/platform/jobs?job=${job.id}`;
 
 /** Where the result of a job is seen. */
 export function jobTarget(job: Job): string {
   const model = job.result.model ?? job.parameters.model ?? job.parameters.name;
   if (job.kind === "model_import" && job.state === "succeeded" && typeof model === "string") return `/models/${model}`;
   if (job.kind === "engine_install" && job.state === "succeeded") return "/platform/engines";
-  return `/platform/jobs?job=${job.id}`;
+  return jobPath(job);
 }

@@ -1,8 +1,25 @@
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, need } from "../api/client";
+import type { KeyState } from "../api/schema";
 
 export const keysQuery = (project?: string) =>
   queryOptions({
     queryKey: ["key", "list", project],
     queryFn: () => need(api.GET("/api/v1/keys", { params: { query: { limit: 500, project } } })),
   });
+
+export interface KeysWanted {
+  project?: string;
+  state?: KeyState;
+  search?: string;
+  sort?: string;
+  offset?: number;
+  limit?: number;
+}
+
+/** One page of the list of keys. */
+export const keyPageQuery = (query: KeysWanted) =>
+  queryOptions({ queryKey: ["key", "page", query], placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/keys", { params: { query } })) });
+
+export const keyQuery = (id: string) =>
+  queryOptions({ queryKey: ["key", "one", id], retry: false, queryFn: () => need(api.GET("/api/v1/keys/{key_id}", { params: { path: { key_id: id } } })) });

@@ -1,5 +1,6 @@
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, need } from "../api/client";
+import type { NodeState } from "../api/schema";
 
 export const nodesQuery = () =>
   queryOptions({
@@ -8,6 +9,28 @@ export const nodesQuery = () =>
     refetchInterval: 10_000,
     queryFn: () => need(api.GET("/api/v1/nodes", { params: { query: { limit: 500 } } })),
   });
+
+export interface NodesWanted {
+  search?: string;
+  pool?: string;
+  state?: NodeState;
+  sort?: string;
+  offset?: number;
+  limit?: number;
+}
+
+/** One page of the list of nodes. */
+export const nodePageQuery = (query: NodesWanted) =>
+  queryOptions({ queryKey: ["node", "page", query], refetchInterval: 10_000, placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/nodes", { params: { query } })) });
+
+export const nodeReplicasQuery = (id: string, query: { offset?: number; limit?: number }) =>
+  queryOptions({ queryKey: ["replica", "on", id, query], placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/nodes/{id}/replicas", { params: { path: { id }, query } })) });
+
+/** The first few nodes whose name matches, to choose from. */
+export const nodeChoices = async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/nodes", { params: { query: { search, limit: 20 } } }));
+  return items.map((node) => ({ value: node.name, label: node.name }));
+};
 
 export const nodeQuery = (id: string) =>
   queryOptions({ queryKey: ["node", "one", id], refetchInterval: 5_000, queryFn: () => need(api.GET("/api/v1/nodes/{id}", { params: { path: { id } } })) });

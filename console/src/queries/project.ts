@@ -1,4 +1,4 @@
-import { queryOptions, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
 import { api, need } from "../api/client";
 
@@ -6,6 +6,16 @@ export const projectsQuery = queryOptions({
   queryKey: ["project", "list"],
   queryFn: () => need(api.GET("/api/v1/projects", { params: { query: { limit: 500 } } })),
 });
+
+/** One page of the list of projects. */
+export const projectPageQuery = (query: { search?: string; sort?: string; offset?: number; limit?: number }) =>
+  queryOptions({ queryKey: ["project", "page", query], placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/projects", { params: { query } })) });
+
+/** The first few projects whose name matches, to choose from. */
+export const projectChoices = async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/projects", { params: { query: { search, limit: 20 } } }));
+  return items.map((project) => ({ value: project.name, label: project.name }));
+};
 
 const KEY = "aicp.project";
 

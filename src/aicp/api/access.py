@@ -9,12 +9,14 @@ from __future__ import annotations
 import hmac
 from typing import Annotated, Any, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.params import Depends as DependsMarker
 
+from aicp.control.event_log import EventLog
 from aicp.core.access import Caller
 from aicp.core.errors import ForbiddenError, UnauthorizedError
 from aicp.core.identity import Permission
+from aicp.web.errors import on_aicp_error
 
 SESSION_COOKIE = "aicp_session"
 REQUEST_HEADER = "x-aicp-request"
@@ -53,11 +55,13 @@ def session_token(request: Request) -> str:
 async def authenticate(request: Request) -> Caller:
     """The caller of this request."""
     authenticator: Authenticator = request.app.state.use_cases[Authenticator]
-    return await authenticator.authenticate(
+    caller = await authenticator.authenticate(
         session_token(request),
         address=request.client.host if request.client else None,
         request_id=getattr(request.state, "request_id", None),
     )
+    request.state.caller = caller
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(authenticate)]
@@ -86,6 +90,15 @@ def declared_permission(dependencies: list[DependsMarker]) -> Permission | None:
     """The permission that a route's dependencies declare with `permits`."""
     checks = [item.dependency for item in dependencies]
     return next((check.permission for check in checks if isinstance(check, PermissionCheck)), None)
+
+
+async def on_forbidden(request: Request, error: Exception) -> Response:
+    """Answers what the caller may not do; a change that was refused is written into the audit log."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    log: EventLog | None = request.app.state.use_cases.get(EventLog)
+    if caller is not None and log is not None and request.method not in _SAFE_METHODS:
+        await log.refused(caller, request.method, request.url.path, str(error))
+    return await on_aicp_error(request, error)
 
 
 def require_internal(request: Request) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, status
 
 from aicp.api.access import CallerDep, permits
-from aicp.api.paging import Limit, Offset, Search
+from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.api_keys import ApiKeys
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
 from aicp.core.identity import Permission
 from aicp.core.value import Page
 
@@ -26,14 +26,22 @@ async def list_keys(
     keys: KeysUse,
     project: str | None = None,
     revoked: bool | None = None,
+    state: KeyState | None = None,
     search: Search = None,
-    sort: Annotated[str, Query(description="a field; `-` before it: falling")] = "-created_at",
+    sort: Sort = "-created_at",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[ApiKey]:
     """Keys of one project, or of all that the caller may see."""
     return await keys.list(
-        caller, project=project, revoked=revoked, search=search, sort=sort, offset=offset, limit=limit
+        caller,
+        project=project,
+        revoked=revoked,
+        state=state,
+        search=search,
+        sort=sort,
+        offset=offset,
+        limit=limit,
     )
 
 

@@ -15,9 +15,10 @@ from fastapi.routing import APIRoute
 
 import aicp
 from aicp import api
-from aicp.api.access import CallerDep, declared_permission
+from aicp.api.access import CallerDep, declared_permission, on_forbidden
 from aicp.api.console import serve_console
 from aicp.core.clock import Clock, SystemClock
+from aicp.core.errors import ForbiddenError
 from aicp.web.errors import ErrorResponse, install_error_handlers
 from aicp.web.middleware import BodyLimit, HostCheck, RequestFrame
 
@@ -82,6 +83,7 @@ def create_app(
     app.state.use_cases = use_cases
     app.state.internal_token = internal_token
     install_error_handlers(app)
+    app.add_exception_handler(ForbiddenError, on_forbidden)
     for router in _routers():
         app.include_router(router, responses=_ERRORS)
 

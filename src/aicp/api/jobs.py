@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse
 
 from aicp.api.access import CallerDep, permits
-from aicp.api.paging import Limit, Offset, Search
+from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.jobs import Jobs
 from aicp.core.identity import Permission
@@ -29,11 +29,14 @@ async def list_jobs(
     state: JobState | None = None,
     kind: str | None = None,
     search: Search = None,
+    sort: Sort = "-created_at",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[Job]:
-    """Jobs, newest first."""
-    return await jobs.list(caller, project=project, state=state, kind=kind, search=search, offset=offset, limit=limit)
+    """All jobs that the caller may see."""
+    return await jobs.list(
+        caller, project=project, state=state, kind=kind, search=search, sort=sort, offset=offset, limit=limit
+    )
 
 
 @router.get("/{job_id}", dependencies=READ)

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from aicp.api.access import CallerDep, permits
-from aicp.api.paging import Limit, Offset, Search
+from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.nodes import Nodes, Pools
 from aicp.core.identity import Permission
-from aicp.core.node import Node, Pool
+from aicp.core.node import Node, NodeState, Pool
+from aicp.core.replica import Replica
 from aicp.core.value import Page, Request
 
 router = APIRouter(prefix="/api/v1", tags=["nodes"])
@@ -31,18 +32,28 @@ async def list_nodes(
     nodes: NodesUse,
     caller: CallerDep,
     pool: str | None = None,
+    state: NodeState | None = None,
     search: Search = None,
+    sort: Sort = "name",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[Node]:
     """All nodes with what their agents report."""
-    return await nodes.list(caller, pool=pool, search=search, offset=offset, limit=limit)
+    return await nodes.list(caller, pool=pool, state=state, search=search, sort=sort, offset=offset, limit=limit)
 
 
 @router.get("/nodes/{id}", dependencies=READ)
 async def get_node(nodes: NodesUse, caller: CallerDep, id: str) -> Node:
     """One node, by id or name."""
     return await nodes.get(caller, id)
+
+
+@router.get("/nodes/{id}/replicas", dependencies=[*READ, permits(Permission.SERVICE_READ)])
+async def list_node_replicas(
+    nodes: NodesUse, caller: CallerDep, id: str, offset: Offset = 0, limit: Limit = 100
+) -> Page[Replica]:
+    """Running and ended replicas of a node, newest first."""
+    return await nodes.replicas(caller, id, offset=offset, limit=limit)
 
 
 @router.patch("/nodes/{id}", dependencies=WRITE)

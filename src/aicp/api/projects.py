@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, status
 
 from aicp.api.access import CallerDep, permits
-from aicp.api.paging import Limit, Offset, Search
+from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.projects import Projects
 from aicp.core.identity import (
@@ -36,10 +36,15 @@ async def list_organizations(caller: CallerDep, projects: ProjectsUse) -> Page[O
 
 @router.get("/projects", dependencies=_READ)
 async def list_projects(
-    caller: CallerDep, projects: ProjectsUse, search: Search = None, offset: Offset = 0, limit: Limit = 100
+    caller: CallerDep,
+    projects: ProjectsUse,
+    search: Search = None,
+    sort: Sort = "name",
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> Page[Project]:
-    """Projects that the caller may see, by name."""
-    return await projects.list(caller, search=search, offset=offset, limit=limit)
+    """Projects that the caller may see."""
+    return await projects.list(caller, search=search, sort=sort, offset=offset, limit=limit)
 
 
 @router.post("/projects", dependencies=_WRITE, status_code=status.HTTP_201_CREATED)
@@ -68,10 +73,16 @@ async def delete_project(name: str, caller: CallerDep, projects: ProjectsUse) ->
 
 @router.get("/projects/{name}/members", dependencies=_READ)
 async def list_members(
-    name: str, caller: CallerDep, projects: ProjectsUse, offset: Offset = 0, limit: Limit = 100
+    name: str,
+    caller: CallerDep,
+    projects: ProjectsUse,
+    search: Search = None,
+    sort: Sort = "user",
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> Page[Member]:
     """Who has which role in the project."""
-    return await projects.members(caller, name, offset=offset, limit=limit)
+    return await projects.members(caller, name, search=search, sort=sort, offset=offset, limit=limit)
 
 
 @router.put("/projects/{name}/members/{user}", dependencies=_MEMBERS)

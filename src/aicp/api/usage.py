@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from aicp.api.access import CallerDep, permits
+from aicp.api.csv_export import CSV_ANSWER, csv_response
 from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
 from aicp.control.usage import Usage, UsageGroup, UsageQuery
@@ -21,7 +20,6 @@ from aicp.core.value import Page
 
 router = APIRouter(prefix="/api/v1", tags=["usage"], dependencies=[permits(Permission.USAGE_READ)])
 UsageUse = Annotated[Usage, use_case(Usage)]
-_CSV_LINES_AT_ONCE = 500
 
 
 def _query(
@@ -57,28 +55,12 @@ async def summarize_usage(
     return await usage.summary(caller, query, group_by)
 
 
-@router.get(
-    "/usage.csv",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "All single requests."}},
-)
+@router.get("/usage.csv", response_class=StreamingResponse, responses=CSV_ANSWER)
 async def export_usage(caller: CallerDep, usage: UsageUse, query: QueryDep) -> StreamingResponse:
     """Single requests as CSV, newest first."""
-    headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-    lines = _csv(usage.export(caller, query))
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_response("usage.csv", list(UsageRecord.model_fields), _rows(usage.export(caller, query)))
 
 
-async def _csv(records: AsyncIterator[UsageRecord]) -> AsyncIterator[str]:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(UsageRecord.model_fields), lineterminator="\r\n")
-    writer.writeheader()
-    count = 0
+async def _rows(records: AsyncIterator[UsageRecord]) -> AsyncIterator[dict[str, Any]]:
     async for record in records:
-        writer.writerow(record.model_dump(mode="json"))
-        count += 1
-        if count % _CSV_LINES_AT_ONCE == 0:
-            yield text.getvalue()
-            text.seek(0)
-            text.truncate()
-    yield text.getvalue()
+        yield record.model_dump(mode="json")

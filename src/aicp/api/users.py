@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, status
 
 from aicp.api.access import CallerDep, permits
-from aicp.api.paging import Limit, Offset, Search
+from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.users import Users
 from aicp.core.identity import Permission, User, UserCreate, UserCreated, UserUpdate
@@ -21,10 +21,16 @@ _WRITE = [permits(Permission.USER_WRITE)]
 
 @router.get("", dependencies=_READ)
 async def list_users(
-    caller: CallerDep, users: UsersUse, search: Search = None, offset: Offset = 0, limit: Limit = 100
+    caller: CallerDep,
+    users: UsersUse,
+    search: Search = None,
+    disabled: bool | None = None,
+    sort: Sort = "name",
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> Page[User]:
-    """Users by name."""
-    return await users.list(caller, search=search, offset=offset, limit=limit)
+    """All users."""
+    return await users.list(caller, search=search, disabled=disabled, sort=sort, offset=offset, limit=limit)
 
 
 @router.post("", dependencies=_WRITE, status_code=status.HTTP_201_CREATED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from aicp.core.usage import Outcome, UsageRecord
 Since = Annotated[datetime | None, typer.Option(help="From then on, local time.")]
 Until = Annotated[datetime | None, typer.Option(help="Before then, local time.")]
 Limit = Annotated[int, typer.Option(min=1, max=500, help="At most so many.")]
+AnyLimit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Offset = Annotated[int, typer.Option(min=0, help="After so many.")]
 
 
@@ -107,13 +109,22 @@ def audit(
     search: _Search = None,
     since: Since = None,
     until: Until = None,
-    limit: Limit = 50,
+    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
+    limit: AnyLimit = 50,
     offset: Offset = 0,
+    csv: Annotated[bool, typer.Option("--csv", help="All that match, as CSV.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Show who changed what."""
     which = _events(actor, action, kind, name, project, search, since, until)
-    found = connect(ctx).records.audit(which, limit=limit, offset=offset)
+    if refused:
+        which = replace(which, severity="warning")
+    records = connect(ctx).records
+    if csv:
+        for line in records.audit_csv(which):
+            typer.echo(line)
+        return
+    found = records.audit(which, limit=limit, offset=offset)
     print_json(found) if json_ else _print_events(found, "No audit entries match.")
 
 
@@ -127,7 +138,7 @@ def events(
     search: _Search = None,
     since: Since = None,
     until: Until = None,
-    limit: Limit = 50,
+    limit: AnyLimit = 50,
     offset: Offset = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -159,8 +170,8 @@ def _print_events(found: list[Event], empty: str) -> None:
             ("who", lambda e: e.actor),
             ("action", lambda e: e.action),
             ("object", lambda e: f"{e.object_kind} {e.object_name}"),
+            ("what", lambda e: e.message),
             ("from", lambda e: e.address),
-            ("message", lambda e: e.message),
         ],
         empty=empty,
     )

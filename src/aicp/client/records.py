@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from aicp.client.transport import Transport
-from aicp.core.event import Event
+from aicp.core.event import Event, EventPage
 from aicp.core.metric import MetricSeries
 from aicp.core.overview import Overview
 from aicp.core.usage import Outcome, UsageRecord, UsageRow
 from aicp.core.value import Page, Value
+
+_MOST_AT_ONCE = 500
 
 
 class PlatformVersion(Value):
@@ -49,6 +51,8 @@ class EventFilter:
     name: str | None = None
     actor: str | None = None
     action: str | None = None
+    severity: str | None = None
+    """Of an audit entry: warning when it was refused."""
     search: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -80,14 +84,16 @@ class Records:
         return self._transport.lines("/api/v1/usage.csv", asdict(which))
 
     def audit(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
-        """Who changed what, newest first: `limit` (at most 500) of them after the first `offset`."""
-        query = {**asdict(which), "limit": limit, "offset": offset}
-        return self._transport.get("/api/v1/audit", Page[Event], query).items
+        """Who changed what, newest first: `limit` (any number) of them after the first `offset`."""
+        return self._events("/api/v1/audit", which, limit, offset)
+
+    def audit_csv(self, which: EventFilter = EventFilter()) -> Iterator[str]:
+        """The same, all that match, as lines of CSV; the first line names the columns."""
+        return self._transport.lines("/api/v1/audit.csv", asdict(which))
 
     def events(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
-        """What the platform saw and did by itself, newest first."""
-        query = {**asdict(which), "limit": limit, "offset": offset}
-        return self._transport.get("/api/v1/events", Page[Event], query).items
+        """What the platform saw and did by itself, newest first; `limit` may be any number."""
+        return self._events("/api/v1/events", which, limit, offset)
 
     def metrics(
         self,
@@ -115,3 +121,14 @@ class Records:
     def version(self) -> PlatformVersion:
         """Version of the platform and of its interface."""
         return self._transport.get("/api/v1/version", PlatformVersion)
+
+    def _events(self, path: str, which: EventFilter, limit: int, offset: int) -> list[Event]:
+        found: list[Event] = []
+        place: dict[str, str | int] = {"offset": offset}
+        while True:
+            query = {**asdict(which), **place, "limit": min(limit - len(found), _MOST_AT_ONCE)}
+            page = self._transport.get(path, EventPage, query)
+            found += page.items
+            if page.next is None or len(found) >= limit:
+                return found
+            place = {"before": page.next}

@@ -136,6 +136,10 @@ class Nodes:
         """Nodes with what their agents report."""
         return self._transport.every("/api/v1/nodes", Node, {"pool": pool, "search": search})
 
+    def replicas(self, node_id: str) -> builtins.list[Replica]:
+        """What runs or ran on a node, newest first."""
+        return self._transport.every(f"/api/v1/nodes/{node_id}/replicas", Replica)
+
     def get(self, node_id: str) -> Node:
         """One node."""
         return self._transport.get(f"/api/v1/nodes/{node_id}", Node)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aicp.core.access import Caller
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.value import Page
 from aicp.security.keys import key_digest, make_key
-from aicp.store.api_keys import SORTS
 from aicp.store.api_keys import ApiKeys as StoredKeys
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -37,6 +37,7 @@ class ApiKeys:
         project: str | None = None,
         search: str | None = None,
         revoked: bool | None = None,
+        state: KeyState | None = None,
         sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
@@ -46,13 +47,16 @@ class ApiKeys:
         if project is not None:
             caller.require(Permission.KEY_READ, project, what=f"Project {project!r}")
             projects = frozenset({project})
-        if sort.removeprefix("-") not in SORTS:
-            raise InvalidError(
-                f"Keys cannot be sorted by {sort!r}.", hint=f"By: {', '.join(SORTS)}; - before it: falling."
-            )
         async with self._database.snapshot() as tx:
             return await StoredKeys(tx).list(
-                projects=projects, search=search, revoked=revoked, sort=sort, offset=offset, limit=limit
+                projects=projects,
+                search=search,
+                revoked=revoked,
+                state=state,
+                now=self._clock.now(),
+                sort=sort,
+                offset=offset,
+                limit=limit,
             )
 
     async def get(self, caller: Caller, key_id: str) -> ApiKey:
@@ -96,9 +100,9 @@ class ApiKeys:
             if key.revoked_at is not None:
                 raise ConflictError("The key was revoked; that cannot be undone.", hint="Make a new key.")
             await StoredKeys(tx).update(key_id, changes)
-            details = wanted.model_dump(mode="json", exclude_unset=True)
-            await self._audit(tx, caller, "key.update", key, details)
             changed = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            details = difference(key.model_dump(mode="json"), changed.model_dump(mode="json"))
+            await self._audit(tx, caller, "key.update", changed, details)
         self._bell.ring("key", key_id)
         return changed
 
@@ -120,7 +124,9 @@ class ApiKeys:
 
     async def _audit(self, tx: Transaction, caller: Caller, action: str, key: ApiKey, details: dict[str, Any]) -> None:
         now = self._clock.now()
-        await Events(tx).audit(caller, now, action, "key", key.id, project=key.project, details=details)
+        await Events(tx).audit(
+            caller, now, action, "key", key.id, project=key.project, message=key.name, details=details
+        )
 
 
 def _cleaned(models: list[str] | None) -> list[str] | None:

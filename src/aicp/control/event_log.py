@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from aicp.core.access import Caller
-from aicp.core.event import Event
+from aicp.core.clock import Clock
+from aicp.core.event import Event, EventFilter, EventPage
 from aicp.core.identity import Permission
-from aicp.core.value import Page
 from aicp.store.database import Database
 from aicp.store.events import Events
 
-
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which events: of one object, actor or action, with a text, in a time."""
-
-    kind: str | None = None
-    name: str | None = None
-    actor: str | None = None
-    action: str | None = None
-    search: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    project: str | None = None
+_EXPORT_PAGE = 1000
 
 
 class EventLog:
     """Events, newest first. Without a platform role a caller sees those of the own projects only."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
-    async def audit(self, caller: Caller, which: EventFilter, *, offset: int = 0, limit: int = 100) -> Page[Event]:
+    async def audit(
+        self, caller: Caller, which: EventFilter, *, before: str | None = None, offset: int = 0, limit: int = 100
+    ) -> EventPage:
         """Changes that users made."""
-        return await self._list(caller, Permission.AUDIT_READ, True, which, offset, limit)
-
-    async def events(self, caller: Caller, which: EventFilter, *, offset: int = 0, limit: int = 100) -> Page[Event]:
-        """What the platform saw and did."""
-        return await self._list(caller, Permission.PROJECT_READ, False, which, offset, limit)
-
-    async def _list(
-        self, caller: Caller, permission: Permission, audit: bool, which: EventFilter, offset: int, limit: int
-    ) -> Page[Event]:
-        projects = caller.visible_projects(permission)
-        if which.project is not None:
-            caller.require(permission, which.project, what=f"Project {which.project!r}")
-            projects = frozenset({which.project})
+        visible = _visible(caller, Permission.AUDIT_READ, replace(which, audit=True))
         async with self._database.snapshot() as tx:
-            return await Events(tx).list(
-                audit=audit,
-                kind=which.kind,
-                name=which.name,
-                actor=which.actor,
-                action=which.action,
-                search=which.search,
-                since=which.since,
-                until=which.until,
-                projects=projects,
-                offset=offset,
-                limit=limit,
-            )
+            return await Events(tx).list(visible, before=before, offset=offset, limit=limit)
+
+    async def events(
+        self, caller: Caller, which: EventFilter, *, before: str | None = None, offset: int = 0, limit: int = 100
+    ) -> EventPage:
+        """What the platform saw and did."""
+        visible = _visible(caller, Permission.PROJECT_READ, replace(which, audit=False))
+        async with self._database.snapshot() as tx:
+            return await Events(tx).list(visible, before=before, offset=offset, limit=limit)
+
+    async def refused(self, caller: Caller, method: str, path: str, reason: str) -> None:
+        """Notes a change that the caller tried and may not make."""
+        async with self._database.transaction() as tx:
+            await Events(tx).audit(
+                caller, self._clock.now(), "access.refuse", "request", path[:200],
+                message=f"{method}: {reason}", severity="warning",
+            )  # fmt: skip
+
+    def export(self, caller: Caller, which: EventFilter) -> AsyncIterator[Event]:
+        """All changes that users made, read page by page. What the caller may see is checked at once."""
+        return self._pages(_visible(caller, Permission.AUDIT_READ, replace(which, audit=True)))
+
+    async def _pages(self, which: EventFilter) -> AsyncIterator[Event]:
+        before: str | None = None
+        while True:
+            async with self._database.snapshot() as tx:
+                page = await Events(tx).list(which, before=before, limit=_EXPORT_PAGE)
+            for event in page.items:
+                yield event
+            if page.next is None:
+                return
+            before = page.next
+
+
+def _visible(caller: Caller, permission: Permission, which: EventFilter) -> EventFilter:
+    """`which`, no wider than what the caller may see."""
+    visible = caller.visible_projects(permission)
+    if which.projects is None:
+        return replace(which, projects=visible)
+    for project in which.projects:
+        caller.require(permission, project, what=f"Project {project!r}")
+    return which

@@ -34,17 +34,18 @@ class Jobs:
         state: JobState | None = None,
         kind: str | None = None,
         search: str | None = None,
+        sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Job]:
-        """Jobs the caller may see, newest first."""
+        """Jobs the caller may see."""
         projects = caller.visible_projects(Permission.JOB_READ)
         if project is not None:
             caller.require(Permission.JOB_READ, project, what=f"Project {project!r}")
             projects = frozenset({project})
         async with self._database.snapshot() as tx:
             return await JobQueries(tx).list(
-                projects=projects, state=state, kind=kind, search=search, offset=offset, limit=limit
+                projects=projects, state=state, kind=kind, search=search, sort=sort, offset=offset, limit=limit
             )
 
     async def get(self, caller: Caller, job_id: str) -> Job:

@@ -15,6 +15,7 @@ from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, MalformedError, NotFoundError
+from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.ids import is_name, new_id
 from aicp.core.job import Job
@@ -120,9 +121,10 @@ class Models:
         """Changes description, type or visibility."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            model = await _writable(caller, tx, name)
-            model = await self._with_uses(tx, await ModelQueries(tx).update(name, changes, now))
-            details = changes.model_dump(mode="json", exclude_none=True)
+            before = await _writable(caller, tx, name)
+            changed = await ModelQueries(tx).update(name, changes, now)
+            details = difference(_changeable(before), _changeable(changed))
+            model = await self._with_uses(tx, changed)
             await Events(tx).audit(caller, now, "model.update", "model", name, project=model.project, details=details)
         self._bell.ring("model", name)
         return model
@@ -356,3 +358,7 @@ def _brief(model: Model) -> Model:
     architecture = model.latest.architecture.model_copy(update={"config": {}})
     latest = model.latest.model_copy(update={"architecture": architecture, "files": []})
     return model.model_copy(update={"latest": latest})
+
+
+def _changeable(model: Model) -> dict[str, Any]:
+    return model.model_dump(mode="json", include=set(ModelUpdate.model_fields))

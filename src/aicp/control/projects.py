@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aicp.control.users import check_project_role
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.event import difference
 from aicp.core.identity import (
     Member,
     Organization,
@@ -46,12 +50,12 @@ class Projects:
         return Page(items=found, total=len(found), limit=max(len(found), 1))
 
     async def list(
-        self, caller: Caller, *, search: str | None = None, offset: int = 0, limit: int = 100
+        self, caller: Caller, *, search: str | None = None, sort: str = "name", offset: int = 0, limit: int = 100
     ) -> Page[Project]:
-        """Projects that the caller may see, by name."""
+        """Projects that the caller may see."""
         visible = caller.visible_projects(Permission.PROJECT_READ)
         async with self._database.snapshot() as tx:
-            return await StoredProjects(tx).list(names=visible, search=search, offset=offset, limit=limit)
+            return await StoredProjects(tx).list(names=visible, search=search, sort=sort, offset=offset, limit=limit)
 
     async def get(self, caller: Caller, name: str) -> Project:
         """One project. Raises NotFoundError."""
@@ -64,7 +68,11 @@ class Projects:
         caller.require_everywhere(Permission.PROJECT_WRITE)
         async with self._database.transaction() as tx:
             if await StoredProjects(tx).find(wanted.name):
-                raise ConflictError(f"There is a project {wanted.name!r} already.", hint="Choose another name.")
+                raise ConflictError(
+                    f"There is a project {wanted.name!r} already.",
+                    hint="Choose another name.",
+                    details={"fields": {"name": "taken"}},
+                )
             if await Organizations(tx).find(wanted.organization) is None:
                 raise InvalidError(f"There is no organization {wanted.organization!r}.")
             now = self._clock.now()
@@ -77,10 +85,11 @@ class Projects:
         """Changes the description."""
         caller.require(Permission.PROJECT_WRITE, name, what=f"Project {name!r}")
         async with self._database.transaction() as tx:
-            await _get(tx, name)
+            before = await _get(tx, name)
             await StoredProjects(tx).describe(name, wanted.description)
-            await self._audit(tx, caller, "project.update", name, **wanted.model_dump())
             project = await _get(tx, name)
+            details = difference(before.model_dump(mode="json"), project.model_dump(mode="json"))
+            await self._audit(tx, caller, "project.update", name, details)
         self._bell.ring("project", name)
         return project
 
@@ -98,12 +107,21 @@ class Projects:
         self._bell.ring("project", name)
         self._bell.ring("key")
 
-    async def members(self, caller: Caller, name: str, *, offset: int = 0, limit: int = 100) -> Page[Member]:
+    async def members(
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        search: str | None = None,
+        sort: str = "user",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[Member]:
         """Who has which role in the project."""
         caller.require(Permission.PROJECT_READ, name, what=f"Project {name!r}")
         async with self._database.snapshot() as tx:
             await _get(tx, name)
-            return await Members(tx).of_project(name, offset=offset, limit=limit)
+            return await Members(tx).of_project(name, search=search, sort=sort, offset=offset, limit=limit)
 
     async def set_member(self, caller: Caller, name: str, user: str, role: Role) -> Member:
         """Gives a user a project role; it holds from the user's next request on."""
@@ -115,7 +133,8 @@ class Projects:
                 raise NotFoundError(f"User {user!r} does not exist.")
             before = await Members(tx).role(name, user)
             await Members(tx).set(name, user, role)
-            await self._audit(tx, caller, "member.set", name, user=user, role=role.value, before=before)
+            details = difference({user: before and before.value}, {user: role.value})
+            await self._audit(tx, caller, "member.set", name, details, f"{user}: {role.value}.")
         self._bell.ring("project", name)
         self._bell.ring("user", user)
         return Member(user=user, role=role)
@@ -124,17 +143,28 @@ class Projects:
         """Takes a user's role away; the user's playground keys end with it."""
         caller.require(Permission.MEMBER_WRITE, name, what=f"Project {name!r}")
         async with self._database.transaction() as tx:
-            if await Members(tx).role(name, user) is None:
+            role = await Members(tx).role(name, user)
+            if role is None:
                 raise NotFoundError(f"User {user!r} has no role in project {name!r}.")
             await Members(tx).remove(name, user)
             await ApiKeys(tx).revoke_playground(self._clock.now(), user)
-            await self._audit(tx, caller, "member.remove", name, user=user)
+            details = difference({user: role.value}, {user: None})
+            await self._audit(tx, caller, "member.remove", name, details, f"{user}: no role any more.")
         self._bell.ring("project", name)
         self._bell.ring("user", user)
         self._bell.ring("key")
 
-    async def _audit(self, tx: Transaction, caller: Caller, action: str, name: str, **details: object) -> None:
-        await Events(tx).audit(caller, self._clock.now(), action, "project", name, project=name, details=details)
+    async def _audit(
+        self,
+        tx: Transaction,
+        caller: Caller,
+        action: str,
+        name: str,
+        details: Mapping[str, Any] | None = None,
+        message: str = "",
+    ) -> None:
+        now = self._clock.now()
+        await Events(tx).audit(caller, now, action, "project", name, project=name, message=message, details=details)
 
 
 async def _get(tx: Transaction, name: str) -> Project:

@@ -12,6 +12,7 @@ from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.model import Visibility
 from aicp.core.registry import Registry
@@ -151,7 +152,7 @@ class Services:
         """A new revision, another number of replicas, stop or start, another description."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            service = await self._changeable(tx, caller, name)
+            service = before = await self._changeable(tx, caller, name)
             current = (await Revisions(tx).newest(service.id))[service.id][0]
             spec = body.spec or current.spec
             if body.replicas is not None:
@@ -169,10 +170,7 @@ class Services:
                 name,
                 project=service.project,
                 message=_describe(body, revision),
-                details={
-                    "before": current.spec.model_dump(mode="json"),
-                    "change": body.model_dump(mode="json", exclude_none=True),
-                },
+                details=_difference(current.spec, before, revision.spec if revision else current.spec, service, body),
             )
         self._bell.ring("service", name)
         return await self.get(caller, name)
@@ -364,6 +362,14 @@ def _describe(body: ServiceUpdate, revision: Revision | None) -> str:
     if body.stopped is not None:
         said.append("Stopped." if body.stopped else "Started.")
     return " ".join(said) or "Nothing that matters changed."
+
+
+def _difference(
+    old_spec: ServiceSpec, before: Service, new_spec: ServiceSpec, after: Service, body: ServiceUpdate
+) -> dict[str, Any]:
+    old = {**old_spec.model_dump(mode="json"), "stopped": before.stopped, "description": before.description}
+    new = {**new_spec.model_dump(mode="json"), "stopped": after.stopped, "description": before.description}
+    return difference(old, new if body.description is None else {**new, "description": body.description})
 
 
 async def _require_project(tx: Transaction, name: str) -> None:

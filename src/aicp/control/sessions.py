@@ -132,7 +132,7 @@ class Sessions:
         async with self._database.transaction() as tx:
             known = await Users(tx).find(name) is not None
             caller = Caller(user=name if known else "unknown", user_id="", address=address, request_id=request_id)
-            await Events(tx).audit(caller, self._clock.now(), "session.refuse", "user", caller.user)
+            await Events(tx).audit(caller, self._clock.now(), "session.refuse", "user", caller.user, severity="warning")
 
 
 def _caller(user: User, address: str | None, request_id: str | None) -> Caller:

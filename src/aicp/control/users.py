@@ -8,6 +8,7 @@ from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
+from aicp.core.event import difference
 from aicp.core.identity import PLATFORM_ROLES, Permission, Role, User, UserCreate, UserCreated, UserUpdate
 from aicp.core.ids import new_id
 from aicp.core.value import Page
@@ -30,11 +31,20 @@ class Users:
         self._bell = bell
         self._passwords = passwords
 
-    async def list(self, caller: Caller, *, search: str | None = None, offset: int = 0, limit: int = 100) -> Page[User]:
-        """By name. A project admin sees who there is, and of their roles only those in the own projects."""
+    async def list(
+        self,
+        caller: Caller,
+        *,
+        search: str | None = None,
+        disabled: bool | None = None,
+        sort: str = "name",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[User]:
+        """All users. A project admin sees who there is, and of their roles only those in the own projects."""
         caller.require(Permission.USER_READ)
         async with self._database.snapshot() as tx:
-            page = await StoredUsers(tx).list(search=search, offset=offset, limit=limit)
+            page = await StoredUsers(tx).list(search=search, disabled=disabled, sort=sort, offset=offset, limit=limit)
         return page.model_copy(update={"items": [_shown(user, caller) for user in page.items]})
 
     async def get(self, caller: Caller, name: str) -> User:
@@ -60,7 +70,11 @@ class Users:
         )
         async with self._database.transaction() as tx:
             if await StoredUsers(tx).find(wanted.name):
-                raise ConflictError(f"There is a user {wanted.name!r} already.", hint="Choose another name.")
+                raise ConflictError(
+                    f"There is a user {wanted.name!r} already.",
+                    hint="Choose another name.",
+                    details={"fields": {"name": "taken"}},
+                )
             missing = await Projects(tx).missing(wanted.projects)
             if missing:
                 raise InvalidError(f"There is no project {', '.join(sorted(missing))}.")
@@ -80,7 +94,6 @@ class Users:
         for field in ("platform_roles", "disabled"):
             if changes.get(field, ...) is None:
                 del changes[field]
-        details = {**changes, "password": "changed"} if wanted.password else dict(changes)
         if wanted.password:
             changes |= {
                 "password_hash": await self._passwords.hash(wanted.password),
@@ -94,8 +107,10 @@ class Users:
                 await Sessions(tx).end_all(name)
             if changes.get("disabled"):
                 await ApiKeys(tx).revoke_playground(self._clock.now(), name)
-            await self._audit(tx, caller, "user.update", name, details)
             user = await _get(tx, name)
+            details = difference(before.model_dump(mode="json"), user.model_dump(mode="json"))
+            message = "New password." if wanted.password else ""
+            await self._audit(tx, caller, "user.update", name, details, message)
         self._bell.ring("user", name)
         self._bell.ring("key")
         return user
@@ -114,8 +129,10 @@ class Users:
         self._bell.ring("user", name)
         self._bell.ring("key")
 
-    async def _audit(self, tx: Transaction, caller: Caller, action: str, name: str, details: dict[str, Any]) -> None:
-        await Events(tx).audit(caller, self._clock.now(), action, "user", name, details=details)
+    async def _audit(
+        self, tx: Transaction, caller: Caller, action: str, name: str, details: dict[str, Any], message: str = ""
+    ) -> None:
+        await Events(tx).audit(caller, self._clock.now(), action, "user", name, message=message, details=details)
 
 
 def _shown(user: User, caller: Caller) -> User:

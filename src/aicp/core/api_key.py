@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import AwareDatetime, Field
 
 from aicp.core.value import Request, Value
+
+
+class KeyState(StrEnum):
+    """Whether gateways take a key: `expired` ended by its date, `revoked` for good."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 class ApiKey(Value):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from aicp.core.value import Value
+from aicp.core.value import Page, Value
 
 
 class Event(Value):
@@ -25,3 +28,34 @@ class Event(Value):
     severity: str = Field(default="info", pattern="^(info|warning|error)$")
     audit: bool = False
     details: dict[str, Any] = {}
+
+
+class EventPage(Page[Event]):
+    """One page of a log that grows at its head: `next` leads on without passing over or repeating what comes in."""
+
+    next: str | None = Field(default=None, description="what to send as `before` for the page after this one")
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events: of one object, actor or action, with a text, from `since` to before `until`."""
+
+    audit: bool | None = None
+    kind: str | None = None
+    name: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    severity: str | None = None
+    search: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    projects: Collection[str] | None = None
+    """Only events of these projects (None: all)."""
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of a change: `before` and `after`, each with only the fields that differ; empty without any."""
+    fields = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if not fields:
+        return {}
+    return {"before": {name: before.get(name) for name in fields}, "after": {name: after.get(name) for name in fields}}

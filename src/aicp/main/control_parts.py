@@ -122,7 +122,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Catalog: Catalog(),
         Changes: Changes(base.bell),
         Engines: Engines(*shared, base.engines),
-        EventLog: EventLog(base.database),
+        EventLog: EventLog(base.database, base.clock),
         Gateways: Gateways(*shared),
         Health: Health(base.database),
         Jobs: Jobs(*shared),

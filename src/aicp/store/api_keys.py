@@ -6,17 +6,18 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, String, func, or_, select, update
+from sqlalchemy import JSON, ColumnElement, String, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aicp.core.api_key import ApiKey
+from aicp.core.api_key import ApiKey, KeyState
 from aicp.core.route import KeyEntry
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.sorting import order_by
 
 KeyPurpose = Literal["application", "playground"]
 """`playground` keys are made and held by the platform for a user's tries in the console; nobody sees their secret."""
-SORTS = ("name", "created_at", "last_used_at", "expires_at")
+SORTS = ("name", "project", "created_at", "last_used_at", "expires_at")
 
 
 class ApiKeyRow(Base):
@@ -55,11 +56,16 @@ class ApiKeys:
         projects: Collection[str] | None = None,
         search: str | None = None,
         revoked: bool | None = None,
+        state: KeyState | None = None,
+        now: datetime | None = None,
         sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[ApiKey]:
-        """Keys of `projects` (None: all). `sort` is one of SORTS, with `-` for falling order."""
+        """Keys of `projects` (None: all), or of them those in `state` at `now`.
+
+        `sort` is one of SORTS, with `-` for falling order.
+        """
         query = select(ApiKeyRow).where(ApiKeyRow.purpose == "application")
         if projects is not None:
             query = query.where(ApiKeyRow.project.in_(projects))
@@ -69,10 +75,12 @@ class ApiKeys:
             )
         if revoked is not None:
             query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))
+        if state is not None:
+            query = query.where(_in_state(state, now))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        column = ApiKeyRow.__table__.c[sort.removeprefix("-")]
-        order = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
-        rows = await self._session.scalars(query.order_by(order, ApiKeyRow.id).offset(offset).limit(limit))
+        rows = await self._session.scalars(
+            query.order_by(*order_by(ApiKeyRow, sort, SORTS)).offset(offset).limit(limit)
+        )
         return Page(items=[_value(row) for row in rows], total=total or 0, offset=offset, limit=limit)
 
     async def entries(self, now: datetime) -> list[KeyEntry]:
@@ -123,6 +131,15 @@ class ApiKeys:
                 .where(ApiKeyRow.id == key_id, or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < at))
                 .values(last_used_at=at)
             )
+
+
+def _in_state(state: KeyState, now: datetime | None) -> ColumnElement[bool]:
+    over = ApiKeyRow.expires_at <= now
+    if state is KeyState.REVOKED:
+        return ApiKeyRow.revoked_at.is_not(None)
+    if state is KeyState.EXPIRED:
+        return ApiKeyRow.revoked_at.is_(None) & over
+    return ApiKeyRow.revoked_at.is_(None) & (ApiKeyRow.expires_at.is_(None) | ~over)
 
 
 def _value(row: ApiKeyRow) -> ApiKey:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, Text, func, select
+from sqlalchemy import ColumnElement, Index, String, Text, func, or_, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.access import Caller
-from aicp.core.event import Event
+from aicp.core.errors import InvalidError
+from aicp.core.event import Event, EventFilter, EventPage
 from aicp.core.ids import new_id
-from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 
 
@@ -53,9 +53,13 @@ class Events:
         *,
         project: str | None = None,
         message: str = "",
+        severity: str = "info",
         details: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Records a change made by `caller`, in the same transaction as the change. Never pass secrets in `details`."""
+        """Records a change made by `caller`, in the same transaction as the change. Never pass secrets in `details`.
+
+        A `severity` of warning says that it was refused.
+        """
         return await self.add(
             Event(
                 id=new_id("evt"),
@@ -68,6 +72,7 @@ class Events:
                 address=caller.address,
                 request_id=caller.request_id,
                 message=message,
+                severity=severity,
                 audit=True,
                 details=dict(details or {}),
             )
@@ -108,41 +113,42 @@ class Events:
         return event
 
     async def list(
-        self,
-        *,
-        audit: bool | None = None,
-        kind: str | None = None,
-        name: str | None = None,
-        actor: str | None = None,
-        action: str | None = None,
-        search: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        projects: Collection[str] | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> Page[Event]:
-        """Newest first. `projects` limits to events of these projects (None: all)."""
-        query = select(EventRow)
-        exact = {EventRow.audit: audit, EventRow.object_kind: kind, EventRow.object_name: name}
-        exact |= {EventRow.actor: actor, EventRow.action: action}
-        for column, value in exact.items():
-            if value is not None:
-                query = query.where(column == value)
-        if since is not None:
-            query = query.where(EventRow.at >= since)
-        if until is not None:
-            query = query.where(EventRow.at < until)
-        if projects is not None:
-            query = query.where(EventRow.project.in_(projects))
-        if search:
-            query = query.where(
-                EventRow.object_name.icontains(search, autoescape=True)
-                | EventRow.message.icontains(search, autoescape=True)
-            )
+        self, which: EventFilter, *, before: str | None = None, offset: int = 0, limit: int = 100
+    ) -> EventPage:
+        """Newest first; `before` is the id of the event after which to go on. `total` counts all that match."""
+        query = select(EventRow).where(*_conditions(which))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(
-            query.order_by(EventRow.at.desc(), EventRow.id.desc()).offset(offset).limit(limit)
-        )
-        items = [Event.model_validate(row, from_attributes=True) for row in rows]
-        return Page(items=items, total=total or 0, offset=offset, limit=limit)
+        place = tuple_(EventRow.at, EventRow.id)
+        if before is not None:
+            last = await self._session.get(EventRow, before)
+            if last is None:
+                raise InvalidError(f"There is no event {before!r} to go on from.", hint="Begin again without `before`.")
+            query = query.where(place < (last.at, last.id))
+        newest_first = query.order_by(EventRow.at.desc(), EventRow.id.desc())
+        # One more than asked for tells whether there is a page after this one.
+        rows = (await self._session.scalars(newest_first.offset(offset).limit(limit + 1))).all()
+        items = [Event.model_validate(row, from_attributes=True) for row in rows[:limit]]
+        more = items[-1].id if items and len(rows) > limit else None
+        return EventPage(items=items, total=total or 0, offset=offset, limit=limit, next=more)
+
+
+def _conditions(which: EventFilter) -> list[ColumnElement[bool]]:
+    exact = {
+        EventRow.audit: which.audit,
+        EventRow.object_kind: which.kind,
+        EventRow.object_name: which.name,
+        EventRow.actor: which.actor,
+        EventRow.action: which.action,
+        EventRow.severity: which.severity,
+    }
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in exact.items() if value is not None]
+    if which.since is not None:
+        conditions.append(EventRow.at >= which.since)
+    if which.until is not None:
+        conditions.append(EventRow.at < which.until)
+    if which.projects is not None:
+        conditions.append(EventRow.project.in_(which.projects))
+    if which.search:
+        texts = (EventRow.object_name, EventRow.message, EventRow.actor, EventRow.action, EventRow.request_id)
+        conditions.append(or_(*(text.icontains(which.search, autoescape=True) for text in texts)))
+    return conditions

@@ -15,6 +15,9 @@ from aicp.core.ids import new_id
 from aicp.core.job import FINISHED_JOB_STATES, Job, JobProgress, JobState, check_job_transition
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.sorting import order_by
+
+SORTS = ("title", "kind", "state", "created_by", "created_at", "finished_at")
 
 
 class JobRow(Base):
@@ -94,10 +97,14 @@ class Jobs:
         state: JobState | None = None,
         kind: str | None = None,
         search: str | None = None,
+        sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Job]:
-        """Newest first. `projects` limits to jobs of these projects (None: all, also those of no project)."""
+        """`projects` limits to jobs of these projects (None: all, also those of no project).
+
+        `sort` is one of SORTS, with `-` for falling order.
+        """
         query = select(JobRow)
         if projects is not None:
             query = query.where(JobRow.project.in_(projects))
@@ -106,11 +113,9 @@ class Jobs:
         if kind is not None:
             query = query.where(JobRow.kind == kind)
         if search:
-            query = query.where(JobRow.title.icontains(search, autoescape=True))
+            query = query.where(JobRow.title.icontains(search, autoescape=True) | (JobRow.id == search))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(
-            query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).offset(offset).limit(limit)
-        )
+        rows = await self._session.scalars(query.order_by(*order_by(JobRow, sort, SORTS)).offset(offset).limit(limit))
         return Page(items=[_job(row) for row in rows], total=total or 0, offset=offset, limit=limit)
 
     async def unfinished(self, kind: str) -> builtins.list[Job]:

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from aicp.core.identity import Member, Role
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.sorting import order_by
+
+SORTS = ("user", "role")
 
 
 class MemberRow(Base):
@@ -29,11 +32,17 @@ class Members:
     def __init__(self, tx: Transaction) -> None:
         self._session = tx.session
 
-    async def of_project(self, project: str, *, offset: int = 0, limit: int = 100) -> Page[Member]:
-        """The members of a project, by user name."""
+    async def of_project(
+        self, project: str, *, search: str | None = None, sort: str = "user", offset: int = 0, limit: int = 100
+    ) -> Page[Member]:
+        """The members of a project. `sort` is one of SORTS, with `-` for falling order."""
         query = select(MemberRow).where(MemberRow.project == project)
+        if search:
+            query = query.where(MemberRow.user.icontains(search, autoescape=True))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(query.order_by(MemberRow.user).offset(offset).limit(limit))
+        rows = await self._session.scalars(
+            query.order_by(*order_by(MemberRow, sort, SORTS)).offset(offset).limit(limit)
+        )
         items = [Member(user=row.user, role=Role(row.role)) for row in rows]
         return Page(items=items, total=total or 0, offset=offset, limit=limit)
 

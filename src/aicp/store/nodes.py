@@ -12,6 +12,9 @@ from aicp.core.errors import NotFoundError
 from aicp.core.node import Node, NodeState, NodeStatus
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.sorting import order_by
+
+SORTS = ("name", "pool", "seen_at", "created_at")
 
 
 class NodeRow(Base):
@@ -59,16 +62,27 @@ class Nodes:
         return [_node(row) for row in await self._session.scalars(query)]
 
     async def list(
-        self, *, pool: str | None = None, search: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        *,
+        pool: str | None = None,
+        state: NodeState | None = None,
+        search: str | None = None,
+        sort: str = "name",
+        offset: int = 0,
+        limit: int = 100,
     ) -> Page[Node]:
-        """One page, by name."""
+        """One page; `sort` is one of SORTS, with `-` for falling order."""
         query = select(NodeRow)
         if pool is not None:
             query = query.where(NodeRow.pool == pool)
         if search:
             query = query.where(NodeRow.name.icontains(search, autoescape=True))
+        if state is not None:
+            query = query.where(NodeRow.lost.is_(state is NodeState.LOST))
+            if state is not NodeState.LOST:
+                query = query.where(NodeRow.cordoned.is_(state is NodeState.CORDONED))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(query.order_by(NodeRow.name, NodeRow.id).offset(offset).limit(limit))
+        rows = await self._session.scalars(query.order_by(*order_by(NodeRow, sort, SORTS)).offset(offset).limit(limit))
         return Page(items=[_node(row) for row in rows], total=total or 0, offset=offset, limit=limit)
 
     async def seen(self, status: NodeStatus, now: datetime, *, pool: str, address: str = "") -> NodeState | None:

@@ -12,6 +12,9 @@ from aicp.core.identity import Project
 from aicp.core.ids import new_id
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.sorting import order_by
+
+SORTS = ("name", "organization", "created_at")
 
 
 class ProjectRow(Base):
@@ -42,10 +45,11 @@ class Projects:
         *,
         names: Collection[str] | None = None,
         search: str | None = None,
+        sort: str = "name",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Project]:
-        """By name. `names` limits to these projects (None: all)."""
+        """`names` limits to these projects (None: all). `sort` is one of SORTS, with `-` for falling order."""
         query = select(ProjectRow)
         if names is not None:
             query = query.where(ProjectRow.name.in_(names))
@@ -55,7 +59,9 @@ class Projects:
                 | ProjectRow.description.icontains(search, autoescape=True)
             )
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(query.order_by(ProjectRow.name).offset(offset).limit(limit))
+        rows = await self._session.scalars(
+            query.order_by(*order_by(ProjectRow, sort, SORTS)).offset(offset).limit(limit)
+        )
         return Page(items=[_value(row) for row in rows], total=total or 0, offset=offset, limit=limit)
 
     async def missing(self, names: Collection[str]) -> set[str]:

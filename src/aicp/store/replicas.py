@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -129,14 +130,22 @@ class Replicas:
         return [item for item in await self.in_state(*CHARGED) if item.replica.allocation is not None]
 
     async def list(
-        self, *, service: str | None = None, node_id: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        *,
+        service: str | None = None,
+        node_id: str | None = None,
+        projects: Collection[str] | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> Page[Replica]:
-        """Newest first, ended ones too."""
+        """Newest first, ended ones too. `projects` limits to replicas of these projects (None: all)."""
         query = select(ReplicaRow)
         if service is not None:
             query = query.where(ReplicaRow.service == service)
         if node_id is not None:
             query = query.where(ReplicaRow.node_id == node_id)
+        if projects is not None:
+            query = query.where(ReplicaRow.project.in_(projects))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
         rows = await self._session.scalars(
             query.order_by(ReplicaRow.created_at.desc(), ReplicaRow.id.desc()).offset(offset).limit(limit)

@@ -13,6 +13,9 @@ from aicp.core.identity import Role, User
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 from aicp.store.members import Members
+from aicp.store.sorting import order_by
+
+SORTS = ("name", "email", "created_at", "last_login_at")
 
 
 class UserRow(Base):
@@ -48,15 +51,25 @@ class Users:
         """The stored hash; None when there is no such user."""
         return await self._session.scalar(select(UserRow.password_hash).where(UserRow.name == name))
 
-    async def list(self, *, search: str | None = None, offset: int = 0, limit: int = 100) -> Page[User]:
-        """By name; `search` looks at names and e-mail addresses."""
+    async def list(
+        self,
+        *,
+        search: str | None = None,
+        disabled: bool | None = None,
+        sort: str = "name",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[User]:
+        """`search` looks at names and e-mail addresses; `sort` is one of SORTS, with `-` for falling order."""
         query = select(UserRow)
         if search:
             query = query.where(
                 UserRow.name.icontains(search, autoescape=True) | UserRow.email.icontains(search, autoescape=True)
             )
+        if disabled is not None:
+            query = query.where(UserRow.disabled.is_(disabled))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = await self._session.scalars(query.order_by(UserRow.name).offset(offset).limit(limit))
+        rows = await self._session.scalars(query.order_by(*order_by(UserRow, sort, SORTS)).offset(offset).limit(limit))
         return Page(items=await self._values(rows.all()), total=total or 0, offset=offset, limit=limit)
 
     async def any_exists(self) -> bool:

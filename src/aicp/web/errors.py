@@ -60,7 +60,8 @@ def _where(location: tuple[Any, ...]) -> str:
     return ".".join(str(part) for part in location if part not in ("body", "query", "path")) or "body"
 
 
-async def _on_aicp_error(request: Request, error: Exception) -> JSONResponse:
+async def on_aicp_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error of the platform: its status, its words, the request id."""
     assert isinstance(error, AicpError)
     body = error_body(
         error.code, error.message, hint=error.hint, details=error.details, request_id=_request_id(request)
@@ -120,7 +121,7 @@ def unexpected_response(request_id: str | None) -> JSONResponse:
 
 def install_error_handlers(app: FastAPI) -> None:
     """Makes `app` answer every error in the platform's shape."""
-    app.add_exception_handler(AicpError, _on_aicp_error)
+    app.add_exception_handler(AicpError, on_aicp_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RecursionError, _on_recursion)

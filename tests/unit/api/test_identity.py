@@ -134,6 +134,8 @@ async def test_members_come_and_go(api: Api):
     owner = api.client(Role.PROJECT_ADMIN)
     path = "/api/v1/projects/default/members"
     assert (await owner.get(path)).json()["items"] == [{"user": "ann", "role": "developer"}]
+    assert (await owner.get(path, params={"search": "AN", "sort": "-role"})).json()["total"] == 1
+    assert (await owner.get(path, params={"search": "zoe"})).json()["total"] == 0
     assert (await owner.put(f"{path}/ann", json={"role": "viewer"})).json() == {"user": "ann", "role": "viewer"}
     assert error(await owner.put(f"{path}/ann", json={"role": "auditor"})) == (422, "invalid")
     assert (await owner.put(f"{path}/nobody", json={"role": "viewer"})).status_code == 404
@@ -215,4 +217,4 @@ async def test_the_audit_shows_a_project_admin_only_the_own_project(api: Api):
     assert (await owner.get("/api/v1/audit", params={"project": "other"})).status_code == 404
     everything = (await api.client(Role.AUDITOR).get("/api/v1/audit", params={"actor": "platform-admin"})).json()
     assert [e["action"] for e in everything["items"]] == ["user.update", "key.create", "key.create"]
-    assert everything["items"][0]["details"] == {"email": "ann@example.com"}
+    assert everything["items"][0]["details"] == {"before": {"email": None}, "after": {"email": "ann@example.com"}}

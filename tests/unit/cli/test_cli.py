@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,9 +22,11 @@ from aicp.cli.models import parse_source
 from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_code
 from aicp.cli.progress import job_words
 from aicp.cli.services import changed_spec, parse_flags
+from aicp.client.records import EventFilter
 from aicp.client.rest import Client
 from aicp.client.transport import error_of
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
+from aicp.core.event import Event
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
 from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
@@ -234,3 +238,20 @@ def test_the_expiry_of_a_key_is_cleared(sent: list[tuple[str, Any]]) -> None:
 def test_a_project_is_described(sent: list[tuple[str, Any]]) -> None:
     run("project", "update", "demo", "--description", "words")
     assert sent == [("PATCH /api/v1/projects/demo", {"description": "words"})]
+
+
+def test_the_audit_is_asked_for_with_every_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Records:
+        def audit(self, which: EventFilter, **page: int) -> list[Event]:
+            asked.update(asdict(which), **page)
+            return []
+
+    monkeypatch.setattr("aicp.cli.records.connect", lambda _: SimpleNamespace(records=Records()))
+    options = ["--actor", "ann", "--kind", "key", "--name", "key_1", "--project", "p", "--since", "2026-01-05"]
+    answer = CliRunner().invoke(cli.app, ["audit", *options, "--refused", "--limit", "700"])
+    assert answer.exit_code == 0, answer.output
+    assert "No audit entries match." in answer.output
+    assert (asked["actor"], asked["kind"], asked["name"], asked["project"]) == ("ann", "key", "key_1", "p")
+    assert (asked["severity"], asked["limit"], asked["since"].tzinfo is not None) == ("warning", 700, True)

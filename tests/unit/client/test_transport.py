@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -17,6 +18,15 @@ from aicp.core.service import ServiceCreate, ServiceSpec
 class _Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        asked = {name: int(value) for name, (value,) in parse_qs(urlsplit(self.path).query).items()}
+        rows = list(range(1201))[asked["offset"] :][: asked["limit"]]
+        body = json.dumps({"items": rows, "total": 1201}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -46,3 +56,7 @@ def test_only_what_was_given_is_sent(transport: Transport) -> None:
 def test_the_kind_of_a_source_is_always_sent(transport: Transport) -> None:
     sent = json.loads(transport.send("POST", "/", body=ImportRequest(source=DirectorySource(path="/m"))).content)
     assert sent == {"source": {"kind": "directory", "path": "/m"}}
+
+
+def test_a_list_is_read_to_its_end(transport: Transport) -> None:
+    assert transport.rows("/rows", int) == list(range(1201))

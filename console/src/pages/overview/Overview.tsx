@@ -58,7 +58,7 @@ export function Overview() {
           </div>
           <div>
             <h2 className="section">{t("overview.events")}</h2>
-            <Events limit={10} />
+            <Events limit={10} brief />
           </div>
         </div>
       </div>

@@ -82,11 +82,12 @@ function Environments({ engine }: { engine: EngineInfo }) {
             title: t("services.state"),
             render: (_, row) => (
               <div style={{ minWidth: 180 }}>
-                <div className="row"><State state={row.status.state} reason={row.status.message} /><span className="small quiet">{row.status.state === "installing" ? row.status.phase : (row.status.message ?? "")}</span></div>
+                <div className="row"><State state={row.status.state} reason={row.status.message} />{row.status.state === "installing" && <span className="small quiet">{row.status.phase}</span>}</div>
                 {row.status.state === "installing" && row.status.progress != null && <Progress percent={Math.round(row.status.progress * 100)} size="small" status="active" aria-label={t("engines.install")} />}
               </div>
             ),
           },
+          { title: t("engines.lastError"), render: (_, row) => (row.status.state === "broken" || row.status.message ? <div className="pre small" style={{ maxWidth: 320 }}>{row.status.message ?? t("engines.noReason")}</div> : <span className="quiet">–</span>) },
           { title: t("models.size"), align: "right", className: "num", render: (_, row) => formatBytes(row.status.size_bytes) },
           { title: t("engines.built"), render: (_, row) => <Time at={row.status.built_at} /> },
           { title: t("models.usedBy"), render: (_, row) => <UsedBy names={row.used_by} /> },
@@ -98,6 +99,7 @@ function Environments({ engine }: { engine: EngineInfo }) {
         onClose={() => setRemoving(null)}
         name={`${engine.name} ${removing?.status.version ?? ""}`}
         title={t("engines.removeTitle", { name: engine.title, version: removing?.status.version })}
+        blocked={removing && removing.used_by.length > 0 && <><p>{t("engines.inUse")}</p><UsedBy names={removing.used_by} /></>}
         consequence={t("engines.removeText")}
         action={t("action.remove")}
         onConfirm={() => need(api.DELETE("/api/v1/engines/{name}/{version}", { params: { path: { name: engine.name, version: removing?.status.version ?? "" }, query: { variant: removing?.status.variant } } }))}

@@ -3,25 +3,29 @@ import { Button, Tabs } from "antd";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
 import { api, need } from "../../api/client";
+import { Code } from "../../parts/Code";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { formatBytes } from "../../parts/format";
 import { Facts, Head } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
-import { useUrl } from "../../parts/url";
+import { useTab } from "../../parts/url";
+import { toYaml } from "../../parts/yaml";
 import { useAction } from "../../queries/action";
 import { nodeQuery } from "../../queries/nodes";
 import { useMay } from "../../queries/session";
 import { Devices } from "./Devices";
 import { NodeCharts } from "./NodeCharts";
+import { NodeReplicas } from "./NodeReplicas";
+import { NodeSummary } from "./NodeSummary";
 
 export function NodePage() {
   const { t } = useTranslation();
   const { id = "" } = useParams();
   const may = useMay();
   const node = useQuery(nodeQuery(id));
-  const [tab, setTab] = useUrl("tab", "devices");
+  const [tab, setTab] = useTab("summary");
   const cordon = useAction((cordoned: boolean) => need(api.PATCH("/api/v1/nodes/{id}", { params: { path: { id } }, body: { cordoned } })), ["node", "pool"]);
   if (node.error && !node.data) return <div className="page"><ProblemView error={node.error} retry={() => void node.refetch()} /></div>;
   if (!node.data) return <PageSkeleton />;
@@ -34,17 +38,17 @@ export function NodePage() {
         crumb={{ to: "/platform/nodes", text: t("nav.nodes") }}
         title={data.name}
         state={<State state={data.state} reason={data.reason} />}
-        sub={data.reason}
+        sub={status ? `${status.os} · ${status.architecture} · ${t("nodes.agent")} ${status.agent_version}` : undefined}
         actions={may("node:write") && <Button title={t("nodes.cordonHint")} loading={cordon.isPending} onClick={() => cordon.mutate(!cordoned)}>{t(cordoned ? "nodes.uncordon" : "nodes.cordon")}</Button>}
       />
+      {data.reason && <div className={`reason ${data.state === "lost" ? "bad" : "warn"}`}>{data.reason}</div>}
       <Facts
         items={[
           [t("publish.pool"), data.pool],
-          [t("nodes.os"), status ? `${status.os} · ${status.architecture}` : "–"],
+          [t("nodes.accelerators"), status ? status.accelerators.filter((device) => device.vendor !== "cpu").length : "–"],
           [t("nodes.cores"), status?.cpu_cores ?? "–"],
           [t("nodes.ram"), status ? `${formatBytes(status.memory_used_bytes)} / ${formatBytes(status.memory_bytes)}` : "–"],
           [t("nodes.disk"), formatBytes(status?.disk_free_bytes)],
-          [t("nodes.agent"), status?.agent_version ?? "–"],
           [t("nodes.seen"), <Time key="seen" at={data.seen_at} />],
         ]}
       />
@@ -53,9 +57,12 @@ export function NodePage() {
         onChange={setTab}
         destroyOnHidden
         items={[
+          { key: "summary", label: t("models.tabSummary"), children: <NodeSummary node={data} /> },
           { key: "devices", label: t("nodes.accelerators"), children: <Devices devices={status?.accelerators ?? []} /> },
+          ...(may("service:read") ? [{ key: "replicas", label: t("services.replicas"), children: <NodeReplicas node={data.id} /> }] : []),
           { key: "charts", label: t("services.metrics"), children: <NodeCharts node={data.id} /> },
           { key: "events", label: t("events.title"), children: <Events kind="node" name={data.name} /> },
+          { key: "yaml", label: "YAML", children: <Code text={toYaml(data)} /> },
         ]}
       />
     </div>

@@ -9,14 +9,17 @@ import { Meter } from "../../parts/Meter";
 import { Facts, Head } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
-import { nodesQuery, poolsQuery } from "../../queries/nodes";
+import { useUrlMany } from "../../parts/url";
+import { usePaging } from "../../queries/list";
+import { nodePageQuery, poolsQuery } from "../../queries/nodes";
 
 const STATES = ["ready", "lost", "cordoned"] as const;
 
 export function Nodes() {
   const { t } = useTranslation();
   const navigate = useNavigate();
-  const nodes = useQuery(nodesQuery());
+  const [url] = useUrlMany();
+  const nodes = useQuery(nodePageQuery({ ...usePaging(), state: STATES.find((value) => value === url.get("state")), pool: url.get("pool") ?? undefined }));
   const { data: pools } = useQuery(poolsQuery);
   return (
     <div className="page">
@@ -42,18 +45,16 @@ export function Nodes() {
         name="nodes"
         listing={nodes}
         rowKey={(node) => node.id}
-        text={(node) => `${node.name} ${node.pool} ${node.status?.accelerators.map((device) => device.product).join(" ") ?? ""}`}
         onOpen={(node) => void navigate(`/platform/nodes/${node.id}`)}
-        filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })), match: (node, value) => node.state === value }]}
+        filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) }, ...(pools && pools.items.length > 1 ? [{ key: "pool", label: t("publish.pool"), options: pools.items.map((pool) => ({ value: pool.name, label: pool.name })) }] : [])]}
         columns={[
-          { key: "name", title: t("nodes.node"), sort: (node) => node.name, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
-          { key: "state", title: t("services.state"), sort: (node) => node.state, render: (_, node) => <State state={node.state} reason={node.reason} /> },
-          { key: "pool", title: t("publish.pool"), render: (_, node) => node.pool },
+          { key: "name", title: t("nodes.node"), sort: true, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
+          { key: "state", title: t("services.state"), render: (_, node) => <State state={node.state} reason={node.reason} /> },
+          { key: "pool", title: t("publish.pool"), sort: true, render: (_, node) => node.pool },
           { key: "devices", title: t("nodes.accelerators"), render: (_, node) => devices(node) },
           {
             key: "memory",
             title: t("nodes.ram"),
-            sort: (node) => node.status?.memory_bytes ?? 0,
             render: (_, node) =>
               node.status && (
                 <div style={{ minWidth: 150 }}>
@@ -62,11 +63,11 @@ export function Nodes() {
                 </div>
               ),
           },
-          { key: "cores", title: t("nodes.cores"), number: true, sort: (node) => node.status?.cpu_cores ?? 0, render: (_, node) => node.status?.cpu_cores ?? "–" },
-          { key: "disk", title: t("nodes.disk"), number: true, sort: (node) => node.status?.disk_free_bytes ?? 0, render: (_, node) => formatBytes(node.status?.disk_free_bytes) },
+          { key: "cores", title: t("nodes.cores"), number: true, render: (_, node) => node.status?.cpu_cores ?? "–" },
+          { key: "disk", title: t("nodes.disk"), number: true, render: (_, node) => formatBytes(node.status?.disk_free_bytes) },
           { key: "os", title: t("nodes.os"), optional: true, render: (_, node) => node.status?.os ?? "–" },
           { key: "agent", title: t("nodes.agent"), optional: true, render: (_, node) => node.status?.agent_version ?? "–" },
-          { key: "seen", title: t("nodes.seen"), render: (_, node) => <Time at={node.seen_at} /> },
+          { key: "seen_at", title: t("nodes.seen"), sort: true, render: (_, node) => <Time at={node.seen_at} /> },
         ]}
         empty={{ icon: <ClusterOutlined />, title: t("nodes.none"), text: t("nodes.noneText") }}
       />

@@ -1,79 +1,104 @@
-import { PlusOutlined, TeamOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Button, Select, Space } from "antd";
+import { Button, Tabs } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useNavigate, useParams } from "react-router";
+import { Link, useNavigate, useParams } from "react-router";
 import { api, need } from "../../api/client";
-import type { Member, Role } from "../../api/schema";
+import type { Project } from "../../api/schema";
+import { Code } from "../../parts/Code";
 import { ConfirmName } from "../../parts/ConfirmName";
-import { DataTable } from "../../parts/DataTable";
+import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
-import { Head } from "../../parts/Page";
-import { useAction } from "../../queries/action";
+import { Facts, Head } from "../../parts/Page";
+import { Time } from "../../parts/Time";
+import { useTab } from "../../parts/url";
+import { toYaml } from "../../parts/yaml";
+import { useContents, type Contents } from "../../queries/contents";
 import { useMay } from "../../queries/session";
-
-const ROLES: Role[] = ["project-admin", "developer", "viewer"];
+import { Members } from "./Members";
+import { ProjectDialog } from "./ProjectDialog";
+import { ProjectServices, ProjectUsage } from "./ProjectParts";
 
 export function ProjectPage() {
   const { t } = useTranslation();
   const { name = "" } = useParams();
-  const navigate = useNavigate();
   const may = useMay();
-  const [deleting, setDeleting] = useState(false);
-  const params = { path: { name } };
-  const project = useQuery({ queryKey: ["project", "one", name], queryFn: () => need(api.GET("/api/v1/projects/{name}", { params })) });
-  const members = useQuery({ queryKey: ["project", "members", name], queryFn: () => need(api.GET("/api/v1/projects/{name}/members", { params })) });
-  const give = useAction(({ user, role }: Member) => need(api.PUT("/api/v1/projects/{name}/members/{user}", { params: { path: { name, user } }, body: { role } })), ["project", "user"]);
-  const drop = useAction((user: string) => need(api.DELETE("/api/v1/projects/{name}/members/{user}", { params: { path: { name, user } } })), ["project", "user"]);
-  if (project.error) return <div className="page"><ProblemView error={project.error} retry={() => void project.refetch()} /></div>;
+  const [tab, setTab] = useTab("summary");
+  const project = useQuery({ queryKey: ["project", "one", name], queryFn: () => need(api.GET("/api/v1/projects/{name}", { params: { path: { name } } })) });
+  const contents = useContents(name);
+  if (project.error && !project.data) return <div className="page"><ProblemView error={project.error} retry={() => void project.refetch()} /></div>;
   if (!project.data) return <PageSkeleton />;
-  const writes = may("member:write", name);
-  const roles = ROLES.map((value) => ({ value, label: t(`role.${value}`) }));
+  const { data } = project;
+  const count = (value: number | undefined) => value ?? "–";
+  const items = [
+    { key: "summary", label: t("models.tabSummary"), children: <div className="stack wide"><Members project={name} />{may("service:read", name) && <ProjectServices project={name} />}{may("usage:read", name) && <ProjectUsage project={name} />}</div> },
+    { key: "events", label: t("events.title"), children: <Events key="events" project={name} /> },
+    ...(may("audit:read", name) ? [{ key: "changes", label: t("projects.changes"), children: <Events key="changes" audit project={name} /> }] : []),
+    { key: "yaml", label: "YAML", children: <Code text={toYaml({ ...data })} /> },
+  ];
   return (
     <div className="page">
-      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={project.data.description} actions={may("project:write", name) && name !== "default" && <Button danger onClick={() => setDeleting(true)}>{t("action.delete")}</Button>} />
-      <h2 className="section">{t("projects.members")}</h2>
-      {writes && <AddMember roles={roles} taken={members.data?.items.map((member) => member.user) ?? []} onAdd={(member) => give.mutate(member)} />}
-      <DataTable<Member>
-        name="members"
-        listing={members}
-        rowKey={(member) => member.user}
-        text={(member) => member.user}
-        columns={[
-          { key: "user", title: t("users.name"), sort: (member) => member.user, render: (_, member) => <b>{member.user}</b> },
-          { key: "role", title: t("projects.role"), sort: (member) => member.role, render: (_, member) => (writes ? <Select size="small" style={{ minWidth: 140 }} aria-label={`${t("projects.role")} ${member.user}`} value={member.role} options={roles} onChange={(role) => give.mutate({ user: member.user, role })} /> : t(`role.${member.role}`)) },
-          { key: "actions", title: "", render: (_, member) => writes && <Button size="small" type="text" danger onClick={() => drop.mutate(member.user)}>{t("action.remove")}</Button> },
+      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={data.description} actions={<Actions project={data} contents={contents} />} />
+      <Facts
+        items={[
+          [t("projects.organization"), data.organization],
+          [t("projects.members"), count(contents.members)],
+          [t("nav.services"), <Link key="services" to={`/services?project=${name}`}>{count(contents.services)}</Link>],
+          [t("projects.models"), <Link key="models" to={`/models?project=${name}`}>{count(contents.models)}</Link>],
+          [t("projects.liveKeys"), <Link key="keys" to={`/platform/keys?project=${name}&state=active`}>{count(contents.keys)}</Link>],
+          [t("keys.created"), <Time key="created" at={data.created_at} />],
         ]}
-        empty={{ icon: <TeamOutlined />, title: t("projects.noMembers"), text: t("projects.noMembersText") }}
       />
+      <Tabs activeKey={tab} onChange={setTab} destroyOnHidden items={items} />
+    </div>
+  );
+}
+
+function Actions({ project, contents }: { project: Project; contents: Contents }) {
+  const { t } = useTranslation();
+  const navigate = useNavigate();
+  const may = useMay();
+  const [editing, setEditing] = useState(false);
+  const [deleting, setDeleting] = useState(false);
+  const { name } = project;
+  if (!may("project:write", name)) return null;
+  const { services = 0, models = 0, keys = 0, members = 0 } = contents;
+  const holds = services + models > 0;
+  return (
+    <>
+      <Button onClick={() => setEditing(true)}>{t("action.edit")}</Button>
+      {may("project:write") && <Button danger disabled={name === "default"} title={name === "default" ? t("projects.defaultStays") : undefined} onClick={() => setDeleting(true)}>{t("action.delete")}</Button>}
+      <ProjectDialog open={editing} editing={project} onClose={() => setEditing(false)} />
       <ConfirmName
         open={deleting}
         onClose={() => setDeleting(false)}
         name={name}
         title={t("projects.deleteTitle", { name })}
-        consequence={t("projects.deleteText")}
+        blocked={holds && (
+          <>
+            <p>{t("projects.deleteBlocked")}</p>
+            <ul>
+              {services > 0 && <li><Link to={`/services?project=${name}`}>{t("projects.serviceCount", { count: services })}</Link></li>}
+              {models > 0 && <li><Link to={`/models?project=${name}`}>{t("projects.modelCount", { count: models })}</Link></li>}
+            </ul>
+          </>
+        )}
+        consequence={
+          <>
+            <p>{t("projects.deleteText")}</p>
+            <ul>
+              <li>{t("projects.deleteKeys", { count: keys })}</li>
+              <li>{t("projects.deleteMembers", { count: members })}</li>
+              <li>{t("projects.deleteUsage")}</li>
+            </ul>
+          </>
+        }
         action={t("action.delete")}
         onConfirm={async () => {
-          await need(api.DELETE("/api/v1/projects/{name}", { params }));
+          await need(api.DELETE("/api/v1/projects/{name}", { params: { path: { name } } }));
           await navigate("/platform/projects");
         }}
       />
-    </div>
-  );
-}
-
-function AddMember({ roles, taken, onAdd }: { roles: { value: Role; label: string }[]; taken: string[]; onAdd: (member: Member) => void }) {
-  const { t } = useTranslation();
-  const may = useMay();
-  const [user, setUser] = useState<string | undefined>();
-  const [role, setRole] = useState<Role>("developer");
-  const { data: users } = useQuery({ queryKey: ["user", "list"], enabled: may("user:read"), queryFn: () => need(api.GET("/api/v1/users", { params: { query: { limit: 500 } } })) });
-  return (
-    <Space style={{ marginBottom: 12 }} wrap>
-      <Select showSearch style={{ width: 220 }} aria-label={t("users.name")} placeholder={t("projects.chooseUser")} value={user} onChange={setUser} options={users?.items.filter((item) => !taken.includes(item.name)).map((item) => ({ value: item.name, label: item.name }))} />
-      <Select style={{ width: 160 }} aria-label={t("projects.role")} value={role} onChange={setRole} options={roles} />
-      <Button icon={<PlusOutlined />} disabled={!user} onClick={() => { if (user) onAdd({ user, role }); setUser(undefined); }}>{t("projects.add")}</Button>
-    </Space>
+    </>
   );
 }

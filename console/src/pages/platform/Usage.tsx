@@ -1,7 +1,6 @@
 import { BarChartOutlined, DownloadOutlined } from "@ant-design/icons";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Button, Segmented, Tag } from "antd";
-import { useState } from "react";
+import { Button, Segmented, Tabs, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { UsageRow } from "../../api/schema";
@@ -10,10 +9,12 @@ import { Empty, PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { formatCount, formatMs, formatPercent } from "../../parts/format";
 import { LazyChart } from "../../parts/LazyChart";
 import { Facts, Head, Panel } from "../../parts/Page";
-import { useUrl } from "../../parts/url";
-import { keysQuery } from "../../queries/keys";
+import { useTab, useUrl } from "../../parts/url";
+import { keyQuery, keysQuery } from "../../queries/keys";
 import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
+import { useSince } from "../../queries/since";
+import { UsageRequests } from "./UsageRequests";
 
 const GROUPS = ["day", "hour", "service", "key", "project"] as const;
 type Group = (typeof GROUPS)[number];
@@ -31,30 +32,44 @@ export function Usage() {
   const span: Span = spanText in SPANS ? (spanText as Span) : "7d";
   const since = useSince(SPANS[span]);
   const query = { group_by: [group], since, project, ...(key ? { api_key_id: key } : {}) };
+  const [tab, setTab] = useTab("summary");
   const usage = useQuery({ queryKey: ["usage", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage/summary", { params: { query } })) });
   const csv = `/api/v1/usage.csv?${new URLSearchParams({ since, ...(project ? { project } : {}), ...(key ? { api_key_id: key } : {}) }).toString()}`;
   const choice = (
     <>
-      {key && <Tag closable onClose={() => setKey("")} className="mono">{key}</Tag>}
+      {key && <KeyTag id={key} onClose={() => setKey("")} />}
       <Segmented value={span} onChange={setSpan} options={(Object.keys(SPANS) as Span[]).map((value) => ({ value, label: t(`range.${value}`) }))} />
-      <Segmented value={group} onChange={setGroup} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} />
-      <a href={csv} download><Button icon={<DownloadOutlined />}>CSV</Button></a>
+      <Button href={csv} download icon={<DownloadOutlined />}>CSV</Button>
     </>
   );
   if (usage.error && !usage.data) return <div className="page"><ProblemView error={usage.error} retry={() => void usage.refetch()} /></div>;
   if (!usage.data) return <PageSkeleton />;
+  const summary = (
+    <div className="stack wide">
+      <div><Segmented value={group} onChange={setGroup} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} /></div>
+      {usage.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : <Figures rows={usage.data.items} group={group} />}
+    </div>
+  );
   return (
     <div className="page">
       <Head title={t("nav.usage")} sub={t("usage.sub")} actions={choice} />
-      {usage.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : <Figures rows={usage.data.items} group={group} />}
+      <Tabs
+        activeKey={tab}
+        onChange={setTab}
+        destroyOnHidden
+        items={[
+          { key: "summary", label: t("models.tabSummary"), children: summary },
+          { key: "requests", label: t("usage.single"), children: <UsageRequests which={{ since, project, api_key_id: key || undefined }} /> },
+        ]}
+      />
     </div>
   );
 }
 
-/** The start of the span; fixed while the page is open so that the query stays the same. */
-function useSince(days: number): string {
-  const [opened] = useState(() => Math.floor(Date.now() / 3_600_000) * 3_600_000);
-  return new Date(opened - days * 86_400_000).toISOString();
+function KeyTag({ id, onClose }: { id: string; onClose: () => void }) {
+  const { t } = useTranslation();
+  const { data } = useQuery(keyQuery(id));
+  return <Tag closable onClose={onClose} style={{ alignSelf: "center" }}>{t("usage.by.key")}: {data?.name ?? id}</Tag>;
 }
 
 function Figures({ rows, group }: { rows: UsageRow[]; group: Group }) {

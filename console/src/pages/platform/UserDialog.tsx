@@ -20,8 +20,8 @@ export function UserDialog({ open, editing, onClose }: { open: boolean; editing:
   const [form] = Form.useForm<Values>();
   const [secret, setSecret] = useState<string | null>(null);
   const body = (values: Values) => ({ email: values.email || null, password: values.password || undefined, platform_roles: values.platform_roles });
-  const create = useAction((values: Values) => need(api.POST("/api/v1/users", { body: { ...body(values), name: values.name } })), ["user"], { onDone: (answer) => (answer.password ? setSecret(answer.password) : onClose()) });
-  const update = useAction((values: Values) => need(api.PATCH("/api/v1/users/{name}", { params: { path: { name: editing?.name ?? "" } }, body: body(values) })), ["user"], { onDone: onClose });
+  const create = useAction((values: Values) => need(api.POST("/api/v1/users", { body: { ...body(values), name: values.name } })), ["user"], { form, onDone: (answer) => (answer.password ? setSecret(answer.password) : onClose()) });
+  const update = useAction((values: Values) => need(api.PATCH("/api/v1/users/{name}", { params: { path: { name: editing?.name ?? "" } }, body: body(values) })), ["user"], { form, onDone: onClose });
   return (
     <Modal
       title={secret ? t("users.createdTitle") : editing ? t("users.editTitle", { name: editing.name }) : t("users.create")}

@@ -1,0 +1,53 @@
+import { BarChartOutlined } from "@ant-design/icons";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { Link } from "react-router";
+import { api, need } from "../../api/client";
+import type { Outcome, UsageRecord } from "../../api/schema";
+import { DataTable } from "../../parts/DataTable";
+import { formatCount, formatMs } from "../../parts/format";
+import { SearchSelect } from "../../parts/SearchSelect";
+import { State } from "../../parts/State";
+import { Time } from "../../parts/Time";
+import { useUrlMany } from "../../parts/url";
+import { usePaging } from "../../queries/list";
+
+const OUTCOMES: Outcome[] = ["ok", "rejected", "canceled", "engine_error", "unavailable", "interrupted"];
+
+const serviceChoices = async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/services", { params: { query: { search, limit: 20 } } }));
+  return items.map((service) => ({ value: service.name, label: service.name }));
+};
+
+/** Single requests, newest first. */
+export function UsageRequests({ which }: { which: { since: string; project?: string; api_key_id?: string } }) {
+  const { t } = useTranslation();
+  const [url, setUrl] = useUrlMany();
+  const { offset, limit } = usePaging();
+  const query = { ...which, offset, limit, service: url.get("service") ?? undefined, outcome: OUTCOMES.find((value) => value === url.get("outcome")) };
+  const listing = useQuery({ queryKey: ["usage", "requests", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage", { params: { query } })) });
+  return (
+    <DataTable<UsageRecord>
+      name="requests"
+      listing={listing}
+      searchable={false}
+      rowKey={(record) => record.request_id}
+      filters={[{ key: "outcome", label: t("services.outcome"), options: OUTCOMES.map((value) => ({ value, label: t(`state.${value}`) })) }]}
+      narrow={{ keys: ["service"], controls: <SearchSelect kind="service" label={t("usage.by.service")} free allowClear style={{ minWidth: 160 }} load={serviceChoices} value={url.get("service") ?? undefined} onChange={(service) => setUrl({ service, page: undefined })} /> }}
+      columns={[
+        { key: "at", title: t("audit.at"), render: (_, record) => <Time at={record.started_at} /> },
+        { key: "service", title: t("usage.by.service"), render: (_, record) => <Link to={`/services/${record.service}`}>{record.service}</Link> },
+        { key: "outcome", title: t("services.outcome"), render: (_, record) => <State state={record.outcome} /> },
+        { key: "prompt", title: t("usage.prompt"), number: true, render: (_, record) => formatCount(record.prompt_tokens) },
+        { key: "completion", title: t("usage.completion"), number: true, render: (_, record) => formatCount(record.completion_tokens) },
+        { key: "ttft", title: t("usage.ttft"), number: true, render: (_, record) => formatMs(record.ttft_ms) },
+        { key: "duration", title: t("usage.duration"), number: true, render: (_, record) => formatMs(record.duration_ms) },
+        { key: "key", title: t("usage.by.key"), optional: true, render: (_, record) => <span className="mono">{record.api_key_id}</span> },
+        { key: "project", title: t("keys.project"), optional: true, render: (_, record) => record.project },
+        { key: "endpoint", title: t("usage.endpoint"), optional: true, render: (_, record) => <span className="mono">{record.endpoint}</span> },
+        { key: "request", title: t("audit.request"), render: (_, record) => <span className="mono small">{record.request_id}</span> },
+      ]}
+      empty={{ icon: <BarChartOutlined />, title: t("usage.none"), text: t("usage.noneText") }}
+    />
+  );
+}

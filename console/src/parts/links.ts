@@ -1,0 +1,15 @@
+/** Where an object of the platform is looked at; nothing for kinds without a page, such as a request. */
+export function objectPath(kind: string, name: string): string | undefined {
+  const at = encodeURIComponent(name);
+  const pages: Record<string, string> = {
+    service: `/services/${at}`,
+    model: `/models/${at}`,
+    node: `/platform/nodes/${at}`,
+    project: `/platform/projects/${at}`,
+    user: `/platform/users/${at}`,
+    key: `/platform/keys?search=${at}`,
+    job: `/platform/jobs?job=${at}`,
+    engine: "/platform/engines",
+  };
+  return pages[kind];
+}
