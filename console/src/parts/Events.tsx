@@ -4,6 +4,7 @@ import { Skeleton } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../api/client";
 import type { Event } from "../api/schema";
+import { localized } from "../app/sentences";
 import { Empty, ProblemView } from "./Feedback";
 import { Time } from "./Time";
 
@@ -32,7 +33,7 @@ export function EventLine({ event }: { event: Event }) {
       <span className={`pill ${TONES[event.severity] ?? "idle"}`} style={{ background: "none", padding: 0 }}><i aria-hidden style={{ marginTop: 0 }} /></span>
       <div className="grow">
         <span className="strong">{event.object_name}</span> <span className="quiet">{event.action}</span>
-        {event.message && <div className="pre">{event.message}</div>}
+        {event.message && <div className="pre">{localized(event.message)}</div>}
       </div>
       <span className="small quiet nowrap right">
         {event.actor}

@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { Event } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Code } from "../../parts/Code";
 import { DataTable, PAGE_SIZE } from "../../parts/DataTable";
 import { Head } from "../../parts/Page";
@@ -31,7 +32,7 @@ export function Audit() {
           { key: "actor", title: t("audit.actor"), render: (_, event) => <b>{event.actor}</b> },
           { key: "action", title: t("audit.action"), render: (_, event) => <span className="mono">{event.action}</span> },
           { key: "object", title: t("audit.object"), render: (_, event) => <span><span className="quiet">{event.object_kind}</span> {event.object_name}</span> },
-          { key: "message", title: t("audit.message"), render: (_, event) => <div className="pre" style={{ maxWidth: 420 }}>{event.message}</div> },
+          { key: "message", title: t("audit.message"), render: (_, event) => <div className="pre" style={{ maxWidth: 420 }}>{localized(event.message)}</div> },
           { key: "project", title: t("keys.project"), optional: true, render: (_, event) => event.project ?? "–" },
           { key: "address", title: t("audit.address"), render: (_, event) => <span className="num">{event.address ?? "–"}</span> },
           { key: "request", title: t("audit.request"), optional: true, render: (_, event) => <span className="mono">{event.request_id ?? "–"}</span> },

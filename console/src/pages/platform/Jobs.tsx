@@ -4,6 +4,7 @@ import { Alert } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Job, JobState } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { DataTable, PAGE_SIZE } from "../../parts/DataTable";
 import { formatValue } from "../../parts/format";
 import { JobProgressBar } from "../../parts/JobLine";
@@ -36,10 +37,10 @@ export function Jobs() {
         filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) }]}
         expand={(job) => <JobDetail job={job} />}
         columns={[
-          { key: "title", title: t("jobs.job"), render: (_, job) => <div style={{ maxWidth: 360 }}><Link className="name" to={jobTarget(job)}>{job.title}</Link><div className="small quiet mono">{job.id}</div></div> },
+          { key: "title", title: t("jobs.job"), render: (_, job) => <div style={{ maxWidth: 360 }}><Link className="name" to={jobTarget(job)}>{localized(job.title)}</Link><div className="small quiet mono">{job.id}</div></div> },
           { key: "kind", title: t("jobs.kind"), render: (_, job) => t(`jobKind.${job.kind as "model_import"}`) },
           { key: "state", title: t("services.state"), render: (_, job) => <State state={job.state} /> },
-          { key: "progress", title: t("jobs.progress"), width: 300, render: (_, job) => (job.state === "running" || job.state === "queued" ? <JobProgressBar job={job} /> : job.state === "failed" ? <span className="pre">{formatValue(job.error?.message)}</span> : null) },
+          { key: "progress", title: t("jobs.progress"), width: 300, render: (_, job) => (job.state === "running" || job.state === "queued" ? <JobProgressBar job={job} /> : job.state === "failed" ? <span className="pre">{localized(formatValue(job.error?.message))}</span> : null) },
           { key: "project", title: t("keys.project"), optional: true, render: (_, job) => job.project ?? "–" },
           { key: "by", title: t("keys.by"), render: (_, job) => job.created_by ?? "–" },
           { key: "created", title: t("keys.created"), render: (_, job) => <Time at={job.created_at} /> },
@@ -57,7 +58,7 @@ function JobDetail({ job }: { job: Job }) {
   const rows = [...Object.entries(job.parameters), ...Object.entries(job.result)].filter(([, value]) => value !== null && value !== "");
   return (
     <div className="stack">
-      {job.error && <Alert type="error" showIcon title={formatValue(job.error.message)} description={typeof job.error.hint === "string" ? job.error.hint : undefined} />}
+      {job.error && <Alert type="error" showIcon title={localized(formatValue(job.error.message))} description={typeof job.error.hint === "string" ? localized(job.error.hint) : undefined} />}
       {rows.map(([key, value], index) => (
         <div key={`${key}${index}`} className="row top"><span className="quiet mono" style={{ minWidth: 160 }}>{key}</span><span className="mono pre">{formatValue(value)}</span></div>
       ))}

@@ -3,6 +3,7 @@ import { Button, Tabs } from "antd";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
 import { api, need } from "../../api/client";
+import { localized } from "../../app/sentences";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { formatBytes } from "../../parts/format";
@@ -34,7 +35,7 @@ export function NodePage() {
         crumb={{ to: "/platform/nodes", text: t("nav.nodes") }}
         title={data.name}
         state={<State state={data.state} reason={data.reason} />}
-        sub={data.reason}
+        sub={localized(data.reason)}
         actions={may("node:write") && <Button title={t("nodes.cordonHint")} loading={cordon.isPending} onClick={() => cordon.mutate(!cordoned)}>{t(cordoned ? "nodes.uncordon" : "nodes.cordon")}</Button>}
       />
       <Facts

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 import { api, need } from "../../api/client";
 import type { Member, Role } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { ConfirmName } from "../../parts/ConfirmName";
 import { DataTable } from "../../parts/DataTable";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
@@ -32,7 +33,7 @@ export function ProjectPage() {
   const roles = ROLES.map((value) => ({ value, label: t(`role.${value}`) }));
   return (
     <div className="page">
-      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={project.data.description} actions={may("project:write", name) && name !== "default" && <Button danger onClick={() => setDeleting(true)}>{t("action.delete")}</Button>} />
+      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={name === "default" ? localized(project.data.description) : project.data.description} actions={may("project:write", name) && name !== "default" && <Button danger onClick={() => setDeleting(true)}>{t("action.delete")}</Button>} />
       <h2 className="section">{t("projects.members")}</h2>
       {writes && <AddMember roles={roles} taken={members.data?.items.map((member) => member.user) ?? []} onAdd={(member) => give.mutate(member)} />}
       <DataTable<Member>

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import { api, need } from "../../api/client";
 import type { Project, ProjectCreate } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { DataTable } from "../../parts/DataTable";
 import { Head } from "../../parts/Page";
 import { Time } from "../../parts/Time";
@@ -31,7 +32,7 @@ export function Projects() {
         onOpen={(project) => void navigate(`/platform/projects/${project.name}`)}
         columns={[
           { key: "name", title: t("projects.name"), sort: (project) => project.name, render: (_, project) => <Link className="name" to={`/platform/projects/${project.name}`}>{project.name}</Link> },
-          { key: "description", title: t("models.description"), render: (_, project) => project.description || <span className="quiet">–</span> },
+          { key: "description", title: t("models.description"), render: (_, project) => (project.name === "default" ? localized(project.description) : project.description) || <span className="quiet">–</span> },
           { key: "organization", title: t("projects.organization"), render: (_, project) => project.organization },
           { key: "created", title: t("keys.created"), sort: (project) => project.created_at, render: (_, project) => <Time at={project.created_at} /> },
         ]}
