@@ -61,6 +61,21 @@ test.each([
   ["There is no model 'tiny'. `aicp model list` shows the models.", "沒有模型「tiny」。`aicp model list` 會列出模型。"],
   ["The request is not valid: users: Input should be greater than or equal to 1; name: Field required.", "請求無效：users：不得小於 1；name：此欄位為必填。"],
   ["ValueError: something of an engine went wrong here", "ValueError: something of an engine went wrong here"],
+  [
+    "Import m1: 'http://127.0.0.1/x' may not be fetched: '127.0.0.1' is at the private or reserved address 127.0.0.1.",
+    "導入 m1：不得抓取「http://127.0.0.1/x」：「127.0.0.1」位於私有或保留位址 127.0.0.1。",
+  ],
+  ["Import m1: The hub does not answer (boom).", "導入 m1：模型社群沒有回應（boom）。"],
+  ["Loading: engine start 3 s", "載入中：啟動引擎 3 秒"],
+  ["Revision 2 was rolled back to 1: 3 starts failed: The engine ended with exit code 3..", "修訂 2 已回滾至 1：啟動失敗 3 次：引擎已結束，結束碼 3。"],
+  [
+    "Starting: installing engine vllm 0.32.0 (installing torch, 12 of 140 packages, numpy; 31 MB downloaded)",
+    "啟動中：正在安裝引擎 vllm 0.32.0（正在安裝 torch、12 / 140 個套件、numpy；已下載 31 MB）",
+  ],
+  ["Import m1: succeeded", "導入 m1：已完成"],
+  ["Replica rep_1 of ready is failed: The engine ended with exit code 3.", "ready 的實例 rep_1：失敗：引擎已結束，結束碼 3。"],
+  ["The folder holds what is no plain file: a b (a symbolic link), c (no regular file) and more.", "資料夾中含有非一般檔案：a b（符號連結）、c（不是一般檔案） 等。"],
+  ["Input should be 'one', 'two' or 'three'", "只能是「one」、「two」、「three」"],
   ["Revision 3. Replicas: 2.", "修訂 3。實例數：2。"],
 ])("%s", (english, chinese) => {
   expect(localized(english)).toBe(chinese);

@@ -44,8 +44,8 @@ const KINDS: Record<string, string> = {
   number: "[\\d.,:%-]+",
   size: "-?[\\d.]+ (?:B|[KMGT]iB)",
   word: "'[^']*'|\"[^\"]*\"|\\S+?",
-  name: "(?:(?![.!?] )[\\s\\S])*?",
-  state: "\\S+?",
+  name: "'[^']*'|\"[^\"]*\"|(?:(?![.!?:;] | \\()[\\s\\S])*?",
+  state: "[\\w-]+",
   short: "[^:;.()]+",
   text: "[\\s\\S]*?",
 };
@@ -88,7 +88,7 @@ function escape(text: string): string {
 
 /** Without what holds sentences together: it is said by whoever quotes them. */
 function bare(text: string): string {
-  return text.trim().replace(/^; /, "").replace(/(?<!\.)\.$/, "");
+  return text.trim().replace(/^; /, "").replace(/(?<!\.)\.{1,2}$/, "");
 }
 
 /** The text in the language; null when not even a part of it is known. */
@@ -125,8 +125,9 @@ function fill(speech: Speech, template: Template, match: RegExpExecArray): strin
 }
 
 function value(speech: Speech, text: string, kind = "name"): string {
-  const quoted = /^(['"])([\s\S]*)\1$/.exec(text);
-  if (quoted) return speech.quotes.join(quoted[2] ?? "");
+  const quoted = /^'([^']*)'$|^"([^"]*)"$/.exec(text);
+  if (quoted) return speech.quotes.join(value(speech, quoted[1] ?? quoted[2] ?? "", kind));
+  if (/^'[^']*'(?:(?:, | or )'[^']*')+$/.test(text)) return text.replace(/'([^']*)'/g, speech.quotes.join("$1")).replace(/(, | or )/g, "、");
   // One word is the name of something, whatever it means elsewhere.
   if ((kind === "name" || kind === "word") && !text.includes(" ")) return text;
   return say(speech, text) ?? text;
@@ -138,16 +139,33 @@ function pieces(speech: Speech, text: string): string | null {
   if (head) return joined(speech, [head[2] ?? ""], "", { ":": "：", ";": "；", ",": "，" }[head[1] ?? ":"]);
   return (
     joined(speech, text.split(/(?<=[.!?])\s+(?=\S)/), "") ??
-    joined(speech, text.split("; "), "；") ??
-    joined(speech, text.split(" + "), " + ") ??
+    joined(speech, apart(text, "; "), "；") ??
+    joined(speech, apart(text, " + "), " + ") ??
+    named(speech, text) ??
     remark(speech, text, false) ??
-    named(speech, text)
+    joined(speech, apart(text, ", "), "、", "", " ")
   );
 }
 
-function joined(speech: Speech, parts: string[], glue: string, before = ""): string | null {
+/** The parts between the marks that stand outside of brackets. */
+function apart(text: string, mark: string): string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let begin = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === "(") depth += 1;
+    if (text[at] === ")") depth -= 1;
+    if (depth > 0 || !text.startsWith(mark, at)) continue;
+    parts.push(text.slice(begin, at));
+    begin = at + mark.length;
+  }
+  return [...parts, text.slice(begin)];
+}
+
+/** `within`: what a part holds that is more than a name. */
+function joined(speech: Speech, parts: string[], glue: string, before = "", within = ""): string | null {
   if (parts.length === 1 && !before) return null;
-  const said = parts.map((part) => say(speech, part));
+  const said = parts.map((part) => (part.includes(within) ? say(speech, part) : null));
   if (said.every((part) => part === null)) return null;
   return before + said.map((part, index) => part ?? parts[index]).join(glue);
 }
@@ -182,7 +200,7 @@ function around(text: string | null): string | null {
 }
 
 function named(speech: Speech, text: string): string | null {
-  const match = /^([\w.[\]-]+): ([\s\S]+)$/.exec(text);
+  const match = /^([^:(]{1,80}): ([\s\S]+)$/.exec(text);
   const said = match && say(speech, match[2] ?? "");
-  return said ? `${match[1]}：${said}` : null;
+  return said ? `${value(speech, match[1] ?? "")}：${said}` : null;
 }
