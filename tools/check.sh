@@ -8,5 +8,6 @@ $bin/ruff check --quiet src tests tools benchmarks demo
 $bin/pyright --warnings
 $bin/lint-imports --no-cache | tail -n 3
 $bin/python tools/check_repository.py
+$bin/python tools/check_sentences.py
 $bin/python tools/write_docs.py --check
 $bin/python -m pytest -q tests/unit -m "not e2e"

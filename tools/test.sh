@@ -14,6 +14,7 @@ else
   $bin/pyright --warnings
   $bin/lint-imports --no-cache | tail -n 3
   $bin/python tools/check_repository.py
+  $bin/python tools/check_sentences.py
   $bin/python tools/write_docs.py --check
   tools/check_console.sh
   $bin/python -m pytest -q -m "not e2e" tests

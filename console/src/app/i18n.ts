@@ -1,6 +1,7 @@
 import i18next from "i18next";
 import { initReactI18next } from "react-i18next";
 import type en from "../locales/en.json";
+import { loadSentences } from "./sentences";
 
 export const LANGUAGES = ["zh-TW", "zh-CN", "en"] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -57,6 +58,7 @@ export async function changeLanguage(language: Language): Promise<void> {
     const module = await texts[language]();
     i18next.addResourceBundle(language, "translation", module.default);
   }
+  await loadSentences(language);
   await i18next.changeLanguage(language);
   localStorage.setItem("aicp.language", language);
   document.documentElement.lang = language;

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Job, JobState } from "../api/schema";
+import { localized } from "../app/sentences";
 import { formatValue } from "../parts/format";
 import { JobLine } from "../parts/JobLine";
 import { jobsQuery, jobTarget } from "../queries/jobs";
@@ -55,8 +56,8 @@ function useEndings(jobs: Job[] | undefined): void {
         const failed = job.state === "failed";
         notification[failed ? "error" : job.state === "canceled" ? "info" : "success"]({
           key: job.id,
-          title: t(`jobs.ended.${job.state}`, { title: job.title }),
-          description: failed ? formatValue(job.error?.message) : undefined,
+          title: t(`jobs.ended.${job.state}`, { title: localized(job.title) }),
+          description: failed ? localized(formatValue(job.error?.message)) : undefined,
           duration: failed ? 0 : 8,
           actions: (
             <Button size="small" type="primary" onClick={() => { notification.destroy(job.id); void navigate(target); }}>

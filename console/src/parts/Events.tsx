@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { api, need } from "../api/client";
 import type { Event } from "../api/schema";
+import { localized } from "../app/sentences";
 import { Empty, ProblemView } from "./Feedback";
 import { objectPath } from "./links";
 import { Time } from "./Time";
@@ -65,7 +66,7 @@ export function EventLine({ event }: { event: Event }) {
       <span className={`pill ${TONES[event.severity] ?? "idle"}`} style={{ background: "none", padding: 0 }}><i aria-hidden style={{ marginTop: 0 }} /></span>
       <div className="grow" style={{ overflowWrap: "anywhere" }}>
         {path ? <Link to={path} className="strong" style={{ color: "inherit" }}>{event.object_name}</Link> : <span className="strong">{event.object_name}</span>} <span className="quiet">{event.action}</span>
-        {event.message && <div className="pre">{event.message}</div>}
+        {event.message && <div className="pre">{localized(event.message)}</div>}
       </div>
       <span className="small quiet nowrap right">
         {event.actor}

@@ -3,6 +3,7 @@ import { Alert, Button, Skeleton } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../api/client";
+import { localized } from "../app/sentences";
 
 /** What went wrong, in the platform's words, with a way to try again and the request id for the log. */
 export function ProblemView({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -15,10 +16,10 @@ export function ProblemView({ error, retry }: { error: unknown; retry?: () => vo
       showIcon
       role="alert"
       style={{ margin: 12 }}
-      title={offline ? t("problem.offline") : error instanceof Error ? error.message : t("problem.unknown")}
+      title={offline ? t("problem.offline") : error instanceof Error ? localized(error.message) : t("problem.unknown")}
       description={
         <div className="stack">
-          {(problem?.hint ?? (offline && t("problem.offlineHint"))) && <span>{problem?.hint ?? t("problem.offlineHint")}</span>}
+          {(problem?.hint ?? (offline && t("problem.offlineHint"))) && <span>{problem?.hint ? localized(problem.hint) : t("problem.offlineHint")}</span>}
           {problem?.requestId && (
             <span className="small quiet">
               {t("problem.request")} <code className="mono">{problem.requestId}</code>
@@ -40,10 +41,10 @@ export function ProblemView({ error, retry }: { error: unknown; retry?: () => vo
 /** One line for a toast or a form. */
 export function problemText(error: unknown): string {
   if (error instanceof Problem) {
-    const text = error.hint ? `${error.message} ${error.hint}` : error.message;
+    const text = [error.message, error.hint].map(localized).join(" ").trim();
     return error.requestId ? `${text} (${error.requestId})` : text;
   }
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? localized(error.message) : String(error);
 }
 
 export interface EmptyProps {

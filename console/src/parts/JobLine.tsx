@@ -3,6 +3,7 @@ import { Button, Progress } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Job } from "../api/schema";
+import { localized } from "../app/sentences";
 import { useAction } from "../queries/action";
 import { cancelJob, jobPath } from "../queries/jobs";
 import { useMay } from "../queries/session";
@@ -19,7 +20,7 @@ export function JobLine({ job }: { job: Job }) {
   return (
     <div className="stack" style={{ gap: 2 }}>
       <div className="row spread">
-        <Link to={jobPath(job)} className="strong clip">{job.title}</Link>
+        <Link to={jobPath(job)} className="strong clip">{localized(job.title)}</Link>
         {live ? (
           may("job:write", job.project ?? undefined) && <Button type="text" size="small" icon={<CloseOutlined />} aria-label={t("jobs.cancel")} title={t("jobs.cancel")} loading={job.cancel_requested || cancel.isPending} onClick={() => cancel.mutate(job.id)} />
         ) : (
@@ -39,15 +40,15 @@ export function JobProgressBar({ job }: { job: Job }) {
   const bytes = unit === "bytes";
   const amount = (value: number) => (bytes ? formatBytes(value) : formatCount(value));
   const facts = [
-    share ? null : total ? `${amount(done)} / ${amount(total)}${bytes ? "" : ` ${unit}`}` : done ? amount(done) : null,
+    share ? null : total ? `${amount(done)} / ${amount(total)}${bytes ? "" : ` ${localized(unit)}`}` : done ? amount(done) : null,
     rate && bytes ? `${formatBytes(rate)}/s` : null,
     left ? t("jobs.left", { time: formatDuration(left) }) : null,
   ].filter(Boolean);
   return (
     <div>
-      <Progress percent={total ? Math.min(100, Math.round((done / total) * 100)) : 0} status={job.state === "running" ? "active" : "normal"} size="small" aria-label={job.title} />
+      <Progress percent={total ? Math.min(100, Math.round((done / total) * 100)) : 0} status={job.state === "running" ? "active" : "normal"} size="small" aria-label={localized(job.title)} />
       <div className="row spread small quiet num">
-        <span className="clip" title={message ?? undefined}>{(share && message) || phase || t(`state.${job.state}`)}</span>
+        <span className="clip" title={localized(message) || undefined}>{localized((share && message) || phase) || t(`state.${job.state}`)}</span>
         <span>{facts.join(" · ")}</span>
       </div>
     </div>

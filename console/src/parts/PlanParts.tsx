@@ -2,6 +2,7 @@ import { CheckCircleFilled, CloseCircleFilled } from "@ant-design/icons";
 import { Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import type { Choice, Fit, Plan } from "../api/schema";
+import { localized } from "../app/sentences";
 import { useSettings } from "../app/settings";
 import { chartColors } from "../app/theme";
 import { formatBytes, formatValue } from "./format";
@@ -13,8 +14,8 @@ export function Verdict({ fit }: { fit: Fit }) {
     <div className={`verdict ${fit.fits ? "" : "bad"}`} role="status">
       {fit.fits ? <CheckCircleFilled aria-hidden /> : <CloseCircleFilled aria-hidden />}
       <div>
-        <div>{fit.reason}</div>
-        {fit.suggestions.length > 0 && <ul style={{ margin: "4px 0 0", paddingInlineStart: 18 }}>{fit.suggestions.map((text) => <li key={text}>{text}</li>)}</ul>}
+        <div>{localized(fit.reason)}</div>
+        {fit.suggestions.length > 0 && <ul style={{ margin: "4px 0 0", paddingInlineStart: 18 }}>{fit.suggestions.map((text) => <li key={text}>{localized(text)}</li>)}</ul>}
       </div>
     </div>
   );
@@ -39,7 +40,7 @@ export function MemoryParts({ plan }: { plan: Plan }) {
           <div className="line" key={part.name}>
             <i style={{ background: colors[index % colors.length] }} />
             <span>
-              {name(part.name)} <span className="small quiet">{part.explanation}</span>
+              {name(part.name)} <span className="small quiet">{localized(part.explanation)}</span>
             </span>
             <span className="num">{formatBytes(part.bytes)}</span>
           </div>
@@ -63,7 +64,7 @@ export function Choices({ choices }: { choices: Choice[] }) {
               {choice.chosen_by === "user" && <Tag style={{ margin: 0 }}>{t("publish.byYou")}</Tag>}
             </span>
           </div>
-          <div className="why">{choice.reason}</div>
+          <div className="why">{localized(choice.reason)}</div>
         </div>
       ))}
     </div>

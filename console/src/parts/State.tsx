@@ -1,6 +1,7 @@
 import { Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 import type { EnvironmentState, JobState, NodeState, ReplicaState, ServiceState, AcceleratorHealth, Outcome } from "../api/schema";
+import { localized } from "../app/sentences";
 
 export type AnyState = ServiceState | ReplicaState | JobState | NodeState | EnvironmentState | AcceleratorHealth | Outcome | "active" | "revoked" | "expired" | "disabled" | "rolled_back" | "done" | "refused";
 export type Tone = "good" | "busy" | "warn" | "bad" | "idle";
@@ -20,7 +21,7 @@ export function toneOf(state: AnyState): Tone {
 export function State({ state, reason }: { state: AnyState; reason?: string | null }) {
   const { t } = useTranslation();
   return (
-    <Tooltip title={reason || undefined}>
+    <Tooltip title={localized(reason) || undefined}>
       <span className={`pill ${toneOf(state)}`}>
         <i aria-hidden />
         {t(`state.${state}`)}

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Button, Tag, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 import type { Accelerator, CatalogModel } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { DataTable, type Filter } from "../../parts/DataTable";
 import { formatBytes, formatContext, formatCount } from "../../parts/format";
 import { useUrl } from "../../parts/url";
@@ -59,7 +60,7 @@ function CatalogCard({ model, largest }: { model: CatalogModel; largest?: Accele
         <span className="name strong clip">{model.title}</span>
         <Tag style={{ margin: 0 }}>{t(`modelType.${model.type}`)}</Tag>
       </div>
-      <div className="quiet" style={{ minHeight: 22 }}>{model.description || model.family}</div>
+      <div className="quiet" style={{ minHeight: 22 }}>{localized(model.description) || model.family}</div>
       <div className="row wrap small num" style={{ gap: "2px 14px" }}>
         <span>{formatCount(model.parameters)} {t("models.parametersShort")}</span>
         <span>{formatBytes(model.weight_bytes)}</span>

@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need, Problem } from "../../api/client";
 import type { ImportRequest, ModelType, Visibility } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Equivalent } from "../../parts/Equivalent";
 import { problemText, ProblemView } from "../../parts/Feedback";
 import { useAction } from "../../queries/action";
@@ -43,7 +44,7 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
     const entry = catalog?.items.find((item) => item.name === preset);
     if (!entry) return;
     const kind = entry.huggingface ? "huggingface" : "modelscope";
-    form.setFieldsValue({ name: entry.name, description: entry.description, type: entry.type, license: entry.license, kind, source: { repo: entry[kind] ?? undefined } });
+    form.setFieldsValue({ name: entry.name, description: localized(entry.description), type: entry.type, license: entry.license, kind, source: { repo: entry[kind] ?? undefined } });
   }, [catalog, preset, form]);
 
   const start = useAction(
@@ -57,7 +58,7 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
     {
       silent: true,
       onDone: (job) => {
-        void message.success(t("models.importStarted", { title: job.title }));
+        void message.success(t("models.importStarted", { title: localized(job.title) }));
         onClose();
       },
     },

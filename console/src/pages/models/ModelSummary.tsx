@@ -1,5 +1,6 @@
 import { useTranslation } from "react-i18next";
 import type { ModelVersion } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Code, Copy } from "../../parts/Code";
 import { formatBytes, formatCount, formatValue } from "../../parts/format";
 import { Panel } from "../../parts/Page";
@@ -37,7 +38,7 @@ export function ModelSummary({ version }: { version: ModelVersion }) {
         </Panel>
         {version.notes.length > 0 && (
           <Panel title={t("origin.notes")}>
-            <ul style={{ margin: 0, paddingInlineStart: 18 }}>{version.notes.map((note) => <li key={note}>{note}</li>)}</ul>
+            <ul style={{ margin: 0, paddingInlineStart: 18 }}>{version.notes.map((note) => <li key={note}>{localized(note)}</li>)}</ul>
           </Panel>
         )}
         <Panel title={t("arch.config")} flush><Code text={JSON.stringify(facts.config, null, 2)} /></Panel>

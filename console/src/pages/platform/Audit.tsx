@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Button, Input } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { localized } from "../../app/sentences";
 import { api, need } from "../../api/client";
 import type { Event } from "../../api/schema";
 import { Changes } from "../../parts/Changes";
@@ -52,7 +53,7 @@ export function Audit() {
           { key: "action", title: t("audit.action"), render: (_, event) => <span className="mono">{event.action}</span> },
           { key: "object", title: t("audit.object"), render: (_, event) => <AuditObject event={event} /> },
           { key: "outcome", title: t("audit.outcome"), render: (_, event) => <State state={event.severity === "info" ? "done" : "refused"} /> },
-          { key: "message", title: t("audit.message"), render: (_, event) => <div className="pre" style={{ maxWidth: 360 }}>{event.message}</div> },
+          { key: "message", title: t("audit.message"), render: (_, event) => <div className="pre" style={{ maxWidth: 360 }}>{localized(event.message)}</div> },
           { key: "project", title: t("keys.project"), optional: true, render: (_, event) => event.project ?? "–" },
           { key: "address", title: t("audit.address"), render: (_, event) => <span className="num">{event.address ?? "–"}</span> },
           { key: "request", title: t("audit.request"), optional: true, render: (_, event) => <span className="mono">{event.request_id ?? "–"}</span> },

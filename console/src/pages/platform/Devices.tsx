@@ -1,6 +1,7 @@
 import { ThunderboltOutlined } from "@ant-design/icons";
 import { useTranslation } from "react-i18next";
 import type { Accelerator } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { DataTable } from "../../parts/DataTable";
 import { formatBytes, formatNumber, formatPercent } from "../../parts/format";
 import { Meter } from "../../parts/Meter";
@@ -19,7 +20,7 @@ export function Devices({ devices }: { devices: Accelerator[] }) {
       columns={[
         { key: "product", title: t("nodes.accelerator"), render: (_, device) => <div><span className="strong">{device.product}</span><div className="small quiet mono">{device.device_id}</div></div> },
         { key: "vendor", title: t("nodes.vendor"), render: (_, device) => device.vendor },
-        { key: "health", title: t("nodes.health"), render: (_, device) => <div><State state={device.health} reason={device.health_reason} />{device.health_reason && <div className="small quiet">{device.health_reason}</div>}</div> },
+        { key: "health", title: t("nodes.health"), render: (_, device) => <div><State state={device.health} reason={device.health_reason} />{device.health_reason && <div className="small quiet">{localized(device.health_reason)}</div>}</div> },
         {
           key: "memory",
           title: t("nodes.memory"),

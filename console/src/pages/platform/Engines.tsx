@@ -5,6 +5,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { EngineInfo, InstalledEnvironment } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { ConfirmName } from "../../parts/ConfirmName";
 import { Empty, ProblemView } from "../../parts/Feedback";
 import { formatBytes } from "../../parts/format";
@@ -51,7 +52,7 @@ function Engine({ engine }: { engine: EngineInfo }) {
           {
             key: "flags",
             label: t("engines.flags", { count: engine.flags.length }),
-            children: <Table size="small" rowKey="name" pagination={false} scroll={{ x: "max-content" }} dataSource={engine.flags} columns={[{ title: t("publish.flag"), dataIndex: "name", className: "mono" }, { title: t("models.type"), dataIndex: "type" }, { title: t("models.description"), dataIndex: "description" }]} />,
+            children: <Table size="small" rowKey="name" pagination={false} scroll={{ x: "max-content" }} dataSource={engine.flags} columns={[{ title: t("publish.flag"), dataIndex: "name", className: "mono" }, { title: t("models.type"), dataIndex: "type" }, { title: t("models.description"), dataIndex: "description", render: (text: string) => localized(text) }]} />,
           },
         ]}
       />
@@ -82,7 +83,7 @@ function Environments({ engine }: { engine: EngineInfo }) {
             title: t("services.state"),
             render: (_, row) => (
               <div style={{ minWidth: 180 }}>
-                <div className="row"><State state={row.status.state} reason={row.status.message} />{row.status.state === "installing" && <span className="small quiet">{row.status.phase}</span>}</div>
+                <div className="row"><State state={row.status.state} reason={row.status.message} />{row.status.state === "installing" && <span className="small quiet">{localized(row.status.phase)}</span>}</div>
                 {row.status.state === "installing" && row.status.progress != null && <Progress percent={Math.round(row.status.progress * 100)} size="small" status="active" aria-label={t("engines.install")} />}
               </div>
             ),

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
 import { api, need } from "../../api/client";
 import type { ImportRequest, Job } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Code } from "../../parts/Code";
 import { Events } from "../../parts/Events";
 import { ProblemView } from "../../parts/Feedback";
@@ -23,7 +24,7 @@ export function JobDrawer({ id, onOpen }: { id: string; onOpen: (id: string | un
   const { t } = useTranslation();
   const job = useQuery({ ...jobQuery(id), enabled: id !== "" });
   return (
-    <Drawer open={id !== ""} onClose={() => onOpen(undefined)} size={640} destroyOnHidden title={job.data?.title ?? t("jobs.job")} extra={job.data && <Actions job={job.data} onOpen={onOpen} />} styles={{ body: { padding: 20 } }}>
+    <Drawer open={id !== ""} onClose={() => onOpen(undefined)} size={640} destroyOnHidden title={localized(job.data?.title) || t("jobs.job")} extra={job.data && <Actions job={job.data} onOpen={onOpen} />} styles={{ body: { padding: 20 } }}>
       {job.error ? <ProblemView error={job.error} retry={() => void job.refetch()} /> : job.data ? <Detail job={job.data} /> : <Skeleton active />}
     </Drawer>
   );
@@ -38,7 +39,7 @@ function Detail({ job }: { job: Job }) {
     <div>
       <div className="row wrap" style={{ marginBottom: 12 }}><State state={job.state} /><span className="mono small quiet">{job.id}</span></div>
       {live && <div style={{ marginBottom: 16 }}><JobProgressBar job={job} /></div>}
-      {job.error && job.state === "failed" && <Alert style={{ marginBottom: 16 }} type="error" showIcon title={<span className="pre">{formatValue(job.error.message)}</span>} description={typeof job.error.hint === "string" ? job.error.hint : undefined} />}
+      {job.error && job.state === "failed" && <Alert style={{ marginBottom: 16 }} type="error" showIcon title={<span className="pre">{localized(formatValue(job.error.message))}</span>} description={typeof job.error.hint === "string" ? localized(job.error.hint) : undefined} />}
       <Facts
         items={[
           [t("jobs.kind"), t(`jobKind.${job.kind as "model_import"}`)],
@@ -47,7 +48,7 @@ function Detail({ job }: { job: Job }) {
           [t("keys.created"), <Time key="created" at={job.created_at} />],
           seconds === null ? [t("jobs.started"), <Time key="started" at={job.started_at} />] : [t("jobs.took"), formatDuration(seconds)],
           [t("jobs.tries"), job.attempts],
-          [t("jobs.phase"), <span key="phase" className="pre">{[job.progress.phase, job.progress.message].filter(Boolean).join(": ") || "–"}</span>],
+          [t("jobs.phase"), <span key="phase" className="pre">{[job.progress.phase, job.progress.message].filter(Boolean).map(localized).join(": ") || "–"}</span>],
         ]}
       />
       {output && <><h2 className="section">{t("services.log")}</h2><Code text={output} /></>}

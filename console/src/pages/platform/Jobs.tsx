@@ -1,6 +1,7 @@
 import { ScheduleOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
+import { localized } from "../../app/sentences";
 import type { Job, JobState } from "../../api/schema";
 import { DataTable } from "../../parts/DataTable";
 import { formatValue } from "../../parts/format";
@@ -42,10 +43,10 @@ export function Jobs() {
           { key: "kind", label: t("jobs.kind"), options: KINDS.map((value) => ({ value, label: t(`jobKind.${value}`) })) },
         ]}
         columns={[
-          { key: "title", title: t("jobs.job"), sort: true, render: (_, job) => <div style={{ maxWidth: 320 }}><button type="button" className="linkish name" onClick={() => open(job.id)}>{job.title}</button><div className="small quiet mono">{job.id}</div></div> },
+          { key: "title", title: t("jobs.job"), sort: true, render: (_, job) => <div style={{ maxWidth: 320 }}><button type="button" className="linkish name" onClick={() => open(job.id)}>{localized(job.title)}</button><div className="small quiet mono">{job.id}</div></div> },
           { key: "kind", title: t("jobs.kind"), sort: true, render: (_, job) => t(`jobKind.${job.kind as "model_import"}`) },
           { key: "state", title: t("services.state"), sort: true, render: (_, job) => <State state={job.state} reason={formatValue(job.error?.message)} /> },
-          { key: "progress", title: t("jobs.progress"), width: 300, render: (_, job) => (job.state === "running" || job.state === "queued" ? <JobProgressBar job={job} /> : job.state === "failed" ? <div className="pre small" style={{ maxWidth: 320 }}>{formatValue(job.error?.message)}</div> : null) },
+          { key: "progress", title: t("jobs.progress"), width: 300, render: (_, job) => (job.state === "running" || job.state === "queued" ? <JobProgressBar job={job} /> : job.state === "failed" ? <div className="pre small" style={{ maxWidth: 320 }}>{localized(formatValue(job.error?.message))}</div> : null) },
           { key: "project", title: t("keys.project"), optional: true, render: (_, job) => job.project ?? "–" },
           { key: "created_by", title: t("keys.by"), sort: true, render: (_, job) => job.created_by ?? "–" },
           { key: "created_at", title: t("keys.created"), sort: true, render: (_, job) => <Time at={job.created_at} /> },

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Button, Tabs } from "antd";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
+import { localized } from "../../app/sentences";
 import { api, need } from "../../api/client";
 import { Code } from "../../parts/Code";
 import { Events } from "../../parts/Events";
@@ -41,7 +42,7 @@ export function NodePage() {
         sub={status ? `${status.os} · ${status.architecture} · ${t("nodes.agent")} ${status.agent_version}` : undefined}
         actions={may("node:write") && <Button title={t("nodes.cordonHint")} loading={cordon.isPending} onClick={() => cordon.mutate(!cordoned)}>{t(cordoned ? "nodes.uncordon" : "nodes.cordon")}</Button>}
       />
-      {data.reason && <div className={`reason ${data.state === "lost" ? "bad" : "warn"}`}>{data.reason}</div>}
+      {data.reason && <div className={`reason ${data.state === "lost" ? "bad" : "warn"}`}>{localized(data.reason)}</div>}
       <Facts
         items={[
           [t("publish.pool"), data.pool],

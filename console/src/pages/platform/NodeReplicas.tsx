@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { localized } from "../../app/sentences";
 import type { Replica } from "../../api/schema";
 import { DataTable } from "../../parts/DataTable";
 import { formatBytes } from "../../parts/format";
@@ -30,7 +31,7 @@ export function NodeReplicas({ node }: { node: string }) {
           render: (_, replica) => (
             <div style={{ maxWidth: 320 }}>
               <Link className="mono" to={`/services/${replica.service}?tab=logs&replica=${replica.id}`}>{replica.id}</Link>
-              {replica.reason && <div className="small quiet" style={{ whiteSpace: "normal" }}>{replica.reason}</div>}
+              {replica.reason && <div className="small quiet" style={{ whiteSpace: "normal" }}>{localized(replica.reason)}</div>}
             </div>
           ),
         },

@@ -3,6 +3,7 @@ import { Button, Tabs } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
+import { localized } from "../../app/sentences";
 import { api, need } from "../../api/client";
 import type { Project } from "../../api/schema";
 import { Code } from "../../parts/Code";
@@ -38,7 +39,7 @@ export function ProjectPage() {
   ];
   return (
     <div className="page">
-      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={data.description} actions={<Actions project={data} contents={contents} />} />
+      <Head crumb={{ to: "/platform/projects", text: t("nav.projects") }} title={name} sub={name === "default" ? localized(data.description) : data.description} actions={<Actions project={data} contents={contents} />} />
       <Facts
         items={[
           [t("projects.organization"), data.organization],

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Button } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
+import { localized } from "../../app/sentences";
 import type { Project } from "../../api/schema";
 import { DataTable } from "../../parts/DataTable";
 import { Head } from "../../parts/Page";
@@ -30,7 +31,7 @@ export function Projects() {
         onOpen={(project) => void navigate(`/platform/projects/${project.name}`)}
         columns={[
           { key: "name", title: t("projects.name"), sort: true, render: (_, project) => <Link className="name" to={`/platform/projects/${project.name}`}>{project.name}</Link> },
-          { key: "description", title: t("models.description"), render: (_, project) => (project.description ? <div className="clip" style={{ maxWidth: 420 }} title={project.description}>{project.description}</div> : <span className="quiet">–</span>) },
+          { key: "description", title: t("models.description"), render: (_, project) => (project.description ? <div className="clip" style={{ maxWidth: 420 }} title={said(project)}>{said(project)}</div> : <span className="quiet">–</span>) },
           { key: "organization", title: t("projects.organization"), sort: true, render: (_, project) => project.organization },
           { key: "created_at", title: t("keys.created"), sort: true, render: (_, project) => <Time at={project.created_at} /> },
         ]}
@@ -39,4 +40,9 @@ export function Projects() {
       <ProjectDialog open={creating !== ""} onClose={() => setCreating("")} />
     </div>
   );
+}
+
+/** The default project's description is the platform's own. */
+function said(project: Project): string {
+  return project.name === "default" ? localized(project.description) : project.description;
 }

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Button, Form, Input, InputNumber, Select, Switch } from "antd";
 import { useTranslation } from "react-i18next";
 import type { EngineFlag, EngineInfo } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { enginesQuery } from "../../queries/nodes";
 import type { PublishValues } from "./spec";
 
@@ -45,13 +46,13 @@ function FlagRow({ at, engine, chosen, onRemove }: { at: number; engine?: Engine
   return (
     <div className="row top">
       <Form.Item noStyle name={[at, "name"]}>
-        <Select showSearch style={{ flex: 2 }} aria-label={t("publish.flag")} placeholder={t("publish.flag")} options={engine?.flags.map((item) => ({ value: item.name, label: item.name, title: item.description }))} />
+        <Select showSearch style={{ flex: 2 }} aria-label={t("publish.flag")} placeholder={t("publish.flag")} options={engine?.flags.map((item) => ({ value: item.name, label: item.name, title: localized(item.description) }))} />
       </Form.Item>
       <div style={{ flex: 1 }}>
         <Form.Item noStyle name={[at, "value"]} valuePropName={flag?.type === "bool" ? "checked" : "value"}>
           <FlagValue flag={flag} />
         </Form.Item>
-        {flag && <div className="small quiet">{flag.description}</div>}
+        {flag && <div className="small quiet">{localized(flag.description)}</div>}
       </div>
       <Button type="text" icon={<MinusCircleOutlined />} aria-label={t("action.remove")} onClick={onRemove} />
     </div>

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { api, need, Problem } from "../../api/client";
 import type { Published as PublishedAnswer } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { Head } from "../../parts/Page";
 import { useAction } from "../../queries/action";
@@ -44,7 +45,7 @@ function PublishForm({ initial, editing }: { initial: PublishValues; editing?: s
     const fields = problem instanceof Problem ? problem.fields : {};
     for (const [path, text] of Object.entries(fields)) {
       const field = path.split(".").pop() as keyof PublishValues;
-      if (field in DEFAULTS || field === "name") form.setFields([{ name: field, errors: [text] }]);
+      if (field in DEFAULTS || field === "name") form.setFields([{ name: field, errors: [localized(text)] }]);
     }
   };
   const publish = useAction((input: PublishValues) => need(api.POST("/api/v1/services", { body: createOf(input, home) })), ["service", "key"], { silent: true, onDone: setPublished });

@@ -3,6 +3,7 @@ import { Button } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Published as Answer } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Code, CodeTabs, Secret } from "../../parts/Code";
 import { Head, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
@@ -21,7 +22,7 @@ export function Published({ answer }: { answer: Answer }) {
         crumb={{ to: "/services", text: t("nav.services") }}
         title={t("published.title", { name })}
         state={<State state={service.state} reason={service.reason} />}
-        sub={service.state === "ready" ? t("published.ready") : service.reason || t("published.starting")}
+        sub={service.state === "ready" ? t("published.ready") : localized(service.reason) || t("published.starting")}
         actions={
           <>
             <Link to={`/services/${name}`}><Button>{t("published.open")}</Button></Link>

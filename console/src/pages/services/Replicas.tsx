@@ -4,6 +4,7 @@ import { Button, Progress, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Replica } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { DataTable } from "../../parts/DataTable";
 import { formatBytes } from "../../parts/format";
 import { State } from "../../parts/State";
@@ -26,7 +27,7 @@ export function Replicas({ replicas, onLog }: { replicas: UseQueryResult<{ items
           render: (_, replica) => (
             <div style={{ maxWidth: 320 }}>
               <span className="mono">{replica.id}</span>
-              {replica.reason && <div className="small quiet" style={{ whiteSpace: "normal" }}>{replica.reason}</div>}
+              {replica.reason && <div className="small quiet" style={{ whiteSpace: "normal" }}>{localized(replica.reason)}</div>}
             </div>
           ),
         },
@@ -50,7 +51,7 @@ export function ReplicaProgress({ replica }: { replica: Replica }) {
   const percent = replica.progress == null ? undefined : Math.round(replica.progress * 100);
   return (
     <div style={{ minWidth: 200 }}>
-      <div className="row spread small"><State state={replica.state} reason={replica.reason} /><span className="quiet clip">{replica.phase ?? ""}</span></div>
+      <div className="row spread small"><State state={replica.state} reason={replica.reason} /><span className="quiet clip">{localized(replica.phase)}</span></div>
       {percent !== undefined && replica.state !== "ready" && <Progress percent={percent} size="small" status="active" aria-label={t("services.replica")} />}
     </div>
   );

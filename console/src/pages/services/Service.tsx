@@ -4,6 +4,7 @@ import { Button, Tabs } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 import type { Service } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { formatContext } from "../../parts/format";
@@ -38,7 +39,7 @@ export function ServicePage() {
         sub={data.description}
         actions={<Actions service={data} />}
       />
-      {data.reason && tone !== "good" && <div className={`reason ${tone}`} role="status">{data.reason}</div>}
+      {data.reason && tone !== "good" && <div className={`reason ${tone}`} role="status">{localized(data.reason)}</div>}
       <Facts
         items={[
           [t("services.modelVersion"), <Link key="m" to={`/models/${data.model_version.split(":")[0]}`}>{data.model_version}</Link>],

@@ -4,6 +4,7 @@ import { Button } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Service } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Copy } from "../../parts/Code";
 import { DataTable, type Column } from "../../parts/DataTable";
 import { formatMs, formatNumber } from "../../parts/format";
@@ -60,7 +61,7 @@ function useColumns(): Column<Service>[] {
       render: (_, service) => (
         <div style={{ maxWidth: 380 }}>
           <Link className="name" to={`/services/${service.name}`}>{service.name}</Link>
-          {service.reason && <div className="small quiet clip" title={service.reason}>{service.reason}</div>}
+          {service.reason && <div className="small quiet clip" title={localized(service.reason)}>{localized(service.reason)}</div>}
         </div>
       ),
     },
