@@ -15,6 +15,7 @@ const ROUTES = [
   `/services/new?model=${MODEL}`,
   `/services/${SERVICE}`,
   `/services/${SERVICE}/edit`,
+  `/services/${SERVICE}?tab=replicas`,
   `/services/${SERVICE}?tab=logs`,
   `/services/${SERVICE}?tab=metrics`,
   `/services/${SERVICE}?tab=revisions`,

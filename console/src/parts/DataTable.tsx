@@ -4,12 +4,16 @@ import { useMemo, useState, type Key, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { Empty, ProblemView, type EmptyProps } from "./Feedback";
-import { useUrlMany } from "./url";
+import { PAGE_SIZE, useUrlMany } from "./url";
+
+export { PAGE_SIZE };
 
 export interface Column<T> extends Omit<TableColumnType<T>, "key" | "title" | "sorter"> {
   key: string;
   title: string;
   sort?: (row: T) => string | number;
+  /** The platform sorts by this column's key. */
+  sortable?: boolean;
   number?: boolean;
   optional?: boolean;
 }
@@ -45,8 +49,6 @@ interface Props<T> {
   expand?: (row: T) => ReactNode;
 }
 
-export const PAGE_SIZE = 25;
-
 /** A list with search, filters, sort, column choice, paging, bulk actions; what is chosen lives in the address. */
 export function DataTable<T extends object>(props: Props<T>) {
   const { name, listing, rowKey, columns, text, filters = [], extra, empty, onOpen, bulk, cards, expand } = props;
@@ -70,10 +72,10 @@ export function DataTable<T extends object>(props: Props<T>) {
 
   const shown = columns
     .filter((column) => !hidden.includes(column.key))
-    .map<TableColumnType<T>>(({ sort, number, ...column }) => ({
+    .map<TableColumnType<T>>(({ sort, sortable, number, ...column }) => ({
       ...column,
       ...(number ? { align: "right" as const, className: "num" } : {}),
-      ...(sort ? { sorter: (a: T, b: T) => compare(sort(a), sort(b)), sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
+      ...(sort || sortable ? { sorter: sort ? (a: T, b: T) => compare(sort(a), sort(b)) : true, sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
     }));
 
   const untouched = !search && filters.every((filter) => !url.get(filter.key));

@@ -39,3 +39,19 @@ export function useUrlMany(): [URLSearchParams, (values: Record<string, string |
   );
   return [parameters, set];
 }
+
+export const PAGE_SIZE = 25;
+
+/** What a platform is asked for one page of a list: `sort` is a field, falling with `-` before it. */
+export interface PageQuery {
+  offset: number;
+  limit: number;
+  search?: string;
+  sort?: string;
+}
+
+export function pageQuery(url: URLSearchParams, search = url.get("search") ?? ""): PageQuery {
+  const page = Math.max(1, Math.floor(Number(url.get("page"))) || 1);
+  const [field, direction] = (url.get("sort") ?? "").split(":");
+  return { offset: (page - 1) * PAGE_SIZE, limit: PAGE_SIZE, search: search || undefined, sort: field ? `${direction === "desc" ? "-" : ""}${field}` : undefined };
+}

@@ -26,6 +26,9 @@ async def list_keys(
     keys: KeysUse,
     project: str | None = None,
     revoked: bool | None = None,
+    model: Annotated[
+        str | None, Query(description="keys limited to this public model name, or to it and others")
+    ] = None,
     search: Search = None,
     sort: Annotated[str, Query(description="a field; `-` before it: falling")] = "-created_at",
     offset: Offset = 0,
@@ -33,7 +36,14 @@ async def list_keys(
 ) -> Page[ApiKey]:
     """Keys of one project, or of all that the caller may see."""
     return await keys.list(
-        caller, project=project, revoked=revoked, search=search, sort=sort, offset=offset, limit=limit
+        caller,
+        project=project,
+        revoked=revoked,
+        model=model,
+        search=search,
+        sort=sort,
+        offset=offset,
+        limit=limit,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import out, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_service
 from aicp.core.errors import InvalidError
+from aicp.core.model import Visibility
 from aicp.core.quantity import format_bytes, parse_bytes
 from aicp.core.service import Compute, Mode, Plan, Published, ServiceCreate, ServiceSpec, ServiceUpdate
 
@@ -22,10 +24,14 @@ _CHOSEN = {
     "engine": "engine",
     "engine-version": "engine_version",
     "cards": "accelerators",
+    "vendor": "vendor",
     "cpu": "cpu_cores",
     "memory": "memory_bytes",
 }
 """What the platform chooses when it is not asked for: the option, and the field of the spec."""
+
+_DRAIN_HELP = "Seconds a replica may finish its requests before it is stopped."
+VendorOption = Annotated[str | None, typer.Option(help="Vendor of the accelerators; cpu for none.")]
 
 
 def parse_flags(flags: list[str]) -> dict[str, Any]:
@@ -65,6 +71,10 @@ def publish(
     cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
     cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
     memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    vendor: VendorOption = None,
+    drain_seconds: Annotated[float, typer.Option(help=_DRAIN_HELP)] = 60,
+    visibility: Annotated[Visibility, typer.Option(help="Who may see and call it.")] = Visibility.PUBLIC,
+    description: str = "",
     create_key: Annotated[bool, typer.Option("--create-key", help="Make a key for this service only.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
     wait: WaitFlag = True,
@@ -79,12 +89,14 @@ def publish(
         engine_version=engine_version,
         engine_flags=parse_flags(flag or []),
         pool=pool,
-        compute=Compute(accelerators=cards, cpu_cores=cpu, memory_bytes=_bytes(memory)),
+        compute=Compute(accelerators=cards, vendor=vendor, cpu_cores=cpu, memory_bytes=_bytes(memory)),
         replicas=replicas,
         context_length=context,
         users=users,
+        drain_seconds=drain_seconds,
+        visibility=visibility,
     )
-    body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key)
+    body = ServiceCreate(name=name, project=project, description=description, spec=spec, create_key=create_key)
     if dry_run:
         plan = client.services.plan(body)
         return print_json(plan) if json_ else print_plan(plan)
@@ -204,9 +216,16 @@ def update(
     cards: Annotated[int | None, typer.Option(help="Whole accelerators per replica.")] = None,
     cpu: Annotated[float | None, typer.Option(help="CPU cores per replica.")] = None,
     memory: Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")] = None,
+    vendor: VendorOption = None,
+    replicas: int | None = None,
+    drain_seconds: Annotated[float | None, typer.Option(help=_DRAIN_HELP)] = None,
+    visibility: Annotated[Visibility | None, typer.Option(help="Who may see and call it.")] = None,
+    description: str | None = None,
+    unset_flag: Annotated[list[str] | None, typer.Option(help="Engine flag NAME back to its default.")] = None,
     automatic: Annotated[
         list[str] | None, typer.Option(help=f"Let the platform choose again: {', '.join(_CHOSEN)}; repeat for several.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
@@ -220,25 +239,44 @@ def update(
         "engine_version": engine_version,
         "context_length": context,
         "users": users,
+        "replicas": replicas,
+        "drain_seconds": drain_seconds,
+        "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
-        "compute": {"accelerators": cards, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
+        "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
     }
-    wanted = changed_spec(client.services.get(name).spec, given, automatic or [])
-    service = client.services.update(name, ServiceUpdate(spec=wanted))
+    spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
+    if spec is None and description is None:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+    changes = ServiceUpdate(spec=spec, description=description)
+    if dry_run:
+        plan = client.services.plan_change(name, changes)
+        return print_json(plan) if json_ else print_plan(plan)
+    service = client.services.update(name, changes)
     if wait:
         service = wait_for_service(client, name, f"Updating {name}", generation=service.generation)
     serving = f"revision {service.serving_generation}"
     print_done(service, f"{name} is {service.state}: {serving}. {service.reason}".rstrip(), as_json=json_)
 
 
-def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str]) -> ServiceSpec:
-    """`spec` with what was given (None: not given), and what is left to the platform again. Raises InvalidError."""
+def changed_spec(
+    spec: ServiceSpec, given: dict[str, Any], automatic: Sequence[str] = (), unset: Sequence[str] = ()
+) -> ServiceSpec | None:
+    """`spec` with what was given (None: not given), what is left to the platform again, and without the flags `unset`.
+
+    None when that changes nothing. Raises InvalidError for what cannot be left to the platform or is not set.
+    """
     unknown = [name for name in automatic if name not in _CHOSEN]
     if unknown:
         raise InvalidError(f"{unknown[0]!r} is nothing the platform chooses.", hint=f"Known: {', '.join(_CHOSEN)}.")
     before = spec.model_dump()
     after = {**before, **{field: value for field, value in given.items() if value is not None}}
-    after["engine_flags"] = {**before["engine_flags"], **(given["engine_flags"] or {})}
+    missing = [flag for flag in unset if flag not in before["engine_flags"]]
+    if missing:
+        known = ", ".join(before["engine_flags"]) or "none"
+        raise InvalidError(f"The flag {missing[0]!r} is not set.", hint=f"Set: {known}.")
+    kept = {flag: value for flag, value in before["engine_flags"].items() if flag not in unset}
+    after["engine_flags"] = {**kept, **(given["engine_flags"] or {})}
     compute = {field: value for field, value in given["compute"].items() if value is not None}
     after["compute"] = {**before["compute"], **compute}
     for field in (_CHOSEN[name] for name in automatic):
@@ -246,7 +284,7 @@ def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str])
         part[field] = None
     # The same `model` again is a change: `latest` or an alias may stand for another version by now.
     if after == before and given["model"] is None:
-        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+        return None
     return ServiceSpec.model_validate(after)
 
 

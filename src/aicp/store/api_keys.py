@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, String, func, or_, select, update
+from sqlalchemy import JSON, String, Text, cast, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.api_key import ApiKey
@@ -54,12 +55,16 @@ class ApiKeys:
         *,
         projects: Collection[str] | None = None,
         search: str | None = None,
+        model: str | None = None,
         revoked: bool | None = None,
         sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[ApiKey]:
-        """Keys of `projects` (None: all). `sort` is one of SORTS, with `-` for falling order."""
+        """Keys of `projects` (None: all); with `model`, those limited to it, or to it and others.
+
+        `sort` is one of SORTS, with `-` for falling order.
+        """
         query = select(ApiKeyRow).where(ApiKeyRow.purpose == "application")
         if projects is not None:
             query = query.where(ApiKeyRow.project.in_(projects))
@@ -67,6 +72,8 @@ class ApiKeys:
             query = query.where(
                 ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.icontains(search, autoescape=True)
             )
+        if model is not None:
+            query = query.where(cast(ApiKeyRow.models, Text).contains(json.dumps(model), autoescape=True))
         if revoked is not None:
             query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
