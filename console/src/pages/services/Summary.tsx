@@ -115,8 +115,10 @@ function Running({ replicas }: { replicas: Listing<Replica> }) {
         <div key={replica.id}>
           <dt><State state={replica.state} reason={replica.reason} /></dt>
           <dd>
-            {replica.allocation ? <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link> : replica.reason || "–"}{" "}
-            {replica.allocation?.devices.map((device) => <Tag key={device.device_id}>{device.vendor} {device.index}{device.compute_percent < 100 ? ` · ${device.compute_percent} %` : ""}</Tag>)}
+            <div className="row wrap">
+              {replica.allocation ? <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link> : replica.reason || "–"}
+              {replica.allocation?.devices.map((device) => <Tag key={device.device_id}>{device.vendor} {device.index}{device.compute_percent < 100 ? ` · ${device.compute_percent} %` : ""}</Tag>)}
+            </div>
             <div className="small quiet num">{replica.id} · {formatBytes(replica.memory_bytes)}</div>
           </dd>
         </div>
