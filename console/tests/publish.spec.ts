@@ -14,7 +14,12 @@ test("publishes a model, explained beforehand, with a key of its own", async ({ 
   await expect(plan.getByText("512").first()).toBeVisible();
   await page.getByLabel("Service name").fill(name);
   await plan.getByRole("button", { name: "As code" }).click();
-  await expect(page.getByRole("dialog").getByText("aicp publish")).toBeVisible();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByText(`aicp publish ${MODEL} --name ${name} --context 512 --create-key`)).toBeVisible();
+  await dialog.getByRole("tab", { name: "curl" }).click();
+  await expect(dialog.getByText(/curl -X POST http.*\/api\/v1\/services/)).toBeVisible();
+  await dialog.getByRole("tab", { name: "YAML" }).click();
+  await expect(dialog.getByText("kind: service")).toBeVisible();
   await page.keyboard.press("Escape");
   await accessible(page);
   await page.getByRole("button", { name: "Publish", exact: true }).click();
@@ -37,4 +42,64 @@ test("a name that is taken and a model that does not fit are told before anythin
   await page.getByLabel("Service name").fill(SERVICE);
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await expect(page.getByRole("alert").filter({ hasText: SERVICE }).first()).toBeVisible();
+  await expect(page.locator(".ant-form-item-has-error", { has: page.getByLabel("Service name") })).toContainText("already");
+});
+
+test("a change is shown as command, request and document before it is rolled out", async ({ page, request }) => {
+  test.setTimeout(240_000);
+  await ensureService(request);
+  await page.goto(`/services/${SERVICE}/edit`);
+  await page.getByLabel("Users at once").fill("2");
+  await page.getByText("Advanced").click();
+  await page.getByLabel("Drain").fill("5");
+  const plan = page.getByRole("complementary", { name: "What will run and why" });
+  await expect(plan.getByRole("status")).toBeVisible();
+  await plan.getByRole("button", { name: "As code" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByText(`aicp service update ${SERVICE} --users 2 --drain-seconds 5`)).toBeVisible();
+  await dialog.getByRole("tab", { name: "curl" }).click();
+  await expect(dialog.getByText(new RegExp(`curl -X PATCH http.*/api/v1/services/${SERVICE} `))).toBeVisible();
+  await dialog.getByRole("tab", { name: "YAML" }).click();
+  await expect(dialog.getByText("drain_seconds: 5.0")).toBeVisible();
+});
+
+test("a private model is published in its own project, for that project only; one click turns a parameter off", async ({ page, request }) => {
+  await ensureModel(request);
+  const { items } = await call<{ items: { name: string }[] }>(request, "GET", `/models?search=${MODEL}&limit=500`);
+  await page.route("**/api/v1/models?*", async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.json()) as { items: { name: string; visibility: string }[] };
+    for (const model of body.items) if (model.name === MODEL) model.visibility = "project";
+    await route.fulfill({ response: answer, json: body });
+  });
+  expect(items.some(({ name }) => name === MODEL)).toBe(true);
+  await page.goto(`/services/new?model=${MODEL}`);
+  await expect(page.getByText(`${MODEL} is private to project default`)).toBeVisible();
+  await page.getByText("Advanced").click();
+  await expect(page.getByText("only that project may call the service")).toBeVisible();
+  await page.getByText("Custom", { exact: true }).click();
+  await page.getByLabel("Engine", { exact: true }).click();
+  await page.getByTitle("vLLM", { exact: true }).click();
+  await page.getByRole("button", { name: "Add parameter" }).click();
+  await page.getByLabel("Parameter", { exact: true }).click();
+  await page.getByTitle("keep the cache of shared prompt beginnings").click();
+  const flag = page.getByRole("switch", { name: "enable_prefix_caching" });
+  await expect(flag).toBeChecked();
+  await flag.click();
+  await expect(flag).not.toBeChecked();
+});
+
+test.describe("on a tablet", () => {
+  test.use({ viewport: { width: 820, height: 1180 } });
+  test("no page of services scrolls sideways", async ({ page, request }) => {
+    test.setTimeout(240_000);
+    await ensureService(request);
+    for (const path of ["/services", `/services/new?model=${MODEL}`, `/services/${SERVICE}/edit`, ...["summary", "replicas", "logs", "metrics", "revisions", "samples", "events", "yaml"].map((tab) => `/services/${SERVICE}?tab=${tab}`)]) {
+      await page.goto(path);
+      await expect(page.locator("h1").first()).toBeVisible();
+      await expect(page.locator(".ant-skeleton")).toHaveCount(0);
+      const wide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll(".main, .page")].filter((element) => element.scrollWidth > element.clientWidth + 1).map((element) => `${element.className} ${element.scrollWidth} > ${element.clientWidth}`));
+      expect(wide, path).toEqual([]);
+    }
+  });
 });

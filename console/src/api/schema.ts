@@ -789,7 +789,7 @@ export interface paths {
         };
         /**
          * List Services
-         * @description Services: public ones and those of the caller's projects.
+         * @description Services: public ones and those of the caller's projects, with their traffic of the last minutes.
          */
         get: operations["list_services"];
         put?: never;
@@ -846,6 +846,26 @@ export interface paths {
         get: operations["get_service_log"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{name}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan Service Change
+         * @description What an update would run, and why, and the update as command, request and YAML; changes nothing.
+         */
+        post: operations["plan_service_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -923,7 +943,7 @@ export interface paths {
         put?: never;
         /**
          * Plan Service
-         * @description What publishing would run, and why; changes nothing.
+         * @description What publishing would run, and why, and the publish as command, request and YAML; changes nothing.
          */
         post: operations["plan_service"];
         delete?: never;
@@ -1641,6 +1661,11 @@ export interface components {
              * @default []
              */
             choices: string[];
+            /**
+             * Default
+             * @description what the engine does when it is not set; of switches
+             */
+            default: boolean | null;
             /** Description */
             description: string;
             /** Maximum */
@@ -2467,7 +2492,7 @@ export interface components {
         };
         /**
          * OverviewService
-         * @description Traffic of one service over the last minutes; None where there was none.
+         * @description One of the busiest services.
          */
         OverviewService: {
             /** Name */
@@ -2822,6 +2847,7 @@ export interface components {
             choices: components["schemas"]["Choice"][];
             /**
              * Cli
+             * @description the same as an `aicp` command; in answers to a plan
              * @default
              */
             cli: string;
@@ -2836,6 +2862,7 @@ export interface components {
             cpu_cores: number;
             /**
              * Curl
+             * @description the same as a request of the REST API
              * @default
              */
             curl: string;
@@ -2872,6 +2899,7 @@ export interface components {
             version: string;
             /**
              * Yaml
+             * @description the same as a document for `aicp apply`
              * @default
              */
             yaml: string;
@@ -3197,6 +3225,8 @@ export interface components {
              * @default false
              */
             stopped: boolean;
+            /** @description over the last minutes; in lists */
+            traffic: components["schemas"]["ServiceTraffic"] | null;
             type: components["schemas"]["ModelType"];
             /**
              * Updated At
@@ -3314,6 +3344,24 @@ export interface components {
          * @enum {string}
          */
         ServiceState: "pending" | "starting" | "ready" | "updating" | "degraded" | "failed" | "stopping" | "stopped";
+        /**
+         * ServiceTraffic
+         * @description Traffic over the last minutes. `ttft_ms_p99` is None where nothing was streamed.
+         */
+        ServiceTraffic: {
+            /**
+             * Requests Per Second
+             * @default 0
+             */
+            requests_per_second: number;
+            /**
+             * Tokens Per Second
+             * @default 0
+             */
+            tokens_per_second: number;
+            /** Ttft Ms P99 */
+            ttft_ms_p99: number | null;
+        };
         /**
          * ServiceUpdate
          * @description A new revision, or start and stop.
@@ -3775,6 +3823,7 @@ export type ServiceCreate = components['schemas']['ServiceCreate'];
 export type ServiceRevision = components['schemas']['ServiceRevision'];
 export type ServiceSpec = components['schemas']['ServiceSpec'];
 export type ServiceState = components['schemas']['ServiceState'];
+export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
 export type Upload = components['schemas']['Upload'];
@@ -5219,6 +5268,8 @@ export interface operations {
             query?: {
                 /** @description rows to answer at most */
                 limit?: number;
+                /** @description keys limited to this public model name, or to it and others */
+                model?: string | null;
                 /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
@@ -9122,11 +9173,13 @@ export interface operations {
             query?: {
                 /** @description rows to answer at most */
                 limit?: number;
+                mode?: components["schemas"]["Mode"] | null;
                 /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
                 /** @description a part of the name or text */
                 search?: string | null;
+                /** @description `-` before it: falling */
                 sort?: string;
                 state?: components["schemas"]["ServiceState"] | null;
             };
@@ -9668,6 +9721,113 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    plan_service_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description The request cannot be understood. */

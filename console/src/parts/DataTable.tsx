@@ -4,7 +4,9 @@ import { useMemo, useState, type Key, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { Empty, ProblemView, type EmptyProps } from "./Feedback";
-import { useUrlMany } from "./url";
+import { PAGE_SIZE, useUrlMany } from "./url";
+
+export { PAGE_SIZE };
 
 export interface Column<T> extends Omit<TableColumnType<T>, "key" | "title" | "sorter"> {
   key: string;
@@ -50,8 +52,6 @@ interface Props<T> {
   /** What a row opens to; null for a row that has nothing more to tell. */
   expand?: (row: T) => ReactNode;
 }
-
-export const PAGE_SIZE = 25;
 
 /** A list with search, filters, sort, column choice, paging, bulk actions; what is chosen lives in the address. */
 export function DataTable<T extends object>(props: Props<T>) {

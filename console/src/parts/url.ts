@@ -49,8 +49,19 @@ export function useTab(initial: string): [string, (tab: string) => void] {
   return [url.get("tab") ?? initial, open];
 }
 
-/** `created_at:desc` of the address as the platform writes it: `-created_at`. */
-export function sortOf(text: string | null): { sort?: string } {
-  const [field, direction] = (text ?? "").split(":");
-  return field ? { sort: direction === "desc" ? `-${field}` : field } : {};
+export const PAGE_SIZE = 25;
+
+/** What a platform is asked for one page of a list: `sort` is a field, falling with `-` before it. */
+export interface PageQuery {
+  offset: number;
+  limit: number;
+  search?: string;
+  sort?: string;
+}
+
+/** What the address asks for: its page, search words and order. */
+export function pageQuery(url: URLSearchParams, search = url.get("search") ?? ""): PageQuery {
+  const page = Math.max(1, Math.floor(Number(url.get("page"))) || 1);
+  const [field, direction] = (url.get("sort") ?? "").split(":");
+  return { offset: (page - 1) * PAGE_SIZE, limit: PAGE_SIZE, search: search || undefined, sort: field ? `${direction === "desc" ? "-" : ""}${field}` : undefined };
 }

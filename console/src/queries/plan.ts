@@ -1,7 +1,7 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api, need } from "../api/client";
-import type { ServiceCreate } from "../api/schema";
+import type { ServiceCreate, ServiceUpdate } from "../api/schema";
 
 /** What would run and why; asked again whenever the pool changes. */
 export const planQuery = (body: ServiceCreate) =>
@@ -11,6 +11,15 @@ export const planQuery = (body: ServiceCreate) =>
     placeholderData: keepPreviousData,
     retry: false,
     queryFn: () => need(api.POST("/api/v1/services/plan", { body })),
+  });
+
+/** What a change of a service would run and why. */
+export const changePlanQuery = (name: string, body: ServiceUpdate) =>
+  queryOptions({
+    queryKey: ["pool", "plan", name, body],
+    placeholderData: keepPreviousData,
+    retry: false,
+    queryFn: () => need(api.POST("/api/v1/services/{name}/plan", { params: { path: { name } }, body })),
   });
 
 export function useDebounced<T>(value: T, ms: number): T {

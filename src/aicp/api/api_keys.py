@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Query, status
 
 from aicp.api.access import CallerDep, permits
 from aicp.api.paging import Limit, Offset, Search, Sort
@@ -26,6 +26,9 @@ async def list_keys(
     keys: KeysUse,
     project: str | None = None,
     revoked: bool | None = None,
+    model: Annotated[
+        str | None, Query(description="keys limited to this public model name, or to it and others")
+    ] = None,
     state: KeyState | None = None,
     search: Search = None,
     sort: Sort = "-created_at",
@@ -37,6 +40,7 @@ async def list_keys(
         caller,
         project=project,
         revoked=revoked,
+        model=model,
         state=state,
         search=search,
         sort=sort,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Depends, Query, status
+from fastapi import Request as HttpRequest
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from aicp.api.access import CallerDep, permits
@@ -15,6 +16,7 @@ from aicp.control.services import Services
 from aicp.core.identity import Permission
 from aicp.core.replica import Replica
 from aicp.core.service import (
+    Mode,
     Plan,
     Published,
     Service,
@@ -30,8 +32,17 @@ ServicesUse = Annotated[Services, use_case(Services)]
 LogsUse = Annotated[Logs, use_case(Logs)]
 READ, WRITE = [permits(Permission.SERVICE_READ)], [permits(Permission.SERVICE_WRITE)]
 LOGS = [permits(Permission.LOG_READ)]
+_SORTS = "^-?(name|state|model|replicas|created_at|updated_at|requests|tokens|ttft)$"
 Tail = Annotated[int, Query(ge=0, le=1_000_000, description="lines from the end")]
 Follow = Annotated[bool, Query(description="go on with what is added")]
+
+
+def _rest_url(request: HttpRequest) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+RestUrl = Annotated[str, Depends(_rest_url)]
+"""Where the caller reached this API."""
 
 
 class Rollback(Request):
@@ -46,14 +57,15 @@ async def list_services(
     caller: CallerDep,
     project: str | None = None,
     state: ServiceState | None = None,
+    mode: Mode | None = None,
     search: Search = None,
-    sort: Annotated[str, Query(pattern="^-?(name|state|created_at|updated_at)$")] = "name",
+    sort: Annotated[str, Query(pattern=_SORTS, description="`-` before it: falling")] = "name",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[Service]:
-    """Services: public ones and those of the caller's projects."""
+    """Services: public ones and those of the caller's projects, with their traffic of the last minutes."""
     return await services.list(
-        caller, project=project, state=state, search=search, sort=sort, offset=offset, limit=limit
+        caller, project=project, state=state, mode=mode, search=search, sort=sort, offset=offset, limit=limit
     )
 
 
@@ -64,15 +76,23 @@ async def create_service(services: ServicesUse, caller: CallerDep, body: Service
 
 
 @router.post("/services/plan", dependencies=READ)
-async def plan_service(services: ServicesUse, caller: CallerDep, body: ServiceCreate) -> Plan:
-    """What publishing would run, and why; changes nothing."""
-    return await services.plan(caller, body)
+async def plan_service(services: ServicesUse, caller: CallerDep, rest_url: RestUrl, body: ServiceCreate) -> Plan:
+    """What publishing would run, and why, and the publish as command, request and YAML; changes nothing."""
+    return await services.plan(caller, body, rest_url=rest_url)
 
 
 @router.get("/services/{name}", dependencies=READ)
 async def get_service(services: ServicesUse, caller: CallerDep, name: str) -> Service:
     """One service with its state and reason."""
     return await services.get(caller, name)
+
+
+@router.post("/services/{name}/plan", dependencies=READ)
+async def plan_service_change(
+    services: ServicesUse, caller: CallerDep, rest_url: RestUrl, name: str, body: ServiceUpdate
+) -> Plan:
+    """What an update would run, and why, and the update as command, request and YAML; changes nothing."""
+    return await services.plan_change(caller, name, body, rest_url=rest_url)
 
 
 @router.patch("/services/{name}", dependencies=WRITE)

@@ -111,7 +111,9 @@ def apply_service(client: Client, document: Document, wait: bool) -> Result:
     try:
         service = client.services.get(document["name"])
     except NotFoundError:
-        client.services.create(wanted)
+        published = client.services.create(wanted)
+        if published.key:
+            err.print(f"Key {published.service.name} (shown once): {published.key}", markup=False)
         result, generation = "created", None
     else:
         if service.spec == wanted.spec and service.description == wanted.description:

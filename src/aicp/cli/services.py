@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -264,12 +264,15 @@ def update(
     vendor: _Vendor = None,
     cpu: _Cpu = None,
     memory: _Memory = None,
+    replicas: int | None = None,
     drain_seconds: _Drain = None,
     visibility: _Visible = None,
     description: _Description = None,
+    unset_flag: Annotated[list[str] | None, typer.Option(help="Engine flag NAME back to its default.")] = None,
     automatic: Annotated[
         list[str] | None, typer.Option(help=f"Let the platform choose again: {', '.join(_CHOSEN)}; repeat for several.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
@@ -283,36 +286,44 @@ def update(
         "engine_version": engine_version,
         "context_length": context,
         "users": users,
+        "replicas": replicas,
         "drain_seconds": drain_seconds,
         "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
         "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
     }
-    if description is not None and not automatic and not any(_flat(given)):
-        service = client.services.update(name, ServiceUpdate(description=description))
-        return print_done(service, f"Described {name}.", as_json=json_)
-    wanted = changed_spec(client.services.get(name).spec, given, automatic or [])
-    service = client.services.update(name, ServiceUpdate(spec=wanted, **_given(description=description)))
+    spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
+    if spec is None and description is None:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+    changes = ServiceUpdate(spec=spec, description=description)
+    if dry_run:
+        plan = client.services.plan_change(name, changes)
+        return print_json(plan) if json_ else print_plan(plan)
+    service = client.services.update(name, changes)
     if wait:
         service = wait_for_service(client, name, f"Updating {name}", generation=service.generation)
     serving = f"revision {service.serving_generation}"
     print_done(service, f"{name} is {service.state}: {serving}. {service.reason}".rstrip(), as_json=json_)
 
 
-def _flat(given: dict[str, Any]) -> Iterator[bool]:
-    """Of every field, also of those of `compute`, whether it was given."""
-    for value in given.values():
-        yield any(_flat(value)) if isinstance(value, dict) else value is not None
+def changed_spec(
+    spec: ServiceSpec, given: dict[str, Any], automatic: Sequence[str] = (), unset: Sequence[str] = ()
+) -> ServiceSpec | None:
+    """`spec` with what was given (None: not given), what is left to the platform again, and without the flags `unset`.
 
-
-def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str]) -> ServiceSpec:
-    """`spec` with what was given (None: not given), and what is left to the platform again. Raises InvalidError."""
+    None when that changes nothing. Raises InvalidError for what cannot be left to the platform or is not set.
+    """
     unknown = [name for name in automatic if name not in _CHOSEN]
     if unknown:
         raise InvalidError(f"{unknown[0]!r} is nothing the platform chooses.", hint=f"Known: {', '.join(_CHOSEN)}.")
     before = spec.model_dump()
     after = {**before, **{field: value for field, value in given.items() if value is not None}}
-    after["engine_flags"] = {**before["engine_flags"], **(given["engine_flags"] or {})}
+    missing = [flag for flag in unset if flag not in before["engine_flags"]]
+    if missing:
+        known = ", ".join(before["engine_flags"]) or "none"
+        raise InvalidError(f"The flag {missing[0]!r} is not set.", hint=f"Set: {known}.")
+    kept = {flag: value for flag, value in before["engine_flags"].items() if flag not in unset}
+    after["engine_flags"] = {**kept, **(given["engine_flags"] or {})}
     compute = {field: value for field, value in given["compute"].items() if value is not None}
     after["compute"] = {**before["compute"], **compute}
     for field in (_CHOSEN[name] for name in automatic):
@@ -320,7 +331,7 @@ def changed_spec(spec: ServiceSpec, given: dict[str, Any], automatic: list[str])
         part[field] = None
     # The same `model` again is a change: `latest` or an alias may stand for another version by now.
     if after == before and given["model"] is None:
-        raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
+        return None
     return ServiceSpec.model_validate(after)
 
 

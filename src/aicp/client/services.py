@@ -48,6 +48,10 @@ class Services:
         """What publishing `body` would run, and why; changes nothing."""
         return self._transport.post("/api/v1/services/plan", Plan, body)
 
+    def plan_change(self, name: str, changes: ServiceUpdate) -> Plan:
+        """What `update` would run, and why; changes nothing."""
+        return self._transport.post(f"/api/v1/services/{name}/plan", Plan, changes)
+
     def publish(self, model: str, *, name: str | None = None, create_key: bool = False) -> Published:
         """Publishes `model` with every choice left to the platform."""
         return self.create(ServiceCreate(name=name, spec=ServiceSpec(model=model), create_key=create_key))

@@ -36,13 +36,14 @@ class ApiKeys:
         *,
         project: str | None = None,
         search: str | None = None,
+        model: str | None = None,
         revoked: bool | None = None,
         state: KeyState | None = None,
         sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[ApiKey]:
-        """Keys of one project, or of all that the caller may see."""
+        """Keys of one project, or of all that the caller may see; with `model`, those limited to it."""
         projects = caller.visible_projects(Permission.KEY_READ)
         if project is not None:
             caller.require(Permission.KEY_READ, project, what=f"Project {project!r}")
@@ -51,6 +52,7 @@ class ApiKeys:
             return await StoredKeys(tx).list(
                 projects=projects,
                 search=search,
+                model=model,
                 revoked=revoked,
                 state=state,
                 now=self._clock.now(),

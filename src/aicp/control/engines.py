@@ -166,6 +166,7 @@ def _info(engine: Engine, nodes: Sequence[Node], uses: EngineUses) -> EngineInfo
                 minimum=flag.minimum,
                 maximum=flag.maximum,
                 choices=list(flag.choices),
+                default=flag.default,
             )
             for flag in engine.flags.values()
         ],

@@ -12,7 +12,7 @@ from aicp.core.identity import Permission
 from aicp.core.metric import MetricSeries
 from aicp.core.model import Visibility
 from aicp.core.overview import Overview, OverviewFigure, OverviewService
-from aicp.core.service import Service
+from aicp.core.service import Service, ServiceTraffic
 from aicp.store.database import Database, Transaction
 from aicp.store.metrics import Metrics as StoredMetrics
 from aicp.store.nodes import Nodes
@@ -23,6 +23,14 @@ _DAY = timedelta(hours=24)
 _NOW = timedelta(minutes=2)
 _SPARK_SECONDS = 900
 _TOP = 8
+_TRAFFIC = {
+    "requests_per_second": "requests_per_second",
+    "tokens_per_second": "tokens_per_second",
+    "ttft_ms": "ttft_ms_p99",
+}
+"""Metric -> the field it fills."""
+TRAFFIC_SORTS = {"requests": "requests_per_second", "tokens": "tokens_per_second", "ttft": "ttft_ms_p99"}
+"""What services may be sorted by beside their own columns, and the field."""
 
 
 class Metrics:
@@ -69,10 +77,7 @@ class Metrics:
         async with self._database.snapshot() as tx:
             use = pool_use(await Nodes(tx).all(), await Pools(tx).snapshot())
             services = await _visible(tx, caller)
-            lately = {
-                name: await StoredMetrics(tx).latest(name, since=now - _NOW)
-                for name in ("requests_per_second", "tokens_per_second", "ttft_ms")
-            }
+            traffic = await service_traffic(tx, now)
             figures = {
                 "accelerators": OverviewFigure(
                     value=use.accelerators_in_use,
@@ -89,28 +94,28 @@ class Metrics:
                 newest = await StoredMetrics(tx).latest(name, since=now - _NOW)
                 value = newest[0][1] if newest else 0.0
                 figures[figure] = OverviewFigure(value=value, points=await self._spark(tx, name, now))
-        return Overview(**figures, services=_top(services, lately))
+        return Overview(**figures, services=_top(services, traffic))
 
     async def _spark(self, tx: Transaction, name: str, now: datetime) -> list[tuple[float, float]]:
         found = await StoredMetrics(tx).series(name, since=now - _DAY, until=now, step_seconds=_SPARK_SECONDS)
         return found[0].points if found else []
 
 
-def _top(services: list[Service], lately: dict[str, list[tuple[dict[str, str], float]]]) -> list[OverviewService]:
+async def service_traffic(tx: Transaction, now: datetime) -> dict[str, ServiceTraffic]:
+    """Service name -> its traffic of the last minutes; those that had none are not in it."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, found in lately.items():
-        for labels, value in found:
-            key = name if labels.get("quantile") in (None, "p99") else ""
-            values[labels.get("service", "")][key] = value
+    for name, field in _TRAFFIC.items():
+        for labels, value in await StoredMetrics(tx).latest(name, since=now - _NOW):
+            if labels.get("quantile") in (None, "p99"):
+                values[labels.get("service", "")][field] = value
+    return {name: ServiceTraffic.model_validate(found) for name, found in values.items()}
+
+
+def _top(services: list[Service], traffic: dict[str, ServiceTraffic]) -> list[OverviewService]:
+    none = ServiceTraffic()
     rows = [
-        OverviewService(
-            name=service.name,
-            state=service.state,
-            requests_per_second=values[service.name].get("requests_per_second", 0),
-            tokens_per_second=values[service.name].get("tokens_per_second", 0),
-            ttft_ms_p99=values[service.name].get("ttft_ms"),
-        )
-        for service in services
+        OverviewService(name=item.name, state=item.state, **traffic.get(item.name, none).model_dump())
+        for item in services
     ]
     return sorted(rows, key=lambda row: (-row.requests_per_second, row.name))[:_TOP]
 

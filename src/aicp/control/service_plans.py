@@ -32,9 +32,8 @@ class Proposal:
 class ServicePlans:
     """Makes proposals."""
 
-    def __init__(self, engines: Registry[Engine], gateway_url: str) -> None:
+    def __init__(self, engines: Registry[Engine]) -> None:
         self._engines = engines
-        self._gateway_url = gateway_url
 
     async def propose(
         self, tx: Transaction, caller: Caller, name: str | None, project: str, spec: ServiceSpec
@@ -48,7 +47,7 @@ class ServicePlans:
         await Pools(tx).get(spec.pool)
         snapshot = await Pools(tx).snapshot()
         engines = {engine: self._engines.get(engine) for engine in self._engines.names()}
-        request = PlanRequest(name or model.name, project, spec, model, version, self._gateway_url)
+        request = PlanRequest(name or model.name, spec, model, version)
         own = request.name
         planned = make_plan(
             request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service == own), engines

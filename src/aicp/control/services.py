@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Any, Protocol
 
+from aicp.control.metrics import TRAFFIC_SORTS, service_traffic
 from aicp.control.service_plans import Proposal, ServicePlans, require_fit, require_room, require_surge
 from aicp.core.access import Caller
 from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
@@ -18,6 +19,7 @@ from aicp.core.model import Visibility
 from aicp.core.registry import Registry
 from aicp.core.replica import Replica
 from aicp.core.service import (
+    Mode,
     Plan,
     Published,
     Service,
@@ -25,11 +27,12 @@ from aicp.core.service import (
     ServiceRevision,
     ServiceSpec,
     ServiceState,
+    ServiceTraffic,
     ServiceUpdate,
 )
 from aicp.core.value import Page
 from aicp.engines.base import Engine
-from aicp.planner.samples import curl_sample, python_sample
+from aicp.planner.samples import change_texts, curl_sample, publish_texts, python_sample
 from aicp.scheduler.placement import Requirement
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -70,7 +73,7 @@ class Services:
         self._bell = bell
         self._keys = keys
         self._gateway_url = gateway_url
-        self._plans = ServicePlans(engines, gateway_url)
+        self._plans = ServicePlans(engines)
 
     async def list(
         self,
@@ -78,24 +81,30 @@ class Services:
         *,
         project: str | None = None,
         state: ServiceState | None = None,
+        mode: Mode | None = None,
         search: str | None = None,
         sort: str = "name",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Service]:
-        """Public services, and those of the caller's projects."""
+        """Public services, and those of the caller's projects, with their traffic."""
         async with self._database.snapshot() as tx:
+            traffic = await service_traffic(tx, self._clock.now())
+            measure = TRAFFIC_SORTS.get(sort.removeprefix("-"))
             page = await StoredServices(tx).list(
                 projects=caller.visible_projects(Permission.SERVICE_READ),
                 project=project,
                 state=state,
+                mode=mode,
                 search=search,
                 sort=sort,
+                ranks={name: getattr(found, measure) or 0 for name, found in traffic.items()} if measure else None,
                 offset=offset,
                 limit=limit,
             )
             since = await StoredServices(tx).since([service.id for service in page.items])
-        return page.model_copy(update={"items": [self._shown(item, since[item.id]) for item in page.items]})
+        shown = [self._shown(item, since[item.id], traffic.get(item.name, ServiceTraffic())) for item in page.items]
+        return page.model_copy(update={"items": shown})
 
     async def get(self, caller: Caller, name: str) -> Service:
         """One service."""
@@ -104,11 +113,21 @@ class Services:
             since = await StoredServices(tx).since([service.id])
         return self._shown(service, since[service.id])
 
-    async def plan(self, caller: Caller, body: ServiceCreate) -> Plan:
-        """What publishing `body` would run, and why; changes nothing. One that does not fit is answered too."""
+    async def plan(self, caller: Caller, body: ServiceCreate, *, rest_url: str) -> Plan:
+        """What publishing `body` would run, and why; changes nothing. One that does not fit is answered too.
+        The publish as code names the REST API at `rest_url`."""
         caller.require(Permission.SERVICE_READ, body.project)
         async with self._database.snapshot() as tx:
-            return (await self._plans.propose(tx, caller, body.name, body.project, body.spec)).planned.plan
+            plan = (await self._plans.propose(tx, caller, body.name, body.project, body.spec)).planned.plan
+        return plan.model_copy(update=publish_texts(plan.name, body, rest_url))
+
+    async def plan_change(self, caller: Caller, name: str, body: ServiceUpdate, *, rest_url: str) -> Plan:
+        """What `update` would run, and why, with the change as code; changes nothing."""
+        async with self._database.snapshot() as tx:
+            service = await self._changeable(tx, caller, name)
+            spec = _asked(body, service.spec)
+            plan = (await self._plans.propose(tx, caller, name, service.project, spec)).planned.plan
+        return plan.model_copy(update=change_texts(service, body, spec, rest_url))
 
     async def publish(self, caller: Caller, body: ServiceCreate) -> Published:
         """Publishes a model under a public name. Raises InvalidError with numbers when it does not fit."""
@@ -154,9 +173,7 @@ class Services:
         async with self._database.transaction() as tx:
             service = before = await self._changeable(tx, caller, name)
             current = (await Revisions(tx).newest(service.id))[service.id][0]
-            spec = body.spec or current.spec
-            if body.replicas is not None:
-                spec = spec.model_copy(update={"replicas": body.replicas})
+            spec = _asked(body, current.spec)
             revision = await self._next_revision(tx, caller, service, current, spec)
             if revision is not None or body.stopped not in (None, service.stopped):
                 service = await self._advance(tx, service, revision, now, stopped=body.stopped)
@@ -301,17 +318,24 @@ class Services:
         raise ConflictError(
             f"There is a service {name!r} already.",
             hint=f"Choose another name, or change it with `aicp service update {name}`.",
+            details={"fields": {"name": f"There is a service {name!r} already."}},
         )
 
     async def _key(self, caller: Caller, name: str, project: str) -> ApiKeyCreated:
         return await self._keys.create(caller, ApiKeyCreate(name=f"{name}", project=project, models=[name]))
 
-    def _shown(self, service: Service, since: datetime) -> Service:
+    def _shown(self, service: Service, since: datetime, traffic: ServiceTraffic | None = None) -> Service:
         """With its address; the reason of a start that is under way says how long it takes already."""
         reason = service.reason
         if service.state == ServiceState.STARTING and _TIMED.match(reason):
             reason = f"{reason} {(self._clock.now() - since).total_seconds():.0f} s"
-        return service.model_copy(update={"address": self._gateway_url, "reason": reason})
+        return service.model_copy(update={"address": self._gateway_url, "reason": reason, "traffic": traffic})
+
+
+def _asked(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:
+    """The spec that an update of `current` asks for."""
+    spec = body.spec or current
+    return spec if body.replicas is None else spec.model_copy(update={"replicas": body.replicas})
 
 
 def _shape(spec: ServiceSpec) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class EngineFlag(Value):
     minimum: float | None = None
     maximum: float | None = None
     choices: list[str] = []
+    default: bool | None = Field(default=None, description="what the engine does when it is not set; of switches")
 
 
 class InstalledEnvironment(Value):

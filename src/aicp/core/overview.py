@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from aicp.core.service import ServiceState
+from aicp.core.service import ServiceState, ServiceTraffic
 from aicp.core.value import Value
 
 
@@ -16,14 +16,11 @@ class OverviewFigure(Value):
     points: list[tuple[float, float]] = Field(default=[], description="(epoch second, value)")
 
 
-class OverviewService(Value):
-    """Traffic of one service over the last minutes; None where there was none."""
+class OverviewService(ServiceTraffic):
+    """One of the busiest services."""
 
     name: str
     state: ServiceState
-    requests_per_second: float = 0
-    tokens_per_second: float = 0
-    ttft_ms_p99: float | None = None
 
 
 class Overview(Value):

@@ -128,9 +128,9 @@ class Plan(Value):
     command: list[str] = []
     fit: Fit
     environment_installed: bool = False
-    cli: str = ""
-    curl: str = ""
-    yaml: str = ""
+    cli: str = Field(default="", description="the same as an `aicp` command; in answers to a plan")
+    curl: str = Field(default="", description="the same as a request of the REST API")
+    yaml: str = Field(default="", description="the same as a document for `aicp apply`")
 
 
 class Condition(Value):
@@ -141,6 +141,14 @@ class Condition(Value):
     reason: str
     message: str = ""
     at: AwareDatetime
+
+
+class ServiceTraffic(Value):
+    """Traffic over the last minutes. `ttft_ms_p99` is None where nothing was streamed."""
+
+    requests_per_second: float = 0
+    tokens_per_second: float = 0
+    ttft_ms_p99: float | None = None
 
 
 class Service(Value):
@@ -165,6 +173,7 @@ class Service(Value):
     replicas_wanted: int = 0
     conditions: list[Condition] = []
     address: str | None = Field(default=None, description="base URL of the OpenAI-compatible API")
+    traffic: ServiceTraffic | None = Field(default=None, description="over the last minutes; in lists")
     created_at: AwareDatetime
     updated_at: AwareDatetime
 

@@ -15,7 +15,10 @@ from aicp.core.service import Choice, Fit, MemoryPart, Mode
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A parameter a user may set in mode custom. `type` is bool, int, float or str; bounds are inclusive."""
+    """A parameter a user may set in mode custom. `type` is bool, int, float or str; bounds are inclusive.
+
+    `default` is what the engine does when it is not set, where that is known.
+    """
 
     name: str
     type: str
@@ -23,6 +26,7 @@ class Flag:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    default: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +173,18 @@ def flag_choices(allowed: Mapping[str, Flag], given: Mapping[str, Any], mode: Mo
             f"Engine flags were given with mode {mode}, which sets them itself.", hint="Choose mode custom."
         )
     return [
-        Choice(name=name, value=_checked(allowed, name, value), chosen_by="user", reason="asked for")
+        Choice(name=name, value=_checked_flag(allowed, name, value), chosen_by="user", reason="asked for")
         for name, value in given.items()
     ]
+
+
+def _checked_flag(allowed: Mapping[str, Flag], name: str, value: Any) -> Any:
+    """The value; an error names the field of the spec, so that a form can show it there."""
+    try:
+        return _checked(allowed, name, value)
+    except InvalidError as error:
+        error.details["fields"] = {f"spec.engine_flags.{name}": error.message}
+        raise
 
 
 def _checked(allowed: Mapping[str, Flag], name: str, value: Any) -> Any:

@@ -36,7 +36,7 @@ class EchoEngine:
             Flag("start_delay_ms", "int", "how long the start takes", 0, 600_000),
             Flag("first_token_delay_ms", "int", "how long the first word takes", 0, 600_000),
             Flag("token_delay_ms", "int", "how long each further word takes", 0, 600_000),
-            Flag("fail_start", "bool", "end at once with code 3 instead of serving"),
+            Flag("fail_start", "bool", "end at once with code 3 instead of serving", default=False),
         )
     }
     refused_fields: Sequence[str] = ("priority", "request_id")

@@ -13,7 +13,6 @@ from aicp.core.service import Choice, Fit, Mode, Plan, ServiceSpec
 from aicp.engines.base import Engine, LaunchRequest
 from aicp.planner.fitting import judge
 from aicp.planner.memory import kv_shape
-from aicp.planner.samples import cli_command, curl_sample, yaml_document
 from aicp.planner.sizing import Attempt, find_candidates, try_sizes
 from aicp.scheduler.placement import CPU, Requirement, Snapshot
 
@@ -26,14 +25,12 @@ _MODES = {
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What is to be published. `gateway_url` is the base URL that callers use."""
+    """What is to be published, under which name."""
 
     name: str
-    project: str
     spec: ServiceSpec
     model: Model
     version: ModelVersion
-    gateway_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +76,6 @@ def make_plan(
         command=engine.launch(launch).command,
         fit=fit,
         environment_installed=attempt.candidate.installed,
-        cli=cli_command(request.name, request.project, spec),
-        curl=curl_sample(request.gateway_url, request.name, request.model.type),
-        yaml=yaml_document(request.name, request.project, spec),
     )
     return Planned(plan, attempt.size.requirement)
 

@@ -1,4 +1,4 @@
-"""The same publish as a command and a document, and the first call as code. Texts to copy."""
+"""A publish or a change as a command, a request and a document, and the first call as code. Texts to copy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import shlex
 from typing import Any
 
+import yaml
+
 from aicp.core.model import ModelType
-from aicp.core.service import Mode, ServiceSpec
+from aicp.core.service import Service, ServiceCreate, ServiceSpec, ServiceUpdate
+from aicp.core.value import Request
 
 _KEY = "$AICP_API_KEY"
 _BODIES: dict[ModelType, tuple[str, dict[str, Any]]] = {
@@ -24,13 +27,7 @@ def _call(model_type: ModelType) -> tuple[str, dict[str, Any]]:
 def curl_sample(gateway_url: str, name: str, model_type: ModelType, key: str | None = None) -> str:
     """A first request with curl. Without a key it takes one from the environment."""
     path, body = _call(model_type)
-    text = json.dumps({"model": name, **body})
-    return (
-        f"curl {gateway_url}{path} \\\n"
-        f'  -H "Authorization: Bearer {key or _KEY}" \\\n'
-        f'  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(text)}"
-    )
+    return _curl(f"{gateway_url}{path}", key or _KEY, json.dumps({"model": name, **body}))
 
 
 def python_sample(gateway_url: str, name: str, model_type: ModelType, key: str | None = None) -> str:
@@ -52,39 +49,127 @@ def python_sample(gateway_url: str, name: str, model_type: ModelType, key: str |
     )
 
 
-def cli_command(name: str, project: str, spec: ServiceSpec) -> str:
-    """The publish as an `aicp` command."""
-    parts, plain = ["aicp", "publish", spec.model], ServiceSpec(model=spec.model)
-    if name != spec.model.partition(":")[0]:
-        parts += ["--name", name]
-    options: dict[str, Any] = {
-        "--project": None if project == "default" else project,
-        "--mode": None if spec.mode == Mode.BALANCED else spec.mode.value,
-        "--engine": spec.engine,
-        "--engine-version": spec.engine_version,
-        "--pool": None if spec.pool == "default" else spec.pool,
-        "--cards": spec.compute.accelerators,
-        "--vendor": spec.compute.vendor,
-        "--cpu": spec.compute.cpu_cores,
-        "--memory": spec.compute.memory_bytes,
-        "--replicas": None if spec.replicas == 1 else spec.replicas,
-        "--context": spec.context_length,
-        "--users": spec.users,
-        "--drain-seconds": None if spec.drain_seconds == plain.drain_seconds else f"{spec.drain_seconds:g}",
-        "--visibility": None if spec.visibility == plain.visibility else spec.visibility.value,
+def publish_texts(name: str, body: ServiceCreate, rest_url: str) -> dict[str, str]:
+    """The publish of `body` under `name` as the fields `cli`, `curl` and `yaml` of a plan."""
+    return {
+        "cli": publish_command(name, body),
+        "curl": curl_command("POST", f"{rest_url}/api/v1/services", body),
+        "yaml": yaml_document(name, body.project, body.description, body.spec, create_key=body.create_key),
     }
-    for option, value in options.items():
-        if value is not None:
-            parts += [option, str(value)]
-    for flag, value in spec.engine_flags.items():
-        # The command reads JSON where it can, so that true stays a truth value and 1 a number.
-        parts += ["--flag", f"{flag}={value if isinstance(value, str) else json.dumps(value)}"]
+
+
+def change_texts(service: Service, body: ServiceUpdate, spec: ServiceSpec, rest_url: str) -> dict[str, str]:
+    """The change of `service` to `spec` as the fields `cli`, `curl` and `yaml` of a plan."""
+    description = service.description if body.description is None else body.description
+    return {
+        "cli": update_command(service, body, spec),
+        "curl": curl_command("PATCH", f"{rest_url}/api/v1/services/{service.name}", body),
+        "yaml": yaml_document(service.name, service.project, description, spec),
+    }
+
+
+def publish_command(name: str, body: ServiceCreate) -> str:
+    """The publish as an `aicp` command. `name` is the one the service gets."""
+    parts = ["aicp", "publish", body.spec.model]
+    if name != body.spec.model.partition(":")[0]:
+        parts += ["--name", name]
+    if body.project != "default":
+        parts += ["--project", body.project]
+    if body.description:
+        parts += ["--description", body.description]
+    parts += _differences(ServiceSpec(model=body.spec.model), body.spec)
+    if body.create_key:
+        parts.append("--create-key")
     return shlex.join(parts)
 
 
-def yaml_document(name: str, project: str, spec: ServiceSpec) -> str:
-    """The publish as a document for `aicp apply`. Every JSON value is a YAML value."""
-    given = spec.model_dump(mode="json", exclude_defaults=True)
-    lines = ["kind: service", f"name: {json.dumps(name)}", f"project: {json.dumps(project)}", "spec:"]
-    lines.extend(f"  {field}: {json.dumps(value)}" for field, value in given.items())
-    return "\n".join(lines) + "\n"
+def update_command(service: Service, body: ServiceUpdate, spec: ServiceSpec) -> str:
+    """The change of `service` to `spec` as an `aicp` command: only what differs is said."""
+    changes = _differences(service.spec, spec)
+    if spec.model != service.spec.model:
+        changes = ["--model", spec.model, *changes]
+    if body.description not in (None, service.description):
+        changes += ["--description", body.description or ""]
+    # Without a difference, the same model again: its alias may stand for another version by now.
+    return shlex.join(["aicp", "service", "update", service.name, *(changes or ["--model", spec.model])])
+
+
+def curl_command(method: str, address: str, body: Request) -> str:
+    """A request of the REST API as curl, with what was given in `body`."""
+    return _curl(f"-X {method} {address}", "$AICP_TOKEN", json.dumps(_given(body), indent=2, ensure_ascii=False))
+
+
+def yaml_document(name: str, project: str, description: str, spec: ServiceSpec, *, create_key: bool = False) -> str:
+    """The service as `aicp apply` takes it, and with it the key that is limited to it."""
+    service: dict[str, Any] = {"kind": "service", "name": name, "project": project}
+    if description:
+        service["description"] = description
+    service["spec"] = spec.model_dump(mode="json", exclude_defaults=True)
+    key = {"kind": "key", "name": name, "project": project, "models": [name]}
+    documents = [service, key] if create_key else [service]
+    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _curl(start: str, token: str, text: str) -> str:
+    return (
+        f"curl {start} \\\n"
+        f'  -H "Authorization: Bearer {token}" \\\n'
+        f'  -H "Content-Type: application/json" \\\n'
+        f"  -d {shlex.quote(text)}"
+    )
+
+
+def _given(body: Request) -> dict[str, Any]:
+    """What the sender said; null and empty objects say nothing."""
+    given: dict[str, Any] = {}
+    for name, value in body.model_dump(mode="json", exclude_unset=True).items():
+        inner = getattr(body, name)
+        given[name] = _given(inner) if isinstance(inner, Request) else value
+    return {name: value for name, value in given.items() if value not in (None, {})}
+
+
+def _differences(before: ServiceSpec, after: ServiceSpec) -> list[str]:
+    """The options of `aicp publish` and `aicp service update` that make `before` into `after`, but for the model."""
+    parts: list[str] = []
+    old = _options(before)
+    for option, value in _options(after).items():
+        if value != old[option]:
+            parts += ["--automatic", option] if value is None else [f"--{option}", value]
+    for flag, value in after.engine_flags.items():
+        if flag not in before.engine_flags or before.engine_flags[flag] != value:
+            parts += ["--flag", f"{flag}={_flag_text(value)}"]
+    for flag in before.engine_flags:
+        if flag not in after.engine_flags:
+            parts += ["--unset-flag", flag]
+    return parts
+
+
+def _options(spec: ServiceSpec) -> dict[str, str | None]:
+    compute = spec.compute
+    values: dict[str, Any] = {
+        "mode": spec.mode.value,
+        "engine": spec.engine,
+        "engine-version": spec.engine_version,
+        "pool": spec.pool,
+        "cards": compute.accelerators,
+        "vendor": compute.vendor,
+        "cpu": compute.cpu_cores,
+        "memory": compute.memory_bytes,
+        "replicas": spec.replicas,
+        "context": spec.context_length,
+        "users": spec.users,
+        "drain-seconds": spec.drain_seconds,
+        "visibility": spec.visibility.value,
+    }
+    return {option: None if value is None else str(value).removesuffix(".0") for option, value in values.items()}
+
+
+def _flag_text(value: Any) -> str:
+    """A value as `--flag` reads it back: JSON where it parses as such, else text."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, ColumnElement, String, func, or_, select, update
+from sqlalchemy import JSON, ColumnElement, String, Text, cast, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.api_key import ApiKey, KeyState
@@ -55,6 +56,7 @@ class ApiKeys:
         *,
         projects: Collection[str] | None = None,
         search: str | None = None,
+        model: str | None = None,
         revoked: bool | None = None,
         state: KeyState | None = None,
         now: datetime | None = None,
@@ -63,6 +65,8 @@ class ApiKeys:
         limit: int = 100,
     ) -> Page[ApiKey]:
         """Keys of `projects` (None: all), or of them those in `state` at `now`.
+
+        `model` leaves those that are limited to it, or to it and others.
 
         `sort` is one of SORTS, with `-` for falling order.
         """
@@ -73,6 +77,8 @@ class ApiKeys:
             query = query.where(
                 ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.icontains(search, autoescape=True)
             )
+        if model is not None:
+            query = query.where(cast(ApiKeyRow.models, Text).contains(json.dumps(model), autoescape=True))
         if revoked is not None:
             query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))
         if state is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, Text, delete, func, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import String, Text, case, delete, func, literal, or_, select, update
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from aicp.core.errors import ConflictError, NotFoundError
 from aicp.core.ids import new_id
@@ -16,8 +16,6 @@ from aicp.core.service import Condition, Service, ServiceSpec, ServiceState
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 from aicp.store.revisions import RevisionRow
-
-_SORTS = {"name": "name", "state": "state", "created_at": "created_at", "updated_at": "updated_at"}
 
 
 class ServiceRow(Base):
@@ -45,6 +43,16 @@ class ServiceRow(Base):
     replicas_ready: Mapped[int] = mapped_column(default=0)
     replicas_wanted: Mapped[int] = mapped_column(default=0)
     conditions: Mapped[list[Any]] = mapped_column(default=list)
+
+
+_SORTS: dict[str, Any] = {
+    "name": ServiceRow.name,
+    "state": ServiceRow.state,
+    "model": RevisionRow.model_version,
+    "replicas": ServiceRow.replicas_ready,
+    "created_at": ServiceRow.created_at,
+    "updated_at": ServiceRow.updated_at,
+}
 
 
 class Services:
@@ -97,28 +105,44 @@ class Services:
         projects: Collection[str] | None = None,
         project: str | None = None,
         state: str | None = None,
+        mode: str | None = None,
         search: str | None = None,
         sort: str = "name",
+        ranks: Mapping[str, float] | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Service]:
-        """One page. `projects` limits to services of these projects and public ones (None: all)."""
-        query = select(ServiceRow)
+        """One page. `projects` limits to services of these projects and public ones (None: all).
+
+        With `ranks`, values by name (others: 0), these order and `sort` says only whether they fall.
+        """
+        other = aliased(RevisionRow)
+        current = (
+            select(func.max(other.generation))
+            .where(other.service_id == ServiceRow.id, other.outcome != "rolled_back")
+            .correlate(ServiceRow)
+            .scalar_subquery()
+        )
+        query = select(ServiceRow).outerjoin(
+            RevisionRow, (RevisionRow.service_id == ServiceRow.id) & (RevisionRow.generation == current)
+        )
         if projects is not None:
             query = query.where(ServiceRow.project.in_(projects) | (ServiceRow.visibility == "public"))
         if project is not None:
             query = query.where(ServiceRow.project == project)
         if state is not None:
             query = query.where(ServiceRow.state == state)
-        if search:
-            query = query.where(
-                ServiceRow.name.icontains(search, autoescape=True)
-                | ServiceRow.description.icontains(search, autoescape=True)
-            )
+        if mode is not None:
+            query = query.where(RevisionRow.spec["mode"].as_string() == mode)
+        for word in (search or "").split():
+            places = (ServiceRow.name, ServiceRow.description, RevisionRow.model_version, RevisionRow.engine)
+            query = query.where(or_(*(place.icontains(word, autoescape=True) for place in places)))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        column = getattr(ServiceRow, _SORTS.get(sort.removeprefix("-"), "name"))
+        column = _SORTS.get(sort.removeprefix("-"), ServiceRow.name)
+        if ranks is not None:
+            column = case(dict(ranks), value=ServiceRow.name, else_=0.0) if ranks else literal(0)
         order = column.desc() if sort.startswith("-") else column.asc()
-        items = await self._load(query.order_by(order, ServiceRow.id).offset(offset).limit(limit))
+        items = await self._load(query.order_by(order, ServiceRow.name).offset(offset).limit(limit))
         return Page(items=items, total=total or 0, offset=offset, limit=limit)
 
     async def names(self) -> dict[str, str]:

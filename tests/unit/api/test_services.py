@@ -14,9 +14,11 @@ from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
 from aicp.control.nodes import Nodes, Pools
 from aicp.control.services import Services
+from aicp.core.accelerator import MetricSample
 from aicp.core.identity import Role
 from aicp.core.node import EnvironmentState, EnvironmentStatus
 from aicp.store.database import Database
+from aicp.store.metrics import Metrics as StoredMetrics
 
 
 @dataclass
@@ -61,7 +63,8 @@ async def test_plan_publish_look_change_delete(served: Served):
     assert (await client.get("/api/v1/services")).json()["total"] == 0
     published = await publish(served)
     assert published["key"] == "sk-k1-secret"
-    assert published["plan"] == {**plan, "choices": published["plan"]["choices"]}
+    texts = ("cli", "curl", "yaml")  # of this answer alone: what publishing it would be
+    assert published["plan"] == {**plan, "choices": published["plan"]["choices"], **dict.fromkeys(texts, "")}
     await served.platform.passes()
     service = (await client.get("/api/v1/services/demo")).json()
     assert (service["state"], service["address"]) == ("ready", "http://127.0.0.1:8601/v1")
@@ -77,6 +80,19 @@ async def test_plan_publish_look_change_delete(served: Served):
     assert (await client.delete("/api/v1/services/demo")).status_code == 204
     await served.platform.passes()
     assert (await client.get("/api/v1/services/demo")).status_code == 404
+
+
+async def test_a_change_is_planned_before_it_happens(served: Served):
+    await publish(served)
+    client = served.api.client(Role.DEVELOPER)
+    plan = (await client.post("/api/v1/services/demo/plan", json={"spec": {"model": "demo:v1", "users": 2}})).json()
+    assert (plan["version"], plan["users"], plan["fit"]["fits"]) == ("v1", 2, True)
+    assert plan["cli"] == "aicp service update demo --model demo:v1 --users 2"
+    assert plan["curl"].startswith(f"curl -X PATCH {str(client.base_url).rstrip('/')}/api/v1/services/demo ")
+    assert (await client.get("/api/v1/services/demo")).json()["generation"] == 1
+    assert (await client.post("/api/v1/services/none/plan", json={})).status_code == 404
+    refused = await served.api.client(Role.VIEWER).post("/api/v1/services/demo/plan", json={"replicas": 2})
+    assert refused.status_code == 403
 
 
 async def test_what_does_not_fit_is_a_422_with_numbers(served: Served):
@@ -112,6 +128,7 @@ async def test_a_name_is_given_once(served: Served):
     await publish(served)
     answer = await served.api.client().post("/api/v1/services", json={"name": "demo", "spec": {"model": "demo"}})
     assert answer.status_code == 409
+    assert answer.json()["error"]["details"]["fields"] == {"name": "There is a service 'demo' already."}
 
 
 async def test_other_projects_neither_see_nor_change_a_projects_service(served: Served):
@@ -185,6 +202,34 @@ async def test_engines_installed_used_and_not_removed_while_used(served: Served)
     await served.platform.passes()
     removal = await client.delete("/api/v1/engines/small/2.0")
     assert (removal.status_code, removal.json()["kind"]) == (202, "engine_remove")
+
+
+async def test_every_listed_service_has_its_traffic(served: Served):
+    names = [f"s{number:02}" for number in range(12)]
+    for name in names:
+        await publish(served, name, replicas=0)
+    at = served.platform.clock.now()
+    async with served.platform.database.transaction() as tx:
+        samples = [
+            MetricSample(name=metric, labels={"service": name, **labels}, at=at, value=number + offset)
+            for number, name in enumerate(names[1:], start=1)
+            for metric, labels, offset in (
+                ("requests_per_second", {}, 0),
+                ("tokens_per_second", {}, 100),
+                ("ttft_ms", {"quantile": "p50"}, 500),
+                ("ttft_ms", {"quantile": "p99"}, 1000),
+            )
+        ]
+        await StoredMetrics(tx).add(samples)
+    client = served.api.client()
+    page = (await client.get("/api/v1/services", params={"sort": "-requests", "limit": 10})).json()
+    assert (page["total"], [item["name"] for item in page["items"]]) == (12, names[:1:-1])
+    assert page["items"][9]["traffic"] == {"requests_per_second": 2, "tokens_per_second": 102, "ttft_ms_p99": 1002}
+    last = (await client.get("/api/v1/services", params={"sort": "-ttft", "offset": 11})).json()["items"]
+    assert [item["name"] for item in last] == ["s00"]
+    assert last[0]["traffic"] == {"requests_per_second": 0, "tokens_per_second": 0, "ttft_ms_p99": None}
+    assert (await client.get("/api/v1/services", params={"sort": "-speed"})).status_code == 422
+    assert len((await client.get("/api/v1/overview")).json()["services"]) == 8
 
 
 async def test_overview_and_series(served: Served):

@@ -130,9 +130,11 @@ def test_a_change_keeps_the_rest_of_a_spec() -> None:
     nothing = {"model": None, "users": None, "engine_flags": None, "compute": {"cpu_cores": None}}
     changed = changed_spec(spec, {**nothing, "model": "m:v2", "engine_flags": {"b": 2}}, ["cpu", "users"])
     assert changed == ServiceSpec(model="m:v2", engine_flags={"a": 1, "b": 2})
-    with pytest.raises(InvalidError, match="Nothing to change"):
-        changed_spec(spec, nothing, [])
-    assert changed_spec(spec, {**nothing, "model": "m"}, []) == spec
+    assert changed_spec(spec, nothing) is None
+    assert changed_spec(spec, {**nothing, "model": "m"}) == spec
+    assert changed_spec(spec, nothing, unset=["a"]) == spec.model_copy(update={"engine_flags": {}})
+    with pytest.raises(InvalidError, match="'b' is not set"):
+        changed_spec(spec, nothing, unset=["b"])
     with pytest.raises(InvalidError, match="'speed'"):
         changed_spec(spec, nothing, ["speed"])
 

@@ -63,6 +63,12 @@ def test_user_flags_replace_the_choice_and_become_words() -> None:
     assert "--no-enable-prefix-caching" in off
 
 
+def test_a_wrong_flag_names_its_field() -> None:
+    with pytest.raises(InvalidError) as refused:
+        ENGINE.settings(make_request(mode=Mode.CUSTOM, flags={"seed": -1}))
+    assert refused.value.details["fields"] == {"spec.engine_flags.seed": refused.value.message}
+
+
 def test_a_step_holds_a_token_of_every_request() -> None:
     assert values(make_request(users=300))["max_num_batched_tokens"] == 300
     with pytest.raises(InvalidError, match="max_num_seqs is 1024"):

@@ -37,7 +37,7 @@ def plan(spec: ServiceSpec, version: ModelVersion | None = None, *, nodes=None, 
         created_at=AT, updated_at=AT,
     )  # fmt: skip
     nodes = [make_node()] if nodes is None else nodes
-    request = PlanRequest("chat", "default", spec, model, version, "http://localhost:8601/v1")
+    request = PlanRequest("chat", spec, model, version)
     return make_plan(request, nodes, make_snapshot(nodes, []), engines or {"small": ENGINE})
 
 
@@ -56,14 +56,12 @@ def test_nothing_asked_everything_chosen_with_a_reason(said: dict[str, Any]):
     assert planned.plan.memory_bytes == sum(part.bytes for part in planned.plan.memory)
     assert planned.requirement.memory_bytes == planned.plan.memory_bytes
     assert "2 x 4 layers x 2 heads x 64 x 2 bytes" in choice(planned, "context_length").reason
-    assert planned.plan.cli == "aicp publish demo --name chat"
 
 
 def test_what_the_user_asks_is_kept_and_said():
     planned = plan(ServiceSpec(model="demo", users=3, context_length=1000, compute=Compute(cpu_cores=1.5), replicas=2))
     assert (planned.plan.users, planned.plan.context_length, planned.plan.cpu_cores) == (3, 1000, 1.5)
     assert choice(planned, "users").chosen_by == "user"
-    assert planned.plan.cli == "aicp publish demo --name chat --cpu 1.5 --replicas 2 --context 1000 --users 3"
 
 
 def test_defaults_shrink_until_they_fit_users_first():

@@ -287,7 +287,7 @@ async def test_a_projects_own_model_is_published_for_that_project_only(platform:
     assert route.project == "default"
     body = ServiceCreate(name="stolen", project="other", spec=ServiceSpec(model="demo"))
     with pytest.raises(InvalidError, match="belongs to project 'default'"):
-        await platform.services.plan(platform.caller, body)
+        await platform.services.plan(platform.caller, body, rest_url="http://platform")
 
 
 async def test_create_key_answers_a_key_for_this_service_only(platform: Platform):

@@ -166,6 +166,9 @@ async def test_keys_are_listed_by_project_and_in_order(database: Database, clock
         assert (await keys.list(sort="-last_used_at")).items[0].name == "a"
         assert [item.name for item in (await keys.list(projects=["other"])).items] == ["a"]
         assert [item.name for item in (await keys.list(revoked=True)).items] == ["c"]
+        await keys.update("key_a", {"models": ["demo-2", "de_mo"]})
+        limited = [(await keys.list(model=model)).total for model in ("demo-2", "demo", "de_mo", "d%", "null")]
+        assert limited == [1, 0, 1, 0, 0]
         assert (await keys.list(search="sk-b")).total == 1
         assert await keys.find("key_play") is None
         found = await keys.find("key_a")

@@ -109,6 +109,18 @@ async def test_search_takes_no_wildcards_and_pages_are_ordered(database: Databas
         assert [service.name for service in page.items] == ["b_1"]
         page = await Services(tx).list(sort="-name", offset=1, limit=1)
         assert (page.total, [service.name for service in page.items]) == (3, ["b-2"])
+        names = [
+            [service.name for service in (await Services(tx).list(**query)).items]
+            for query in (
+                {"search": "demo:v1 small b"},  # words, each anywhere: name, description, model:version, engine
+                {"mode": "custom"},
+                {"mode": "balanced", "sort": "model", "limit": 1},
+                {"sort": "-requests", "ranks": {"b_1": 0.5, "b-2": 3.0}},
+                {"sort": "requests", "ranks": {"b_1": 0.5}, "limit": 2},
+                {"sort": "-requests", "ranks": {}},
+            )
+        ]
+    assert names == [["b-2", "b_1"], [], ["a-1"], ["b-2", "b_1", "a-1"], ["a-1", "b-2"], ["a-1", "b-2", "b_1"]]
 
 
 async def test_transition_is_checked_and_keeps_the_first_times(database: Database, clock: FakeClock):

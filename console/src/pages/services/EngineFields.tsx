@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 import type { EngineFlag, EngineInfo } from "../../api/schema";
 import { localized } from "../../app/sentences";
 import { enginesQuery } from "../../queries/nodes";
-import type { PublishValues } from "./spec";
+import { startOf, type PublishValues } from "./spec";
 
 /** Custom mode: the engine, its version and the parameters that are allowed for it. */
 export function EngineFields({ values }: { values: PublishValues }) {
@@ -42,14 +42,16 @@ export function EngineFields({ values }: { values: PublishValues }) {
 
 function FlagRow({ at, engine, chosen, onRemove }: { at: number; engine?: EngineInfo; chosen?: string; onRemove: () => void }) {
   const { t } = useTranslation();
+  const form = Form.useFormInstance<PublishValues>();
   const flag = engine?.flags.find((item) => item.name === chosen);
+  const choose = (name: string) => form.setFieldValue(["flags", at, "value"], startOf(engine?.flags.find((item) => item.name === name)));
   return (
     <div className="row top">
       <Form.Item noStyle name={[at, "name"]}>
-        <Select showSearch style={{ flex: 2 }} aria-label={t("publish.flag")} placeholder={t("publish.flag")} options={engine?.flags.map((item) => ({ value: item.name, label: item.name, title: localized(item.description) }))} />
+        <Select showSearch style={{ flex: 2 }} aria-label={t("publish.flag")} placeholder={t("publish.flag")} onChange={choose} options={engine?.flags.map((item) => ({ value: item.name, label: item.name, title: localized(item.description) }))} />
       </Form.Item>
       <div style={{ flex: 1 }}>
-        <Form.Item noStyle name={[at, "value"]} valuePropName={flag?.type === "bool" ? "checked" : "value"}>
+        <Form.Item style={{ marginBottom: 0 }} name={[at, "value"]} valuePropName={flag?.type === "bool" ? "checked" : "value"}>
           <FlagValue flag={flag} />
         </Form.Item>
         {flag && <div className="small quiet">{localized(flag.description)}</div>}
@@ -61,7 +63,7 @@ function FlagRow({ at, engine, chosen, onRemove }: { at: number; engine?: Engine
 
 function FlagValue({ flag, ...control }: { flag?: EngineFlag }) {
   const { t } = useTranslation();
-  if (flag?.type === "bool") return <Switch {...control} />;
+  if (flag?.type === "bool") return <Switch {...control} aria-label={flag.name} />;
   if (flag?.type === "int" || flag?.type === "float") {
     return <InputNumber {...control} style={{ width: "100%" }} aria-label={t("publish.flagValue")} min={flag.minimum ?? undefined} max={flag.maximum ?? undefined} precision={flag.type === "int" ? 0 : undefined} />;
   }

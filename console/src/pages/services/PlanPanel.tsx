@@ -13,11 +13,10 @@ interface Props {
   error: unknown;
   pending: boolean;
   model: string;
-  editing: boolean;
 }
 
 /** What will run and why: answered by the platform while the form is filled. */
-export function PlanPanel({ plan, error, pending, model, editing }: Props) {
+export function PlanPanel({ plan, error, pending, model }: Props) {
   const { t } = useTranslation();
   const [showing, setShowing] = useState(false);
   return (
@@ -36,7 +35,7 @@ export function PlanPanel({ plan, error, pending, model, editing }: Props) {
         <div style={{ padding: 16 }}><Skeleton active /></div>
       )}
       <Modal title={t("publish.asCodeTitle")} open={showing} onCancel={() => setShowing(false)} footer={null} width={720}>
-        {plan && <CodeTabs samples={[...(editing ? [] : [{ key: "cli", label: "aicp", text: plan.cli }, { key: "curl", label: "curl", text: plan.curl }]), { key: "yaml", label: "YAML", text: plan.yaml }]} />}
+        {plan && <CodeTabs samples={[{ key: "cli", label: "aicp", text: plan.cli }, { key: "curl", label: "curl", text: plan.curl }, { key: "yaml", label: "YAML", text: plan.yaml }]} />}
       </Modal>
     </aside>
   );

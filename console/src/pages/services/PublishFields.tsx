@@ -7,16 +7,27 @@ import { modelsQuery, versionsQuery } from "../../queries/models";
 import { poolsQuery } from "../../queries/nodes";
 import { EngineFields } from "./EngineFields";
 import { ModeField } from "./ModeField";
+import { ProjectField, useOwner } from "./ProjectField";
 import type { PublishValues } from "./spec";
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 
-export function PublishFields({ values, plan, editing }: { values: PublishValues; plan?: Plan; editing: boolean }) {
+interface Props {
+  values: PublishValues;
+  plan?: Plan;
+  editing: boolean;
+  unfolded: boolean;
+  onUnfold: (unfolded: boolean) => void;
+}
+
+export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Props) {
   const { t } = useTranslation();
   const models = useQuery(modelsQuery());
   const versions = useQuery({ ...versionsQuery(values.model), enabled: Boolean(values.model) });
   const pools = useQuery(poolsQuery);
-  const aliases = models.data?.items.find((model) => model.name === values.model)?.aliases ?? {};
+  const model = models.data?.items.find((item) => item.name === values.model);
+  const aliases = model?.aliases ?? {};
+  const owner = useOwner(model, editing);
   const automatic = (value: string | number | undefined) => (value === undefined ? t("publish.automatic") : t("publish.automaticValue", { value }));
   return (
     <>
@@ -37,9 +48,12 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
             />
           </Form.Item>
         </div>
-        <Form.Item name="name" label={t("publish.name")} extra={editing ? undefined : t("publish.nameHint")} rules={[{ pattern: NAME, message: t("form.name") }]}>
-          <Input disabled={editing} placeholder={values.model || "assistant"} autoComplete="off" />
-        </Form.Item>
+        <div className="grid2" style={{ rowGap: 0 }}>
+          <Form.Item name="name" label={t("publish.name")} extra={editing ? undefined : t("publish.nameHint")} rules={[{ pattern: NAME, message: t("form.name") }]}>
+            <Input disabled={editing} placeholder={values.model || "assistant"} autoComplete="off" />
+          </Form.Item>
+          <ProjectField owner={owner} model={values.model} editing={editing} />
+        </div>
       </section>
 
       <section className="panel fieldset">
@@ -65,7 +79,7 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
         </Form.Item>
         <div className="grid3" style={{ rowGap: 0 }}>
           <Form.Item name="accelerators" label={t("publish.accelerators")} extra={t("publish.perReplica")}>
-            <InputNumber min={0} max={64} precision={0} style={{ width: "100%" }} placeholder={automatic(plan?.accelerators.length)} />
+            <InputNumber min={0} max={64} precision={0} style={{ width: "100%" }} placeholder={automatic(plan && (onCpu(plan) ? 0 : plan.accelerators.length))} />
           </Form.Item>
           <Form.Item name="cpu_cores" label={t("publish.cores")} extra={t("publish.perReplica")}>
             <InputNumber min={0.5} step={1} style={{ width: "100%" }} placeholder={automatic(plan && formatNumber(plan.cpu_cores))} />
@@ -90,6 +104,8 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
 
       <Collapse
         style={{ marginBottom: 16, background: "var(--ant-color-bg-container)" }}
+        activeKey={unfolded ? ["advanced"] : []}
+        onChange={(keys) => onUnfold(keys.length > 0)}
         items={[
           {
             key: "advanced",
@@ -99,8 +115,8 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
               <>
                 <Form.Item name="description" label={t("models.description")}><Input maxLength={2000} /></Form.Item>
                 <div className="grid2" style={{ rowGap: 0 }}>
-                  <Form.Item name="visibility" label={t("publish.visibility")}>
-                    <Select options={[{ value: "public", label: t("visibility.public") }, { value: "project", label: t("visibility.project") }]} />
+                  <Form.Item name="visibility" label={t("publish.visibility")} extra={owner && t("publish.visibilityOwn", { project: owner })}>
+                    <Select options={[{ value: "public", label: t("visibility.public"), disabled: owner !== undefined }, { value: "project", label: t("visibility.ofProject", { project: values.project }) }]} />
                   </Form.Item>
                   <Form.Item name="drain_seconds" label={t("publish.drain")} extra={t("publish.drainHint")}>
                     <InputNumber min={0} max={3600} style={{ width: "100%" }} suffix="s" />
@@ -113,6 +129,10 @@ export function PublishFields({ values, plan, editing }: { values: PublishValues
       />
     </>
   );
+}
+
+function onCpu(plan: Plan): boolean {
+  return plan.choices.some((choice) => choice.name === "accelerators" && choice.value === "cpu");
 }
 
 /** A pool with what is free in it. */

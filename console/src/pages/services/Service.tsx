@@ -7,7 +7,6 @@ import type { Service } from "../../api/schema";
 import { localized } from "../../app/sentences";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
-import { formatContext } from "../../parts/format";
 import { Facts, Head } from "../../parts/Page";
 import { State, toneOf } from "../../parts/State";
 import { Time } from "../../parts/Time";
@@ -21,6 +20,7 @@ import { Revisions } from "./Revisions";
 import { Samples } from "./Samples";
 import { ServiceActions } from "./ServiceActions";
 import { ServiceYaml } from "./ServiceYaml";
+import { Summary } from "./Summary";
 
 export function ServicePage() {
   const { t } = useTranslation();
@@ -47,7 +47,6 @@ export function ServicePage() {
           [t("publish.mode"), t(`mode.${data.spec.mode ?? "balanced"}`)],
           [t("services.engine"), [data.engine, data.engine_version].filter(Boolean).join(" ") || "–"],
           [t("publish.pool"), data.spec.pool],
-          [t("publish.context"), data.spec.context_length ? formatContext(data.spec.context_length) : t("publish.automatic")],
           [t("models.updated"), <Time key="u" at={data.updated_at} />],
         ]}
       />
@@ -82,6 +81,7 @@ function ServiceTabs({ service }: { service: Service }) {
   const [url, setUrl] = useUrlMany();
   const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: service.state === "ready" || service.state === "stopped" ? false : 2000 });
   const tabs = [
+    { key: "summary", label: t("services.summary"), children: <Summary service={service} replicas={replicas} onReplicas={() => setUrl({ tab: "replicas" })} /> },
     { key: "replicas", label: t("services.replicas"), children: <Replicas replicas={replicas} onLog={(id) => setUrl({ tab: "logs", replica: id })} /> },
     ...(may("log:read", service.project) ? [{ key: "logs", label: t("services.logs"), children: <Logs service={service.name} replicas={replicas.data?.items ?? []} /> }] : []),
     { key: "metrics", label: t("services.metrics"), children: <Metrics service={service.name} type={service.type} /> },
@@ -90,6 +90,6 @@ function ServiceTabs({ service }: { service: Service }) {
     { key: "events", label: t("events.title"), children: <Events kind="service" name={service.name} /> },
     { key: "yaml", label: "YAML", children: <ServiceYaml service={service} /> },
   ];
-  const tab = url.get("tab") ?? "replicas";
-  return <Tabs activeKey={tabs.some((item) => item.key === tab) ? tab : "replicas"} onChange={(key) => setUrl({ tab: key === "replicas" ? undefined : key, search: undefined })} items={tabs} destroyOnHidden />;
+  const tab = url.get("tab") ?? "summary";
+  return <Tabs activeKey={tabs.some((item) => item.key === tab) ? tab : "summary"} onChange={(key) => setUrl({ tab: key === "summary" ? undefined : key, search: undefined, page: undefined, sort: undefined })} items={tabs} destroyOnHidden />;
 }

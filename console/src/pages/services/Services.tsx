@@ -11,20 +11,25 @@ import { formatMs, formatNumber } from "../../parts/format";
 import { Head } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
-import { overviewQuery } from "../../queries/metrics";
+import { useUrlMany } from "../../parts/url";
+import { usePaging } from "../../queries/list";
 import { useProject } from "../../queries/project";
-import { servicesQuery } from "../../queries/services";
+import { servicePageQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { BulkServices } from "./BulkServices";
 
-const STATES = ["ready", "updating", "starting", "pending", "degraded", "failed", "stopped"] as const;
+const STATES = ["ready", "updating", "starting", "pending", "degraded", "failed", "stopping", "stopped"] as const;
+const MODES = ["balanced", "long_text", "custom"] as const;
 
 export function Services() {
   const { t } = useTranslation();
   const navigate = useNavigate();
   const may = useMay();
   const [project] = useProject();
-  const listing = useQuery(servicesQuery(project));
+  const [url] = useUrlMany();
+  const state = STATES.find((item) => item === url.get("state"));
+  const mode = MODES.find((item) => item === url.get("mode"));
+  const listing = useQuery(servicePageQuery({ ...usePaging(), project, state, mode }));
   const publish = may("service:write") && (
     <Button type="primary" icon={<RocketOutlined />} onClick={() => void navigate("/services/new")}>{t("services.publish")}</Button>
   );
@@ -35,11 +40,10 @@ export function Services() {
         name="services"
         listing={listing}
         rowKey={(service) => service.id}
-        text={(service) => `${service.name} ${service.model_version} ${service.description} ${service.engine ?? ""}`}
         columns={useColumns()}
         filters={[
-          { key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })), match: (service, value) => service.state === value },
-          { key: "mode", label: t("publish.mode"), options: (["balanced", "long_text", "custom"] as const).map((value) => ({ value, label: t(`mode.${value}`) })), match: (service, value) => service.spec.mode === value },
+          { key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) },
+          { key: "mode", label: t("publish.mode"), options: MODES.map((value) => ({ value, label: t(`mode.${value}`) })) },
         ]}
         onOpen={(service) => void navigate(`/services/${service.name}`)}
         bulk={may("service:write") ? (rows, done) => <BulkServices services={rows} onDone={done} /> : undefined}
@@ -51,13 +55,11 @@ export function Services() {
 
 function useColumns(): Column<Service>[] {
   const { t } = useTranslation();
-  const { data: overview } = useQuery(overviewQuery);
-  const traffic = (name: string) => overview?.services.find((item) => item.name === name);
   return [
     {
       key: "name",
       title: t("services.name"),
-      sort: (service) => service.name,
+      sort: true,
       render: (_, service) => (
         <div style={{ maxWidth: 380 }}>
           <Link className="name" to={`/services/${service.name}`}>{service.name}</Link>
@@ -65,17 +67,18 @@ function useColumns(): Column<Service>[] {
         </div>
       ),
     },
-    { key: "state", title: t("services.state"), sort: (service) => service.state, render: (_, service) => <State state={service.state} reason={service.reason} /> },
-    { key: "model", title: t("services.modelVersion"), sort: (service) => service.model_version, render: (_, service) => <Link to={`/models/${service.model_version.split(":")[0]}`}>{service.model_version}</Link> },
+    { key: "state", title: t("services.state"), sort: true, render: (_, service) => <State state={service.state} reason={service.reason} /> },
+    { key: "model", title: t("services.modelVersion"), sort: true, render: (_, service) => <Link to={`/models/${service.model_version.split(":")[0]}`}>{service.model_version}</Link> },
     { key: "type", title: t("models.type"), optional: true, render: (_, service) => t(`modelType.${service.type}`) },
     { key: "mode", title: t("publish.mode"), render: (_, service) => t(`mode.${service.spec.mode ?? "balanced"}`) },
     { key: "engine", title: t("services.engine"), optional: true, render: (_, service) => [service.engine, service.engine_version].filter(Boolean).join(" ") || "–" },
+    { key: "project", title: t("keys.project"), optional: true, render: (_, service) => service.project },
     { key: "pool", title: t("publish.pool"), render: (_, service) => service.spec.pool },
-    { key: "replicas", title: t("services.replicas"), number: true, sort: (service) => service.replicas_ready, render: (_, service) => `${service.replicas_ready} / ${service.replicas_wanted}` },
-    { key: "requests", title: t("services.requests"), number: true, sort: (service) => traffic(service.name)?.requests_per_second ?? 0, render: (_, service) => formatNumber(traffic(service.name)?.requests_per_second) },
-    { key: "ttft", title: t("services.ttft99"), number: true, sort: (service) => traffic(service.name)?.ttft_ms_p99 ?? 0, render: (_, service) => formatMs(traffic(service.name)?.ttft_ms_p99) },
-    { key: "tokens", title: t("services.tokens"), number: true, sort: (service) => traffic(service.name)?.tokens_per_second ?? 0, render: (_, service) => formatNumber(traffic(service.name)?.tokens_per_second) },
+    { key: "replicas", title: t("services.replicas"), number: true, sort: true, render: (_, service) => `${service.replicas_ready} / ${service.replicas_wanted}` },
+    { key: "requests", title: t("services.requests"), number: true, sort: true, render: (_, service) => formatNumber(service.traffic?.requests_per_second) },
+    { key: "ttft", title: t("services.ttft99"), number: true, sort: true, render: (_, service) => formatMs(service.traffic?.ttft_ms_p99) },
+    { key: "tokens", title: t("services.tokens"), number: true, sort: true, render: (_, service) => formatNumber(service.traffic?.tokens_per_second) },
     { key: "address", title: t("services.address"), optional: true, render: (_, service) => service.address && <span className="row"><span className="mono">{service.address}</span><Copy text={service.address} /></span> },
-    { key: "updated", title: t("models.updated"), sort: (service) => service.updated_at, render: (_, service) => <Time at={service.updated_at} /> },
+    { key: "updated_at", title: t("models.updated"), optional: true, sort: true, render: (_, service) => <Time at={service.updated_at} /> },
   ];
 }

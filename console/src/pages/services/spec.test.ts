@@ -1,9 +1,35 @@
 import { expect, test } from "vitest";
-import type { Service } from "../../api/schema";
-import { specOf, valuesOf } from "./spec";
+import type { EngineFlag, Service } from "../../api/schema";
+import { createOf, DEFAULTS, fieldOf, specOf, startOf, updateOf, valuesOf, type PublishValues } from "./spec";
+
+const SPEC = { model: "m:v1", mode: "balanced", pool: "default", engine: "llamacpp", engine_version: "1", compute: { vendor: "cpu", accelerators: null, cpu_cores: 2, memory_bytes: null }, replicas: 1, visibility: "public", drain_seconds: 60, engine_flags: {} };
+const SERVICE = { name: "s", project: "lab", description: "d", spec: SPEC } as unknown as Service;
+const VALUES: PublishValues = { ...DEFAULTS, model: "m", project: "lab", mode: "custom", engine: "vllm", flags: [{ name: "a", value: false }, { name: "b", value: 1 }] };
 
 test("a change in the console keeps what the form does not ask", () => {
-  const spec = { model: "m:v1", mode: "balanced", pool: "default", engine: "llamacpp", engine_version: "1", compute: { vendor: "cpu", accelerators: null, cpu_cores: 2, memory_bytes: null }, replicas: 1, visibility: "public", drain_seconds: 60, engine_flags: {} };
-  const changed = specOf({ ...valuesOf({ name: "s", description: "", spec } as unknown as Service), replicas: 2 });
+  const changed = specOf({ ...valuesOf(SERVICE), replicas: 2 });
   expect([changed.engine, changed.engine_version, changed.compute?.vendor, changed.replicas]).toEqual(["llamacpp", "1", "cpu", 2]);
+  expect(updateOf(valuesOf(SERVICE)).description).toBe("d");
+});
+
+test("what is asked for is published in the project of the form", () => {
+  expect(createOf(VALUES)).toMatchObject({ project: "lab", create_key: true, spec: { model: "m", engine_flags: { a: false, b: 1 } } });
+});
+
+test.each([
+  ["name", "name"],
+  ["spec.compute.memory_bytes", "memory_gib"],
+  ["spec.compute.cpu_cores", "cpu_cores"],
+  ["spec.drain_seconds", "drain_seconds"],
+  ["spec.engine_flags.b", ["flags", 1, "value"]],
+  ["spec.engine_flags.gone", undefined],
+  ["spec.surprise", undefined],
+  ["body", undefined],
+])("what the platform says of %s is shown at %j", (path, field) => {
+  expect(fieldOf(path, VALUES)).toEqual(field);
+});
+
+test("a switch that the engine has on begins on, so that one click turns it off", () => {
+  const flag: EngineFlag = { name: "x", type: "bool", description: "", minimum: null, maximum: null, choices: [], default: true };
+  expect([startOf(flag), startOf({ ...flag, default: null }), startOf({ ...flag, type: "int" }), startOf()]).toEqual([true, false, undefined, undefined]);
 });

@@ -1,9 +1,10 @@
-import type { Mode, Service, ServiceCreate, ServiceSpec, Visibility } from "../../api/schema";
+import type { EngineFlag, Mode, Service, ServiceCreate, ServiceSpec, ServiceUpdate, Visibility } from "../../api/schema";
 import { GIB } from "../../parts/format";
 
 /** The publish form as a person fills it: empty fields are the platform's to choose. */
 export interface PublishValues {
   name?: string;
+  project: string;
   description?: string;
   model: string;
   version?: string;
@@ -25,7 +26,7 @@ export interface PublishValues {
   create_key?: boolean;
 }
 
-export const DEFAULTS: Omit<PublishValues, "model"> = { pool: "default", mode: "balanced", replicas: 1, visibility: "public", drain_seconds: 60, create_key: true };
+export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", replicas: 1, visibility: "public", drain_seconds: 60, create_key: true };
 
 export function specOf(values: PublishValues): ServiceSpec {
   const custom = values.mode === "custom";
@@ -51,8 +52,33 @@ export function specOf(values: PublishValues): ServiceSpec {
   };
 }
 
-export function createOf(values: PublishValues, project: string): ServiceCreate {
-  return { name: values.name || undefined, project, description: values.description ?? "", spec: specOf(values), create_key: values.create_key ?? false };
+export function createOf(values: PublishValues): ServiceCreate {
+  return { name: values.name || undefined, project: values.project, description: values.description ?? "", spec: specOf(values), create_key: values.create_key ?? false };
+}
+
+export function updateOf(values: PublishValues): ServiceUpdate {
+  return { spec: specOf(values), description: values.description ?? "" };
+}
+
+type Field = keyof PublishValues;
+
+/** The value a parameter starts with: a switch where the engine has it unasked, so that one click changes something. */
+export function startOf(flag?: EngineFlag): boolean | undefined {
+  return flag?.type === "bool" ? (flag.default ?? false) : undefined;
+}
+
+const RENAMED: Record<string, Field> = { memory_bytes: "memory_gib", vendor: "accelerators" };
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib"];
+/** Fields that are folded away until asked for. */
+export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
+
+/** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
+export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | undefined {
+  const [, flag] = /^spec\.engine_flags\.(.+)$/.exec(path) ?? [];
+  const at = flag === undefined ? -1 : (values.flags ?? []).findIndex((item) => item?.name === flag);
+  if (at >= 0) return ["flags", at, "value"];
+  const last = path.split(".").pop() ?? "";
+  return RENAMED[last] ?? FIELDS.find((field) => field === last);
 }
 
 /** The form of a service that runs, to change it. */
@@ -61,6 +87,7 @@ export function valuesOf(service: Service): PublishValues {
   const [model = "", version] = spec.model.split(":");
   return {
     name: service.name,
+    project: service.project,
     description: service.description,
     model,
     version,

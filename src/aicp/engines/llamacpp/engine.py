@@ -41,7 +41,9 @@ class LlamaCppEngine:
             Flag("cache_type_k", "str", "type of the keys in the KV cache", choices=_CACHE_TYPES),
             Flag("cache_type_v", "str", "type of the values in the KV cache", choices=_CACHE_TYPES),
             Flag("cache_reuse", "int", "shortest piece of an earlier prompt to use again; 0 never", 0, 4096),
-            Flag("context_shift", "bool", "drop the oldest tokens instead of ending at the context's end"),
+            Flag(
+                "context_shift", "bool", "drop the oldest tokens instead of ending at the context's end", default=False
+            ),
             Flag("flash_attn", "str", "the attention kernel that needs less memory", choices=("on", "off", "auto")),
         )
     }

@@ -28,8 +28,8 @@ FLAGS: dict[str, Flag] = {
             "max_num_batched_tokens", "int", "tokens computed in one step; smaller steps stream more evenly", 64, 65536
         ),
         Flag("max_num_seqs", "int", "requests computed at the same time", 1, 1024),
-        Flag("enforce_eager", "bool", "no compiled graphs: starts faster, computes slower"),
-        Flag("enable_prefix_caching", "bool", "keep the cache of shared prompt beginnings"),
+        Flag("enforce_eager", "bool", "no compiled graphs: starts faster, computes slower", default=False),
+        Flag("enable_prefix_caching", "bool", "keep the cache of shared prompt beginnings", default=True),
         Flag("dtype", "str", "type of weights and computation", choices=("auto", "bfloat16", "float16", "float32")),
         Flag("block_size", "int", "tokens in one block of the KV cache", 16, 128),
         Flag("seed", "int", "seed of the random sampler", 0, 2**31 - 1),
