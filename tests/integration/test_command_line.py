@@ -57,6 +57,8 @@ def test_apply_twice_changes_nothing_and_export_gives_it_back(platform: Platform
     assert documents[("key", "applied-key")]["expires_at"].startswith("2099-01-01")
     assert documents[("model", "applied")]["aliases"] == {"prod": "first"}
     assert "sk-" not in exported
+    applied = documents[("model", "applied")]
+    assert (applied["version"], applied["source"]) == ("first", {"kind": "directory", "path": str(DEMO_MODEL)})
     file.write_text(exported)
     assert set(platform.cli("apply", "-f", str(file)).stdout.split("\n")) >= {
         "model applied: unchanged",
@@ -103,6 +105,19 @@ def test_json_is_one_document_for_programs(platform: Platform) -> None:
         ("user", "list"),
         ("project", "list"),
         ("usage",),
+        ("usage", "--project", "default", "--since", "2026-01-01", "--group-by", "day", "--group-by", "key"),
+        ("usage", "--requests", "--key", "none", "--outcome", "ok", "--limit", "5"),
+        ("events", "--kind", "replica", "--since", "2026-01-01"),
+        ("metrics", "requests_per_second"),
+        ("overview",),
+        ("project", "organizations"),
+        ("project", "show", "default"),
+        ("user", "show", "admin"),
+        ("pool", "show", "default"),
+        ("engine", "show", "vllm"),
+        ("key", "list", "--live"),
+        ("service", "list", "--state", "ready"),
+        ("model", "catalog", "--type", "chat"),
         ("audit",),
         ("status",),
     ):
@@ -128,6 +143,9 @@ def test_changes_answer_with_the_changed_object(platform: Platform) -> None:
     node = json.loads(platform.cli("node", "list", "--json").stdout)[0]
     assert change("node", "cordon", node["id"])["state"] == "cordoned"
     assert change("node", "uncordon", node["id"])["state"] == "ready"
+    assert change("key", "show", key["id"])["revoked_at"]
+    assert change("project", "update", "shop", "--description", "tills")["description"] == "tills"
+    assert change("model", "create", "empty", "--project", "shop")["versions"] == 0
     assert change("user", "delete", "ada", "--yes") == {"removed": "ada"}
 
 
@@ -161,6 +179,8 @@ def test_the_log_of_a_dead_replica_can_be_read(platform: Platform) -> None:
     (replica,) = platform.client.services.replicas("short")
     alive = platform.cli("logs", "short").stdout
     assert "starting echo" in alive
+    assert platform.cli("service", "replica", replica.id).stdout.count("short")
+    assert "words" in platform.cli("service", "update", "short", "--description", "words", "--json").stdout
     platform.cli("service", "stop", "short")
     stopped = platform.client.services.wait("short")
     assert stopped.stopped
@@ -168,4 +188,7 @@ def test_the_log_of_a_dead_replica_can_be_read(platform: Platform) -> None:
     assert alive.splitlines()[0] in dead
     assert platform.cli("logs", "short", "--replica", replica.id).stdout == dead
     platform.client.services.delete("short")
+    assert platform.cli("logs", "--replica", replica.id).stdout == dead
+    used = platform.cli("usage", "--csv", "--service", "short", "--until", "2999-01-01").stdout
+    assert used.startswith("request_id,")
     assert (platform.data_dir / "agent" / "replicas" / replica.id / "engine.log").is_file()

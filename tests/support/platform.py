@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -15,13 +16,15 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
+from tests.support.certificates import Authority
 
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError
 from aicp.core.model import ModelType
+from aicp.main.settings import load_settings
 
 T = TypeVar("T")
-ENVIRONMENTS = Path(os.environ.get("AICP_ENVIRONMENTS_DIR", Path.home() / ".cache" / "aicp" / "environments"))
+ENVIRONMENTS = load_settings({}, os.environ).environments_dir
 DEMO_MODEL = Path(__file__).parents[2] / "demo" / "model"
 
 
@@ -59,6 +62,7 @@ class Platform:
             "AICP_ENVIRONMENTS_DIR": str(ENVIRONMENTS),
             **env,
         }
+        self.ca: Path | None = None
         self.url = f"http://127.0.0.1:{self.port}"
         self.gateway_url = f"http://127.0.0.1:{self.gateway_port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -87,7 +91,7 @@ class Platform:
         assert self.process.poll() is None, self.up_log()
         try:
             self.client.session()
-            return httpx.get(f"{self.gateway_url}/healthz", trust_env=False).status_code == 200
+            return httpx.get(f"{self.gateway_url}/healthz", trust_env=False, verify=self.verify).status_code == 200
         except (AicpError, OSError, httpx.HTTPError):
             return False
 
@@ -97,7 +101,12 @@ class Platform:
     @property
     def client(self) -> Client:
         """A client as admin."""
-        return Client(self.url, (self.data_dir / "run" / "admin.token").read_text().strip())
+        return Client(self.url, (self.data_dir / "run" / "admin.token").read_text().strip(), ca=self.ca)
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """Whom to believe, as httpx takes it."""
+        return ssl.create_default_context(cafile=str(self.ca)) if self.ca else True
 
     def cli(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Runs `aicp` as a user on this machine would."""
@@ -166,4 +175,16 @@ class Platform:
             headers={"Authorization": f"Bearer {key}", **named},
             timeout=120,
             trust_env=False,
+            verify=self.verify,
         )
+
+
+class TlsPlatform(Platform):
+    """A platform whose certificate for this machine was signed by `authority`."""
+
+    def __init__(self, data_dir: Path, authority: Authority, **env: str) -> None:
+        certificate, key = authority.issue("DNS:localhost,IP:127.0.0.1")
+        super().__init__(data_dir, AICP_TLS_CERTIFICATE=str(certificate), AICP_TLS_KEY=str(key), **env)
+        self.ca = authority.file
+        self.url = self.url.replace("http:", "https:")
+        self.gateway_url = self.gateway_url.replace("http:", "https:")

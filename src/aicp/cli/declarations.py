@@ -226,7 +226,8 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
         yield from _model_documents(client, model)
     for service in client.services.list(project=project):
         yield _service_document(service), []
-    for key in client.keys.list(project=project):
+    # By name, as models and services are: the same platform made elsewhere is then the same export.
+    for key in sorted(client.keys.list(project=project), key=lambda key: (key.name, key.project)):
         if not key.revoked_at:
             expiry = {"expires_at": key.expires_at.isoformat()} if key.expires_at else {}
             yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **expiry}, []

@@ -18,7 +18,7 @@ import typer
 from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_client, target_of
 from aicp.cli.output import err, out, print_facts, print_json
 from aicp.client.rest import Client
-from aicp.core.errors import AicpError, ForbiddenError, UnavailableError
+from aicp.core.errors import AicpError, ForbiddenError, InvalidError, UnavailableError
 from aicp.core.node import Node
 from aicp.core.service import Service
 
@@ -87,9 +87,28 @@ def up(
     if not detach:
         os.execv(command[0], command)
     running = running_supervisor(target.data_dir)
-    process = None if running else subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    client = wait_until_up(target.data_dir, process)
+    client = wait_until_up(target.data_dir, None) if running else _start_detached(target.data_dir, command)
     out.print(f"{'Already up' if running else 'Up'}: console {client.transport.url}", markup=False)
+
+
+def _start_detached(data_dir: Path, command: list[str]) -> Client:
+    """Starts the supervisor, which says what it has to say in logs/up.log: the caller's streams must end with it."""
+    path = data_dir / "logs" / "up.log"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("w") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+    except OSError as error:
+        raise InvalidError(
+            f"{path} cannot be written ({error.strerror}).", hint="Name a directory of yours with --data-dir."
+        ) from error
+    try:
+        return wait_until_up(data_dir, process)
+    except UnavailableError:
+        err.print(path.read_text().rstrip(), markup=False)
+        raise
 
 
 def stop_platform(data_dir: Path, *, timeout_seconds: float = 90) -> bool:
@@ -99,11 +118,19 @@ def stop_platform(data_dir: Path, *, timeout_seconds: float = 90) -> bool:
         return False
     process = psutil.Process(pid)
     process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout_seconds)
-    except psutil.TimeoutExpired as error:
-        raise UnavailableError(f"The platform (pid {pid}) did not stop within {timeout_seconds:.0f} s.") from error
+    deadline = time.monotonic() + timeout_seconds
+    while not _ended(process):
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"The platform (pid {pid}) did not stop within {timeout_seconds:.0f} s.")
+        time.sleep(0.05)
     return True
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:  # whoever started it may not have taken note of its end yet
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def down(ctx: typer.Context) -> None:

@@ -128,6 +128,6 @@ class AgentClient:
 
     def _unreachable(self, error: httpx.HTTPError) -> UnavailableError:
         return UnavailableError(
-            f"The agent at {self.address} does not answer ({error or type(error).__name__}).",
+            f"The agent at {self.address} does not answer ({str(error) or type(error).__name__}).",
             hint="It is restarted by itself; look at logs/agent.log in the data directory when this lasts.",
         )

@@ -141,7 +141,7 @@ class InternalClient:
 
     def _unreachable(self, error: Exception) -> UnavailableError:
         return UnavailableError(
-            f"The control plane at {self.url} does not answer ({error or type(error).__name__}).",
+            f"The control plane at {self.url} does not answer ({str(error) or type(error).__name__}).",
             hint="It is restarted by itself; look at logs/control.log in the data directory when this lasts.",
         )
 

@@ -52,7 +52,7 @@ def unreachable(url: str, error: httpx.HTTPError) -> UnavailableError:
         hint = _TLS_HINT
     elif isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
         hint = _PLAIN_HINT
-    return UnavailableError(f"The platform at {url} does not answer ({error or type(error).__name__}).", hint=hint)
+    return UnavailableError(f"The platform at {url} does not answer ({str(error) or type(error).__name__}).", hint=hint)
 
 
 class Transport:

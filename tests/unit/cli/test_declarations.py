@@ -71,6 +71,11 @@ class Models:
             self.changes.append(f"{request.method} {path} {json.loads(request.content)}")
         model = {"id": "x", "name": "m", "type": "chat", "visibility": "public", "project": "default"}
         model |= {"created_at": AT, "updated_at": AT, "aliases": {"latest": "v2", "prod": "v1"}}
+        if path.endswith("/keys"):
+            keys = [
+                {"id": name, "name": name, "project": "default", "prefix": name, "created_at": AT} for name in "bca"
+            ]
+            return httpx.Response(200, json={"items": keys, "total": 3})
         if path.endswith("/versions"):
             return httpx.Response(200, json={"items": self.known, "total": len(self.known)})
         if path.endswith("/models"):
@@ -84,7 +89,9 @@ class Models:
 
 def test_every_version_is_a_document_and_the_last_has_the_aliases() -> None:
     platform = Models(version("upload:u", "v2"), version("directory:/m", "v1", skip_unsafe=True))
-    first, last = (document for document, _ in documents_of(platform.client, None))
+    documents = [document for document, _ in documents_of(platform.client, None)]
+    first, last = (document for document in documents if document["kind"] == "model")
+    assert [document["name"] for document in documents if document["kind"] == "key"] == ["a", "b", "c"]
     assert (first["version"], first["skip_unsafe"]) == ("v1", True)
     assert "aliases" not in first
     assert (last["version"], last["source"], last["aliases"]) == ("v2", UPLOAD, {"prod": "v1"})

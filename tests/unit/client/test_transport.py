@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
-from aicp.client.transport import Transport
+from aicp.client.records import Change
+from aicp.client.transport import Transport, unreachable
 from aicp.core.model import DirectorySource, ImportRequest
 from aicp.core.service import ServiceCreate, ServiceSpec
 
@@ -18,15 +20,6 @@ from aicp.core.service import ServiceCreate, ServiceSpec
 class _Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        asked = {name: int(value) for name, (value,) in parse_qs(urlsplit(self.path).query).items()}
-        rows = list(range(1201))[asked["offset"] :][: asked["limit"]]
-        body = json.dumps({"items": rows, "total": 1201}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -58,5 +51,26 @@ def test_the_kind_of_a_source_is_always_sent(transport: Transport) -> None:
     assert sent == {"source": {"kind": "directory", "path": "/m"}}
 
 
-def test_a_list_is_read_to_its_end(transport: Transport) -> None:
-    assert transport.rows("/rows", int) == list(range(1201))
+def test_what_is_wrong_with_an_address_is_told(transport: Transport) -> None:
+    broken = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate")
+    cut = httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    assert "--ca" in (unreachable("https://platform", broken).hint or "")
+    assert "https://" in (unreachable("http://platform", cut).hint or "")
+    assert "aicp up" in (unreachable("https://platform", cut).hint or "")
+    assert "ConnectError" in unreachable("http://platform", httpx.ConnectError("")).message
+
+
+def test_lists_are_read_whole() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.query.decode())
+        rows = [{"kind": "model", "name": str(len(asked))}] * (2 if len(asked) < 3 else 1)
+        return httpx.Response(200, json={"items": rows, "total": 5})
+
+    transport = Transport("http://platform")
+    transport._http = httpx.Client(base_url="http://platform", transport=httpx.MockTransport(answer))
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = transport.every("/api/v1/x", Change, {"since": since, "project": None})
+    assert [row.name for row in rows] == ["1", "1", "2", "2", "3"]
+    assert asked[1] == "since=2026-01-01T00%3A00%3A00%2B00%3A00&limit=500&offset=2"
