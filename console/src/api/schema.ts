@@ -1442,6 +1442,12 @@ export interface components {
             rope_head_dim: number | null;
             /** Sliding Window */
             sliding_window: number | null;
+            /**
+             * Template Marks
+             * @description words of the chat template that tell how tool calls and reasoning are written
+             * @default []
+             */
+            template_marks: string[];
             /** Vocab Size */
             vocab_size: number | null;
         };
