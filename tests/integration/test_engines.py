@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import signal
 import socket
 import time
@@ -14,21 +12,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.engines import TOKEN, RunningEngine, make_request, running, version_of
+from tests.support.engines import TOKEN, RunningEngine, make_request, start_engine, version_of
 from tests.support.gguf_model import gguf_from_llama
-from tests.support.platform import ENVIRONMENTS
 
-from aicp.core.clock import SystemClock
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
 from aicp.engines.base import Engine
-from aicp.environments.base import EnvironmentKey
-from aicp.environments.environments import Environments
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 
 DEMO = Path(__file__).parents[2] / "demo" / "model"
-ROOT = ENVIRONMENTS
 QUESTION = {"role": "user", "content": "What is aicp?"}
 ENGINES = Registry[Engine]("aicp.engines")
 
@@ -45,28 +38,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def start(name: str, model: Path, directory: Path) -> Iterator[RunningEngine]:
-    """The engine on its own environment with the settings of mode balanced, ready to answer."""
-    driver = ENGINES.get(name)
-    key = EnvironmentKey(name, driver.versions[0], "cpu")
-    environments = Environments(ROOT, clock=SystemClock(), parent=os.environ, for_everyone=True)
-    asyncio.run(environments.build(key))
-    version, model_type = version_of(model)
-    request = make_request(version, model_type=model_type, mode=Mode.BALANCED, users=4, engine_version=key.version)
-    folder = model if model.is_dir() else model.parent
-    with running(driver.launch(request), directory, model=folder, python=environments.interpreter(key)) as engine:
-        engine.watch_memory()
-        engine.wait_ready(240)
-        yield engine
-
-
 @pytest.fixture(scope="module", params=["vllm", "llamacpp"])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """Each engine once, on the demonstration model in its own format."""
     directory = tmp_path_factory.mktemp(request.param)
     is_gguf = request.param == "llamacpp"
     model = gguf_from_llama(DEMO, directory / "demo.gguf") if is_gguf else DEMO
-    yield from start(request.param, model, directory)
+    yield from start_engine(request.param, model, directory)
 
 
 def test_it_answers_from_the_weights(engine: RunningEngine) -> None:
@@ -100,6 +78,12 @@ def test_a_stream_ends_with_usage(engine: RunningEngine) -> None:
 
 def test_the_token_is_needed(engine: RunningEngine) -> None:
     assert engine.request("POST", "/v1/chat/completions", chat(), token="wrong")[0] == 401
+    name = "llamacpp" if "llamacpp" in str(engine.listen) else "vllm"
+    model = engine.listen.parent / "demo.gguf" if name == "llamacpp" else DEMO
+    path = ENGINES.get(name).launch(make_request(version_of(model)[0])).health.token_path
+    assert path is not None
+    assert engine.request("GET", path)[0] == 200
+    assert engine.request("GET", path, token="wrong")[0] == 401, "an engine is known again by it"
 
 
 def test_promised_metrics_exist(engine: RunningEngine) -> None:
@@ -143,7 +127,7 @@ def test_the_estimate_holds(engine: RunningEngine) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_its_leader(name: str, number: int, tmp_path: Path) -> None:
     model = gguf_from_llama(DEMO, tmp_path / "demo.gguf") if name == "llamacpp" else DEMO
-    for engine in start(name, model, tmp_path):
+    for engine in start_engine(name, model, tmp_path):
         assert engine.stop(number) < 10
         wait_for(partial(_is_empty, engine))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -22,11 +23,15 @@ import psutil
 
 from aicp.artifacts.formats.inspect import FileSet, inspect_files
 from aicp.core.accelerator import Accelerator
+from aicp.core.clock import SystemClock
 from aicp.core.launch import Allocation, LaunchSpec
 from aicp.core.model import Architecture, ModelFile, ModelFormat, ModelType, ModelVersion
 from aicp.core.quantity import GIB
+from aicp.core.registry import Registry
 from aicp.core.service import Mode
-from aicp.engines.base import LaunchRequest, Sizing
+from aicp.engines.base import Engine, LaunchRequest, Sizing
+from aicp.environments.base import EnvironmentKey
+from aicp.environments.environments import Environments
 
 TOKEN = "engine-token"
 CPU = Accelerator(vendor="cpu", index=0, device_id="cpu-0", product="processor", memory_bytes=16 * GIB, cores=2)
@@ -255,3 +260,18 @@ def running(spec: LaunchSpec, directory: Path, *, model: Path, python: Path | No
         yield engine
     finally:
         engine.kill()
+
+
+def start_engine(name: str, model: Path, directory: Path, **request: Any) -> Iterator[RunningEngine]:
+    """The engine on its own environment, built when absent, ready to answer; in mode balanced unless asked."""
+    driver = Registry[Engine]("aicp.engines").get(name)
+    key = EnvironmentKey(name, driver.versions[0], "cpu")
+    environments = Environments(ENVIRONMENTS, clock=SystemClock(), parent=os.environ, for_everyone=True)
+    asyncio.run(environments.build(key))
+    version, model_type = version_of(model)
+    launch = make_request(version, **{"model_type": model_type, "engine_version": key.version, **request})
+    folder = model if model.is_dir() else model.parent
+    with running(driver.launch(launch), directory, model=folder, python=environments.interpreter(key)) as engine:
+        engine.watch_memory()
+        engine.wait_ready(240)
+        yield engine

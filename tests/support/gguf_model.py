@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-_U32, _F32, _BOOL, _STRING, _ARRAY, _I32 = 4, 6, 7, 8, 9, 5
-_TYPE_F32, _TYPE_BF16 = 0, 30
+_U32, _F32, BOOL, STRING, _ARRAY, INT32 = 4, 6, 7, 8, 9, 5
+TYPE_F32, _TYPE_BF16 = 0, 30
 _ALIGNMENT = 32
 _LAYER_NAMES = {
     "input_layernorm": "attn_norm",
@@ -34,7 +34,7 @@ def gguf_from_llama(directory: Path, target: Path) -> Path:
         if name != "__metadata__":
             first, last = (8 + length + offset for offset in entry["data_offsets"])
             tensors.append(_tensor(name, entry["shape"], raw[first:last], config))
-    target.write_bytes(_file(_fields(config, directory), tensors))
+    target.write_bytes(file_bytes(_fields(config, directory), tensors))
     return target
 
 
@@ -42,7 +42,7 @@ def _tensor(name: str, shape: list[int], data: bytes, config: dict[str, Any]) ->
     if len(shape) == 1:
         # llama.cpp wants norms in 32 bits; a bfloat16 is the upper half of one.
         data = b"".join(b"\0\0" + data[at : at + 2] for at in range(0, len(data), 2))
-        return _rename(name), shape, _TYPE_F32, data
+        return _rename(name), shape, TYPE_F32, data
     for part, heads in (("q_proj", "num_attention_heads"), ("k_proj", "num_key_value_heads")):
         if part in name:
             data = _interleave(data, shape, config[heads])
@@ -74,54 +74,54 @@ def _fields(config: dict[str, Any], directory: Path) -> list[bytes]:
     kinds = [3 if n in special else 1 for n in range(config["vocab_size"])]
     merges = [" ".join(pair) for pair in tokenizer["model"]["merges"]]
     return [
-        _text("general.architecture", "llama"),
-        _number("llama.block_count", config["num_hidden_layers"]),
-        _number("llama.context_length", config["max_position_embeddings"]),
-        _number("llama.embedding_length", config["hidden_size"]),
-        _number("llama.feed_forward_length", config["intermediate_size"]),
-        _number("llama.attention.head_count", config["num_attention_heads"]),
-        _number("llama.attention.head_count_kv", config["num_key_value_heads"]),
-        _number("llama.rope.dimension_count", config["head_dim"]),
-        _number("llama.vocab_size", config["vocab_size"]),
-        _real("llama.rope.freq_base", config["rope_parameters"]["rope_theta"]),
-        _real("llama.attention.layer_norm_rms_epsilon", config["rms_norm_eps"]),
-        _text("tokenizer.ggml.model", "gpt2"),
-        _text("tokenizer.ggml.pre", "gpt-2"),
-        _list("tokenizer.ggml.tokens", _STRING, [_string(token) for token in tokens]),
-        _list("tokenizer.ggml.token_type", _I32, [struct.pack("<i", kind) for kind in kinds]),
-        _list("tokenizer.ggml.merges", _STRING, [_string(merge) for merge in merges]),
-        _number("tokenizer.ggml.eos_token_id", config["eos_token_id"]),
-        _string("tokenizer.ggml.add_bos_token") + struct.pack("<I?", _BOOL, False),
-        _text("tokenizer.chat_template", settings["chat_template"]),
+        text_field("general.architecture", "llama"),
+        number_field("llama.block_count", config["num_hidden_layers"]),
+        number_field("llama.context_length", config["max_position_embeddings"]),
+        number_field("llama.embedding_length", config["hidden_size"]),
+        number_field("llama.feed_forward_length", config["intermediate_size"]),
+        number_field("llama.attention.head_count", config["num_attention_heads"]),
+        number_field("llama.attention.head_count_kv", config["num_key_value_heads"]),
+        number_field("llama.rope.dimension_count", config["head_dim"]),
+        number_field("llama.vocab_size", config["vocab_size"]),
+        real_field("llama.rope.freq_base", config["rope_parameters"]["rope_theta"]),
+        real_field("llama.attention.layer_norm_rms_epsilon", config["rms_norm_eps"]),
+        text_field("tokenizer.ggml.model", "gpt2"),
+        text_field("tokenizer.ggml.pre", "gpt-2"),
+        list_field("tokenizer.ggml.tokens", STRING, [string(token) for token in tokens]),
+        list_field("tokenizer.ggml.token_type", INT32, [struct.pack("<i", kind) for kind in kinds]),
+        list_field("tokenizer.ggml.merges", STRING, [string(merge) for merge in merges]),
+        number_field("tokenizer.ggml.eos_token_id", config["eos_token_id"]),
+        string("tokenizer.ggml.add_bos_token") + struct.pack("<I?", BOOL, False),
+        text_field("tokenizer.chat_template", settings["chat_template"]),
     ]
 
 
-def _file(fields: list[bytes], tensors: list[tuple[str, list[int], int, bytes]]) -> bytes:
+def file_bytes(fields: list[bytes], tensors: list[tuple[str, list[int], int, bytes]]) -> bytes:
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(fields)) + b"".join(fields)
     body, infos = b"", b""
     for name, shape, kind, data in tensors:
-        infos += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, len(body))
+        infos += string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, len(body))
         body += data + bytes(-len(data) % _ALIGNMENT)
     head += infos
     return head + bytes(-len(head) % _ALIGNMENT) + body
 
 
-def _string(text: str) -> bytes:
+def string(text: str) -> bytes:
     raw = text.encode()
     return struct.pack("<Q", len(raw)) + raw
 
 
-def _text(key: str, value: str) -> bytes:
-    return _string(key) + struct.pack("<I", _STRING) + _string(value)
+def text_field(key: str, value: str) -> bytes:
+    return string(key) + struct.pack("<I", STRING) + string(value)
 
 
-def _number(key: str, value: int) -> bytes:
-    return _string(key) + struct.pack("<II", _U32, value)
+def number_field(key: str, value: int) -> bytes:
+    return string(key) + struct.pack("<II", _U32, value)
 
 
-def _real(key: str, value: float) -> bytes:
-    return _string(key) + struct.pack("<If", _F32, value)
+def real_field(key: str, value: float) -> bytes:
+    return string(key) + struct.pack("<If", _F32, value)
 
 
-def _list(key: str, kind: int, items: list[bytes]) -> bytes:
-    return _string(key) + struct.pack("<IIQ", _ARRAY, kind, len(items)) + b"".join(items)
+def list_field(key: str, kind: int, items: list[bytes]) -> bytes:
+    return string(key) + struct.pack("<IIQ", _ARRAY, kind, len(items)) + b"".join(items)

@@ -64,6 +64,9 @@ class Architecture(Value):
     experts: int | None = None
     experts_per_token: int | None = None
     has_chat_template: bool = False
+    template_marks: list[str] = Field(
+        default=[], description="words of the chat template that tell how tool calls and reasoning are written"
+    )
     config: dict[str, Any] = Field(default={}, description="config.json without auto_map, or the GGUF key-values")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicp.artifacts.formats.windows import config_windows
@@ -69,7 +69,7 @@ def _completed(text: Config) -> Config:
     return {**_LEFT_OUT.get(str(text.get("model_type", "")), {}), **text}
 
 
-def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
+def architecture_of(config: Config, *, has_chat_template: bool, template_marks: Sequence[str] = ()) -> Architecture:
     """The facts of a parsed config.json."""
     text = _completed(text_part(config))
     layers = _number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -97,6 +97,7 @@ def architecture_of(config: Config, *, has_chat_template: bool) -> Architecture:
         experts=_number(text, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
         experts_per_token=_number(text, "num_experts_per_tok", "experts_per_token", "moe_top_k", "moe_k"),
         has_chat_template=has_chat_template,
+        template_marks=list(template_marks),
         config={key: value for key, value in config.items() if key != "auto_map"},
     )
 

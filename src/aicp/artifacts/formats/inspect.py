@@ -12,11 +12,13 @@ from typing import Any, BinaryIO, TypeVar
 
 from aicp.artifacts.formats import config as configs
 from aicp.artifacts.formats import gguf, safetensors
+from aicp.artifacts.formats.templates import template_marks, template_of
 from aicp.artifacts.formats.windows import gguf_windows
 from aicp.core.errors import InvalidError
 from aicp.core.model import Architecture, ModelFormat, ModelType
 
 T = TypeVar("T")
+_TEMPLATE_BYTES = 32 * 2**20
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn"}
 _SCALES = re.compile(
     r"(scales?|scale_inv|zeros|zero_point|g_idx|absmax|quant_map|quant_state\.[\w.]+|weight_shape|input_scale)$"
@@ -93,7 +95,9 @@ def _inspect_safetensors(files: FileSet, hint: str) -> Facts:
         for tensor in _read(files, path, safetensors.read_tensors):
             elements[tensor.dtype] += _logical_elements(tensor, bits)
     return Facts(
-        architecture=configs.architecture_of(config, has_chat_template=_has_chat_template(files)),
+        architecture=configs.architecture_of(
+            config, has_chat_template=_has_chat_template(files), template_marks=template_marks(_chat_template(files))
+        ),
         type=configs.type_of(config, sentence_transformer="modules.json" in files.sizes, hint=hint),
         weight_bytes=size,
         parameters=sum(elements.values()) or None,
@@ -134,8 +138,18 @@ def _context(files: FileSet, config: Mapping[str, Any]) -> int | None:
 def _has_chat_template(files: FileSet) -> bool:
     if any(PurePosixPath(path).name.startswith("chat_template.") for path in files.sizes):
         return True
-    content = files.read("tokenizer_config.json", 32 * 2**20)
+    content = files.read("tokenizer_config.json", _TEMPLATE_BYTES)
     return content is not None and b'"chat_template"' in content
+
+
+def _chat_template(files: FileSet) -> str:
+    """All texts of templates together; empty where there is none that can be read."""
+    texts = [template_of(files.read("tokenizer_config.json", _TEMPLATE_BYTES), whole_file=False)]
+    for path in sorted(files.sizes):
+        name = PurePosixPath(path).name
+        if name.startswith("chat_template.") and files.sizes[path] <= _TEMPLATE_BYTES:
+            texts.append(template_of(files.read(path, _TEMPLATE_BYTES), whole_file=not name.endswith(".json")))
+    return "\n".join(texts)
 
 
 def _check_index(files: FileSet) -> None:

@@ -9,17 +9,7 @@ from aicp.core.model import ModelType
 from aicp.core.service import Choice
 from aicp.engines.base import Flag, LaunchRequest, flag_choices
 from aicp.engines.vllm.memory import KV_BLOCK_TOKENS, kv_cache_bytes, step_tokens
-
-_TOOL_PARSERS = (
-    "apertus", "deepseek_v3", "deepseek_v31", "deepseek_v32", "ernie45", "gemma4", "glm45", "granite", "granite4",
-    "hermes", "hunyuan_a13b", "internlm", "jamba", "kimi_k2", "lfm2", "llama3_json", "llama4_json", "mimo",
-    "minimax_m2", "mistral", "olmo3", "openai", "phi4_mini_json", "pythonic", "qwen3_coder", "qwen3_json", "qwen3_xml",
-    "seed_oss", "step3", "xlam",
-)  # fmt: skip
-_REASONING_PARSERS = (
-    "deepseek_r1", "deepseek_v3", "ernie45", "gemma4", "glm45", "granite", "hunyuan_a13b", "kimi_k2", "mimo",
-    "minimax_m2", "mistral", "olmo3", "openai_gptoss", "qwen3", "seed_oss", "step3",
-)  # fmt: skip
+from aicp.engines.vllm.parsers import OFF, REASONING_PARSERS, TOOL_PARSERS, parser_choices
 
 FLAGS: dict[str, Flag] = {
     flag.name: flag
@@ -35,9 +25,12 @@ FLAGS: dict[str, Flag] = {
         Flag("seed", "int", "seed of the random sampler", 0, 2**31 - 1),
         Flag("generation_config", "str", "sampling defaults: the model's own or vLLM's", choices=("auto", "vllm")),
         Flag(
-            "tool_call_parser", "str", "how the model writes tool calls; turns tool calling on", choices=_TOOL_PARSERS
+            "tool_call_parser",
+            "str",
+            "how the model writes tool calls; turns tool calling on, `none` turns it off",
+            choices=(OFF, *TOOL_PARSERS),
         ),
-        Flag("reasoning_parser", "str", "how the model marks its reasoning", choices=_REASONING_PARSERS),
+        Flag("reasoning_parser", "str", "how the model marks its reasoning", choices=(OFF, *REASONING_PARSERS)),
     )
 }
 
@@ -53,7 +46,8 @@ def choose(request: LaunchRequest) -> list[Choice]:
             f"A context of {request.sizing.context_length} tokens was asked, and the model was made for {limit}.",
             hint=f"Ask for at most {limit}.",
         )
-    chosen = {choice.name: choice for choice in [*_sizes(request), *_variant_choices(request)]}
+    parsers = parser_choices(request.version.architecture, request.model_type)
+    chosen = {choice.name: choice for choice in [*_sizes(request), *_variant_choices(request), *parsers]}
     for choice in flag_choices(FLAGS, request.flags, request.mode):
         chosen[choice.name] = choice
     _check_step(chosen)
@@ -74,7 +68,8 @@ def arguments(choices: list[Choice]) -> list[str]:
     """The choices as command-line arguments."""
     words: list[str] = []
     for choice in choices:
-        if choice.name in _ENVIRONMENT:
+        off = choice.name in ("tool_call_parser", "reasoning_parser") and choice.value == OFF
+        if choice.name in _ENVIRONMENT or off:
             continue
         words += _words(choice.name, choice.value)
     return words
