@@ -87,9 +87,9 @@ class Models:
         """Removes an alias."""
         self._transport.delete(f"/api/v1/models/{name}/aliases/{alias}")
 
-    def catalog(self) -> builtins.list[CatalogModel]:
-        """Well-known models with their sizes and recommended modes."""
-        return self._transport.get("/api/v1/catalog", Page[CatalogModel], {"limit": 500}).items
+    def catalog(self, *, pool: str = "default") -> builtins.list[CatalogModel]:
+        """Well-known models with their sizes and recommended modes, and whether `pool` could serve them."""
+        return self._transport.get("/api/v1/catalog", Page[CatalogModel], {"limit": 500, "pool": pool}).items
 
 
 class Uploads:
