@@ -62,8 +62,43 @@ test("the catalogue and the list keep their filters in the address", async ({ pa
   await ensureModel(request);
   await page.goto("/models?tab=catalog&type=embedding");
   await expect(page.getByText("Embedding").first()).toBeVisible();
+  // The badge says what the platform answers, word for word for a machine without other accelerators.
+  const { items } = await call<{ items: { name: string; fit: { fits: boolean; vendor: string | null } }[] }>(request, "GET", "/catalog?type=embedding");
+  const onProcessor = items.filter((item) => item.fit.fits && item.fit.vendor === "cpu").length;
+  await expect(page.getByText(/^Runs on the processor/)).toHaveCount(onProcessor);
+  await page.goto("/models?tab=catalog&fit=no");
+  await expect(page.getByText(/^Needs \d/).first()).toBeVisible();
+  await expect(page.getByText(/^Runs on/)).toHaveCount(0);
   await page.goto(`/models?search=${MODEL}&view=cards`);
   await expect(page.getByRole("link", { name: MODEL, exact: true }).first()).toBeVisible();
   await page.goto("/models?search=nothing-has-this-name");
   await expect(page.getByText("Nothing matches")).toBeVisible();
+});
+
+test("a version shows what it came from and what uses it; removing asks for the name", async ({ page, request }) => {
+  const name = unique("lineage");
+  await call(request, "POST", `/models/${name}/import`, { source: { kind: "directory", path: MODEL_FOLDER } });
+  await expect.poll(async () => (await request.get(`/api/v1/models/${name}/versions/v1`)).status(), { timeout: 30_000 }).toBe(200);
+  await call(request, "PUT", `/models/${name}/aliases/prod`, { version: "v1" });
+  await page.goto(`/models/${name}`);
+  const lineage = page.getByRole("group", { name: "Lineage" });
+  await expect(lineage).toContainText(`${name}:v1`);
+  await expect(lineage).toContainText("Imported from");
+  await accessible(page);
+  await page.getByRole("tab", { name: "Where it runs" }).click();
+  await expect(page.getByText("No service uses this model")).toBeVisible();
+
+  await page.getByRole("tab", { name: "Versions" }).click();
+  await page.locator(".ant-tag").filter({ hasText: "prod" }).locator(".ant-tag-close-icon").click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog).toContainText("prod points at v1");
+  await expect(dialog.getByRole("button", { name: "Delete" })).toBeDisabled();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("row", { name: /v1/ }).getByRole("button", { name: "More" }).click();
+  await page.getByRole("menuitem", { name: "Delete" }).click();
+  await expect(dialog).toContainText("These aliases go with it: prod.");
+  await dialog.getByRole("textbox").fill("v1");
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("No versions yet")).toBeVisible();
+  await call(request, "DELETE", `/models/${name}`);
 });

@@ -319,5 +319,7 @@ async def _state(database: Database, job_id: str) -> JobState:
 async def test_catalog_lists_known_models(world: ModelWorld) -> None:
     page = (await world.client.get("/api/v1/catalog")).json()
     assert page["total"] >= 20
+    assert all(item["fit"]["fits"] is False for item in page["items"])  # no node has joined
+    assert (await world.client.get("/api/v1/catalog", params={"pool": "missing"})).status_code == 404
     found = (await world.client.get("/api/v1/catalog", params={"search": "qwen3", "type": "embedding"})).json()
     assert [item["name"] for item in found["items"]] == ["qwen3-embedding-0.6b"]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.support.platform import ENVIRONMENTS
 
 from aicp.artifacts.formats.inspect import FileSet, inspect_files
 from aicp.core.accelerator import Accelerator

@@ -20,8 +20,11 @@ from aicp.control.uploads import Uploads
 from aicp.core.identity import Role
 from aicp.core.job import Job
 from aicp.core.model import Model
+from aicp.core.registry import Registry
+from aicp.engines.base import Engine
 from aicp.reconcile.uploads import UploadCheck
 from aicp.store.organizations import Organizations
+from aicp.store.pools import Pools
 from aicp.store.projects import Projects
 
 
@@ -80,7 +83,7 @@ async def model_world(root: Path, *, work: bool = True, **rules: Any) -> AsyncIt
             Models: Models(*common, **importing.parts()),  # pyright: ignore
             Jobs: Jobs(*common),
             Uploads: Uploads(*common, files=files, blobs=importing.blobs),
-            Catalog: Catalog(),
+            Catalog: Catalog(parts.database, Registry[Engine]("aicp.engines")),
         }
 
     async with serve_api(cases) as api:
@@ -88,6 +91,7 @@ async def model_world(root: Path, *, work: bool = True, **rules: Any) -> AsyncIt
         now = api.parts.clock.now()
         async with api.parts.database.transaction() as tx:
             await Organizations(tx).create("default", now)
+            await Pools(tx).ensure_default(now)
             for name in ("default", "other"):
                 await Projects(tx).create(name, "default", "", now)
         world = ModelWorld(api, importing, api.client(Role.DEVELOPER), files)

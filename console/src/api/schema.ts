@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * List Catalog
-         * @description Well-known models with sizes, where to get them, and the mode that suits them.
+         * @description Well-known models: sizes, where to get them, the mode that suits them, and whether the pool could serve them.
          */
         get: operations["list_catalog"];
         put?: never;
@@ -1502,8 +1502,45 @@ export interface components {
             rope_head_dim: number | null;
             /** Sliding Window */
             sliding_window: number | null;
+            /**
+             * Template Marks
+             * @description words of the chat template that tell how tool calls and reasoning are written
+             * @default []
+             */
+            template_marks: string[];
             /** Vocab Size */
             vocab_size: number | null;
+        };
+        /**
+         * CatalogFit
+         * @description Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes.
+         */
+        CatalogFit: {
+            /**
+             * Accelerators
+             * @description how many of them; 1 for the processor
+             */
+            accelerators: number | null;
+            /** Fits */
+            fits: boolean;
+            /**
+             * Largest Bytes
+             * @description memory of each accelerator; where nothing fits, of the largest
+             */
+            largest_bytes: number | null;
+            /** Needed Bytes */
+            needed_bytes: number;
+            /** Product */
+            product: string | null;
+            /**
+             * Quantization
+             * @description the smaller format it takes, e.g. int4; None: as is
+             */
+            quantization: string | null;
+            /** Reason */
+            reason: string;
+            /** Vendor */
+            vendor: string | null;
         };
         /**
          * CatalogModel
@@ -1526,6 +1563,8 @@ export interface components {
             dtype: string;
             /** Family */
             family: string;
+            /** @description for the pool that was asked about */
+            fit: components["schemas"]["CatalogFit"] | null;
             /** Huggingface */
             huggingface: string | null;
             /** License */
@@ -3737,6 +3776,7 @@ export type ApiKeyCreate = components['schemas']['ApiKeyCreate'];
 export type ApiKeyCreated = components['schemas']['ApiKeyCreated'];
 export type ApiKeyUpdate = components['schemas']['ApiKeyUpdate'];
 export type Architecture = components['schemas']['Architecture'];
+export type CatalogFit = components['schemas']['CatalogFit'];
 export type CatalogModel = components['schemas']['CatalogModel'];
 export type ChangeNotice = components['schemas']['ChangeNotice'];
 export type Choice = components['schemas']['Choice'];
@@ -4096,6 +4136,8 @@ export interface operations {
                 limit?: number;
                 /** @description rows to pass over */
                 offset?: number;
+                /** @description whose accelerators each model is judged for */
+                pool?: string;
                 /** @description a part of the name or text */
                 search?: string | null;
                 type?: components["schemas"]["ModelType"] | null;

@@ -8,16 +8,53 @@ interface Sample {
 
 const KEY = "$AICP_API_KEY";
 
-/** Calls of a service that can be pasted; the body is the very request where one is given. */
+/** Calls of a service that can be pasted; the body is the very request where one is given, its images read from files. */
 export function samplesFor(type: ModelType, address: string, model: string, request?: Record<string, unknown>): Sample[] {
   const [path, fallback] = defaults(type, model);
-  const body = request ?? fallback;
+  const { body, files } = withFiles(request ?? fallback);
   const json = JSON.stringify(body, null, 2);
   return [
-    { key: "curl", label: "curl", text: `curl ${address}${path} \\\n  -H "Authorization: Bearer ${KEY}" \\\n  -H "Content-Type: application/json" \\\n  -d '${json.replaceAll("'", "'\\''")}'` },
-    { key: "python", label: "Python", text: python(type, address, path, body) },
-    { key: "javascript", label: "JavaScript", text: javascript(address, path, json) },
+    { key: "curl", label: "curl", text: curl(address, path, json, files) },
+    { key: "python", label: "Python", text: inFiles(python(type, address, path, body), files, (file) => `"${file.head}" + b64encode(Path("${file.name}").read_bytes()).decode()`, "from base64 import b64encode\nfrom pathlib import Path\n") },
+    { key: "javascript", label: "JavaScript", text: inFiles(javascript(address, path, json), files, (file) => `"${file.head}" + readFileSync("${file.name}", "base64")`, 'import { readFileSync } from "node:fs";\n\n') },
   ];
+}
+
+interface DataFile {
+  name: string;
+  /** The data URL up to its base64. */
+  head: string;
+  /** Stands for the data URL until the code is written. */
+  mark: string;
+}
+
+const DATA_URL = /^data:image\/([a-z]+);base64,/;
+
+/** The body with a mark for every image that lies in it: megabytes of base64 are no code to paste. */
+function withFiles(given: Record<string, unknown>): { body: Record<string, unknown>; files: DataFile[] } {
+  const files = new Map<string, DataFile>();
+  const text = JSON.stringify(given, (_, value: unknown) => {
+    const found = typeof value === "string" && DATA_URL.exec(value);
+    if (!found) return value;
+    const name = `image-${files.size + 1}.${found[1]}`;
+    const file = files.get(value) ?? { name, head: found[0], mark: `<<${name}>>` };
+    files.set(value, file);
+    return file.mark;
+  });
+  return { body: JSON.parse(text) as Record<string, unknown>, files: [...files.values()] };
+}
+
+function inFiles(code: string, files: DataFile[], expression: (file: DataFile) => string, imports: string): string {
+  if (files.length === 0) return code;
+  return imports + files.reduce((text, file) => text.replaceAll(`"${file.mark}"`, expression(file)), code);
+}
+
+function curl(address: string, path: string, json: string, files: DataFile[]): string {
+  const head = `curl ${address}${path} \\\n  -H "Authorization: Bearer ${KEY}" \\\n  -H "Content-Type: application/json" \\\n`;
+  if (files.length === 0) return `${head}  -d '${json.replaceAll("'", "'\\''")}'`;
+  // A file's base64 may be longer than an argument can be, so the body comes through a here-document.
+  const document = json.replaceAll(/[\\$`]/g, "\\$&");
+  return `${head}  -d @- <<JSON\n${files.reduce((text, file) => text.replaceAll(file.mark, `${file.head}$(base64 -w0 ${file.name})`), document)}\nJSON`;
 }
 
 function defaults(type: ModelType, model: string): [string, Record<string, unknown>] {

@@ -7,7 +7,7 @@ const ALSO: Record<string, string[]> = {
   service: ["replica", "overview", "event", "pool", "engine"],
   node: ["pool", "overview", "event"],
   engine: ["node"],
-  model: ["event", "catalog"],
+  model: ["event"],
   job: ["overview"],
   key: ["event"],
   user: ["event"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from aicp.api.access import permits
 from aicp.api.paging import Limit, Offset, Search
@@ -23,8 +23,9 @@ async def list_catalog(
     catalog: Annotated[Catalog, use_case(Catalog)],
     search: Search = None,
     type: ModelType | None = None,
+    pool: Annotated[str, Query(description="whose accelerators each model is judged for")] = "default",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[CatalogModel]:
-    """Well-known models with sizes, where to get them, and the mode that suits them."""
-    return catalog.list(search=search, type=type, offset=offset, limit=limit)
+    """Well-known models: sizes, where to get them, the mode that suits them, and whether the pool could serve them."""
+    return await catalog.list(search=search, type=type, pool=pool, offset=offset, limit=limit)

@@ -11,6 +11,7 @@ from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import Column, err, out, print_done, print_facts, print_json, print_table, text_of
 from aicp.cli.progress import progress_line, wait_for_job
 from aicp.client.rest import Client
+from aicp.core.catalog import CatalogFit
 from aicp.core.errors import InvalidError
 from aicp.core.model import (
     DirectorySource,
@@ -301,10 +302,11 @@ def catalog(
     ctx: typer.Context,
     search: str | None = None,
     type_: Annotated[ModelType | None, typer.Option("--type")] = None,
+    pool: Annotated[str, typer.Option(help="Whose accelerators each model is judged for.")] = "default",
     json_: JsonFlag = False,
 ) -> None:
-    """List well-known models that can be imported by name."""
-    entries = connect(ctx).models.catalog(search=search, type=type_)
+    """List well-known models that can be imported by name, and whether the pool could serve them."""
+    entries = connect(ctx).models.catalog(search=search, type=type_, pool=pool)
     if json_:
         return print_json(entries)
     print_table(
@@ -316,6 +318,17 @@ def catalog(
             ("context", lambda e: e.context_length),
             ("license", lambda e: e.license),
             ("hugging face", lambda e: e.huggingface),
+            ("runs on", lambda e: _runs_on(e.fit)),
         ],
         empty="The catalogue is empty.",
     )
+
+
+def _runs_on(fit: CatalogFit | None) -> str:
+    """`1 x 24 GiB, int4`, or that it needs more than the pool has."""
+    if fit is None:
+        return "-"
+    if not fit.fits:
+        return f"no: needs {format_bytes(fit.needed_bytes)}"
+    where = "processor" if fit.vendor == "cpu" else f"{fit.accelerators} x {format_bytes(fit.largest_bytes or 0)}"
+    return f"{where}, {fit.quantization}" if fit.quantization else where

@@ -86,9 +86,11 @@ class Models:
         """Removes an alias."""
         self._transport.delete(f"/api/v1/models/{name}/aliases/{alias}")
 
-    def catalog(self, *, search: str | None = None, type: ModelType | None = None) -> builtins.list[CatalogModel]:
-        """Well-known models with their sizes and recommended modes."""
-        return self._transport.every("/api/v1/catalog", CatalogModel, {"search": search, "type": type})
+    def catalog(
+        self, *, search: str | None = None, type: ModelType | None = None, pool: str = "default"
+    ) -> builtins.list[CatalogModel]:
+        """Well-known models with their sizes and recommended modes, and whether `pool` could serve them."""
+        return self._transport.every("/api/v1/catalog", CatalogModel, {"search": search, "type": type, "pool": pool})
 
 
 class Uploads:

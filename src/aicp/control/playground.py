@@ -23,6 +23,7 @@ from aicp.core.identity import Permission
 from aicp.security.keys import key_digest, make_key
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
+from aicp.store.events import Events
 from aicp.store.projects import Projects
 
 _KEY_LIFE = timedelta(hours=2)
@@ -79,9 +80,8 @@ class Playground:
             raise InvalidError(
                 f"/{request.path} is not an address of the gateway.", hint="Its addresses begin with /v1/."
             )
-        owner = (caller.user, project)
         deadline = self._clock.monotonic() + _KNOWN_WITHIN_SECONDS
-        key = await self._key(owner)
+        key = await self._key(caller, project)
         while True:
             response = await self._forward(request, key)
             if response.status_code != httpx.codes.UNAUTHORIZED or self._clock.monotonic() > deadline:
@@ -89,8 +89,8 @@ class Playground:
             await response.aclose()
             if self._clock.monotonic() - key.made_at > _KNOWN_WITHIN_SECONDS:
                 # Not too new but ended, with another role of the user.
-                self._keys.pop(owner, None)
-                key = await self._key(owner)
+                self._keys.pop((caller.user, project), None)
+                key = await self._key(caller, project)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _forward(self, request: Relayed, key: _HeldKey) -> httpx.Response:
@@ -104,23 +104,25 @@ class Playground:
                 "The gateway does not answer.", hint="Look at `aicp status`; it is restarted by itself."
             ) from error
 
-    async def _key(self, owner: tuple[str, str]) -> _HeldKey:
+    async def _key(self, caller: Caller, project: str) -> _HeldKey:
+        owner = (caller.user, project)
         async with self._locks[owner]:
             held = self._keys.get(owner)
             if held is None or self._clock.monotonic() - held.made_at > _RENEW_SECONDS:
-                held = self._keys[owner] = await self._make(*owner)
+                held = self._keys[owner] = await self._make(caller, project)
             return held
 
-    async def _make(self, user: str, project: str) -> _HeldKey:
+    async def _make(self, caller: Caller, project: str) -> _HeldKey:
         fresh, now = make_key(), self._clock.now()
+        expires_at = now + _KEY_LIFE
         key = ApiKey(
             id=fresh.id,
-            name=f"playground of {user}",
+            name=f"playground of {caller.user}",
             project=project,
             prefix=fresh.prefix,
-            expires_at=now + _KEY_LIFE,
+            expires_at=expires_at,
             created_at=now,
-            created_by=user,
+            created_by=caller.user,
         )
         async with self._database.transaction() as tx:
             if await Projects(tx).find(project) is None:
@@ -130,5 +132,7 @@ class Playground:
                 await ApiKeys(tx).revoke_playground(now)
                 self._earlier_ended = True
             await ApiKeys(tx).create(key, key_digest(self._pepper, fresh.secret), "playground")
+            details = {"name": key.name, "purpose": "playground", "expires_at": expires_at.isoformat()}
+            await Events(tx).audit(caller, now, "key.create", "key", key.id, project=project, details=details)
         self._bell.ring("key", key.id)
         return _HeldKey(fresh.secret, self._clock.monotonic())

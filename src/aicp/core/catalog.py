@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from aicp.core.model import ModelType
 from aicp.core.service import Mode
 from aicp.core.value import Value
+
+
+class CatalogFit(Value):
+    """Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes."""
+
+    fits: bool
+    reason: str
+    needed_bytes: int
+    vendor: str | None = None
+    product: str | None = None
+    accelerators: int | None = Field(default=None, description="how many of them; 1 for the processor")
+    largest_bytes: int | None = Field(
+        default=None, description="memory of each accelerator; where nothing fits, of the largest"
+    )
+    quantization: str | None = Field(default=None, description="the smaller format it takes, e.g. int4; None: as is")
 
 
 class CatalogModel(Value):
@@ -24,3 +41,4 @@ class CatalogModel(Value):
     modelscope: str | None = None
     mode: Mode = Mode.BALANCED
     description: str = ""
+    fit: CatalogFit | None = Field(default=None, description="for the pool that was asked about")

@@ -119,7 +119,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Authenticator: sessions,
         Sessions: sessions,
         ApiKeys: keys,
-        Catalog: Catalog(),
+        Catalog: Catalog(base.database, base.engines),
         Changes: Changes(base.bell),
         Engines: Engines(*shared, base.engines),
         EventLog: EventLog(base.database, base.clock),

@@ -16,6 +16,7 @@ from aicp.control.playground import Playground, connect_gateway
 from aicp.core.identity import Role
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
+from aicp.store.events import Events
 
 CHAT = "/api/v1/playground/v1/chat/completions"
 
@@ -72,6 +73,19 @@ async def test_one_key_serves_a_user_and_project_until_it_grows_old(api: Api, up
     await client.post(CHAT, json={})
     assert len(set(upstream.keys)) == 2
     assert upstream.seen[1][0] == "GET /v1/models HTTP/1.1"
+
+
+async def test_every_key_that_is_made_for_tries_leaves_an_event(api: Api):
+    viewer = api.client(Role.VIEWER)
+    await viewer.post(CHAT, json={})
+    await viewer.post(CHAT, json={})
+    ((key_id, _),) = await entries(api)
+    async with api.parts.database.snapshot() as tx:
+        (event,) = (await Events(tx).list(action="key.create")).items
+    assert (event.actor, event.object_name, event.project, event.audit) == ("viewer-default", key_id, "default", True)
+    assert event.details["purpose"] == "playground"
+    assert event.request_id
+    assert "sk-" not in event.model_dump_json()
 
 
 async def test_use_belongs_to_the_project_that_is_named(api: Api, upstream: Upstream):

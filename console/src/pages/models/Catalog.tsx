@@ -2,38 +2,22 @@ import { BookOutlined, CheckCircleFilled, CloseCircleFilled } from "@ant-design/
 import { useQuery } from "@tanstack/react-query";
 import { Button, Tag, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
-import type { Accelerator, CatalogModel } from "../../api/schema";
+import type { CatalogFit, CatalogModel } from "../../api/schema";
 import { localized } from "../../app/sentences";
 import { DataTable, type Filter } from "../../parts/DataTable";
 import { formatBytes, formatContext, formatCount } from "../../parts/format";
 import { useUrl } from "../../parts/url";
 import { catalogQuery } from "../../queries/models";
-import { nodesQuery } from "../../queries/nodes";
 import { useMay } from "../../queries/session";
 import { MODEL_TYPES } from "./Models";
 
-/** Weights and room for a little cache and the engine; the publish page has the exact figures. */
-const OVERHEAD = 1.2;
-
-function fits(model: CatalogModel, largest: Accelerator | undefined): boolean {
-  return largest !== undefined && model.weight_bytes * OVERHEAD <= largest.memory_bytes;
-}
-
-/** The accelerator with the most memory in the pool. */
-function useLargest(): Accelerator | undefined {
-  const may = useMay();
-  const { data } = useQuery({ ...nodesQuery(), enabled: may("node:read") });
-  return data?.items.flatMap((node) => node.status?.accelerators ?? []).sort((a, b) => b.memory_bytes - a.memory_bytes)[0];
-}
-
-/** Well-known models, each with the word whether it fits this pool. */
+/** Well-known models, each with the platform's word whether the pool could serve it. */
 export function Catalog() {
   const { t } = useTranslation();
   const listing = useQuery(catalogQuery);
-  const largest = useLargest();
   const filters: Filter<CatalogModel>[] = [
     { key: "type", label: t("models.type"), options: MODEL_TYPES.map((value) => ({ value, label: t(`modelType.${value}`) })), match: (model, value) => model.type === value },
-    { key: "fit", label: t("catalog.fit"), options: [{ value: "yes", label: t("catalog.fits") }], match: (model) => fits(model, largest) },
+    { key: "fit", label: t("catalog.fit"), options: [{ value: "yes", label: t("catalog.fits") }, { value: "no", label: t("catalog.fitsNot") }], match: (model, value) => Boolean(model.fit?.fits) === (value === "yes") },
   ];
   return (
     <DataTable<CatalogModel>
@@ -43,16 +27,29 @@ export function Catalog() {
       columns={[]}
       filters={filters}
       text={(model) => `${model.name} ${model.title} ${model.family} ${model.description}`}
-      cards={(model) => <CatalogCard key={model.name} model={model} largest={largest} />}
+      cards={(model) => <CatalogCard key={model.name} model={model} />}
       empty={{ icon: <BookOutlined />, title: t("catalog.emptyTitle"), text: t("catalog.emptyText") }}
     />
   );
 }
 
-function CatalogCard({ model, largest }: { model: CatalogModel; largest?: Accelerator }) {
+/** "Runs on 1 x 24 GiB, int4", with the whole sentence on hover. */
+function FitBadge({ fit }: { fit: CatalogFit }) {
+  const { t } = useTranslation();
+  const where = fit.vendor === "cpu" ? t("catalog.onProcessor") : t("catalog.onCards", { count: fit.accelerators ?? 1, memory: formatBytes(fit.largest_bytes) });
+  return (
+    <Tooltip title={fit.reason}>
+      <span className={`pill ${fit.fits ? "good" : "warn"}`} tabIndex={0}>
+        {fit.fits ? <CheckCircleFilled aria-hidden /> : <CloseCircleFilled aria-hidden />}
+        {fit.fits ? [where, fit.quantization].filter(Boolean).join(", ") : t("catalog.needs", { need: formatBytes(fit.needed_bytes) })}
+      </span>
+    </Tooltip>
+  );
+}
+
+function CatalogCard({ model }: { model: CatalogModel }) {
   const { t } = useTranslation();
   const may = useMay();
-  const good = fits(model, largest);
   const [, setImporting] = useUrl("import");
   return (
     <article className="panel" style={{ padding: 16, display: "flex", flexDirection: "column", gap: 8 }}>
@@ -68,14 +65,7 @@ function CatalogCard({ model, largest }: { model: CatalogModel; largest?: Accele
         <span>{model.license}</span>
       </div>
       <div className="row spread" style={{ marginTop: "auto" }}>
-        {largest && (
-          <Tooltip title={t("catalog.reason", { need: formatBytes(model.weight_bytes * OVERHEAD), product: largest.product, memory: formatBytes(largest.memory_bytes) })}>
-            <span className={`pill ${good ? "good" : "warn"}`} tabIndex={0}>
-              {good ? <CheckCircleFilled aria-hidden /> : <CloseCircleFilled aria-hidden />}
-              {t(good ? "catalog.fits" : "catalog.fitsNot")}
-            </span>
-          </Tooltip>
-        )}
+        {model.fit && <FitBadge fit={model.fit} />}
         {may("model:write") && <Button size="small" onClick={() => setImporting(model.name)}>{t("models.import")}</Button>}
       </div>
     </article>

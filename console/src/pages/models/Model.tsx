@@ -24,6 +24,7 @@ import { MemoryCalculator } from "./MemoryCalculator";
 import { UsedBy } from "./Models";
 import { ModelSummary } from "./ModelSummary";
 import { Versions } from "./Versions";
+import { WhereItRuns } from "./WhereItRuns";
 
 /** The model as `aicp apply -f` takes it; `latest` moves by itself. */
 function documentOf({ name, description, type, visibility, project, aliases }: Model): object {
@@ -51,6 +52,7 @@ export function ModelPage() {
     ...(version ? [{ key: "summary", label: t("models.tabSummary"), children: <ModelSummary version={version} /> }] : []),
     { key: "versions", label: t("models.tabVersions"), children: <Versions model={data} versions={versions} writes={writes} /> },
     ...(version ? [{ key: "files", label: t("models.tabFiles"), children: <Files version={version} /> }] : []),
+    ...(may("service:read") ? [{ key: "runs", label: t("lineage.runs"), children: <WhereItRuns model={data.name} /> }] : []),
     ...(version && may("service:read") ? [{ key: "memory", label: t("models.tabMemory"), children: <MemoryCalculator key={version.id} version={version} /> }] : []),
     { key: "events", label: t("events.title"), children: <Events kind="model" name={data.name} /> },
     { key: "yaml", label: "YAML", children: <Code text={toYaml(documentOf(data))} /> },

@@ -5,6 +5,7 @@ import { Code, Copy } from "../../parts/Code";
 import { formatBytes, formatCount, formatValue } from "../../parts/format";
 import { Panel } from "../../parts/Page";
 import { Time } from "../../parts/Time";
+import { Lineage } from "./Lineage";
 
 /** Architecture, origin and what the import noticed. */
 export function ModelSummary({ version }: { version: ModelVersion }) {
@@ -22,26 +23,29 @@ export function ModelSummary({ version }: { version: ModelVersion }) {
     [t("arch.template"), t(facts.has_chat_template ? "word.yes" : "word.no")],
   ];
   return (
-    <div className="grid2" style={{ alignItems: "start" }}>
-      <Panel title={t("arch.title")} flush><Rows rows={rows} /></Panel>
-      <div className="stack wide">
-        <Panel title={t("origin.title")} flush>
-          <Rows
-            rows={[
-              [t("origin.source"), <span className="mono" key="s">{version.source}</span>],
-              [t("origin.digest"), <span key="d" className="row"><span className="mono clip" style={{ maxWidth: 240 }}>{version.digest}</span><Copy text={version.digest} /></span>],
-              [t("origin.weights"), formatBytes(version.weight_bytes)],
-              [t("origin.imported"), <span key="i"><Time at={version.created_at} /> · {version.created_by ?? "–"}</span>],
-              ...Object.entries(version.lineage).map(([key, value]): [string, unknown] => [t(`origin.fact.${key}`, { defaultValue: key }), formatValue(value)]),
-            ]}
-          />
-        </Panel>
-        {version.notes.length > 0 && (
-          <Panel title={t("origin.notes")}>
-            <ul style={{ margin: 0, paddingInlineStart: 18 }}>{version.notes.map((note) => <li key={note}>{localized(note)}</li>)}</ul>
+    <div className="stack wide">
+      <Lineage version={version} />
+      <div className="grid2" style={{ alignItems: "start" }}>
+        <Panel title={t("arch.title")} flush><Rows rows={rows} /></Panel>
+        <div className="stack wide">
+          <Panel title={t("origin.title")} flush>
+            <Rows
+              rows={[
+                [t("origin.source"), <span className="mono" key="s">{version.source}</span>],
+                [t("origin.digest"), <span key="d" className="row"><span className="mono clip" style={{ maxWidth: 240 }}>{version.digest}</span><Copy text={version.digest} /></span>],
+                [t("origin.weights"), formatBytes(version.weight_bytes)],
+                [t("origin.imported"), <span key="i"><Time at={version.created_at} /> · {version.created_by ?? "–"}</span>],
+                ...Object.entries(version.lineage).map(([key, value]): [string, unknown] => [t(`origin.fact.${key}`, { defaultValue: key }), formatValue(value)]),
+              ]}
+            />
           </Panel>
-        )}
-        <Panel title={t("arch.config")} flush><Code text={JSON.stringify(facts.config, null, 2)} /></Panel>
+          {version.notes.length > 0 && (
+            <Panel title={t("origin.notes")}>
+              <ul style={{ margin: 0, paddingInlineStart: 18 }}>{version.notes.map((note) => <li key={note}>{localized(note)}</li>)}</ul>
+            </Panel>
+          )}
+          <Panel title={t("arch.config")} flush><Code text={JSON.stringify(facts.config, null, 2)} /></Panel>
+        </div>
       </div>
     </div>
   );

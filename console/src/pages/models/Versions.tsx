@@ -1,11 +1,12 @@
 import { TagsOutlined } from "@ant-design/icons";
-import type { UseQueryResult } from "@tanstack/react-query";
-import { App, Button, Dropdown, Input, Modal, Tag } from "antd";
+import { useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { Button, Dropdown, Input, Modal, Tag } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { api, need } from "../../api/client";
 import type { Model, ModelVersion } from "../../api/schema";
+import { ConfirmName } from "../../parts/ConfirmName";
 import { DataTable } from "../../parts/DataTable";
 import { formatBytes, formatCount } from "../../parts/format";
 import { Time } from "../../parts/Time";
@@ -19,13 +20,8 @@ interface Props {
 
 export function Versions({ model, versions, writes }: Props) {
   const { t } = useTranslation();
-  const { modal } = App.useApp();
+  const [removing, setRemoving] = useState<{ version: ModelVersion } | { alias: string } | null>(null);
   const [naming, setNaming] = useState<string | null>(null);
-  const path = { name: model.name };
-  const remove = useAction((version: string) => need(api.DELETE("/api/v1/models/{name}/versions/{version}", { params: { path: { ...path, version } } })), ["model"]);
-  const dropAlias = useAction((alias: string) => need(api.DELETE("/api/v1/models/{name}/aliases/{alias}", { params: { path: { ...path, alias } } })), ["model"]);
-  const ask = (version: string) =>
-    void modal.confirm({ title: t("models.deleteVersion", { version }), content: t("models.deleteVersionText"), okText: t("action.delete"), okButtonProps: { danger: true }, cancelText: t("action.cancel"), onOk: () => remove.mutateAsync(version).catch(() => undefined) });
   const aliases = (version: string) => Object.entries(model.aliases).filter(([, target]) => target === version).map(([alias]) => alias);
   return (
     <>
@@ -41,7 +37,7 @@ export function Versions({ model, versions, writes }: Props) {
             title: t("models.aliases"),
             render: (_, version) =>
               aliases(version.version).map((alias) => (
-                <Tag key={alias} closable={writes && alias !== "latest"} onClose={(event) => { event.preventDefault(); dropAlias.mutate(alias); }}>{alias}</Tag>
+                <Tag key={alias} closable={writes && alias !== "latest"} onClose={(event) => { event.preventDefault(); setRemoving({ alias }); }}>{alias}</Tag>
               )),
           },
           { key: "digest", title: t("origin.digest"), render: (_, version) => <span className="mono quiet">{version.digest.slice(0, 16)}</span> },
@@ -55,7 +51,7 @@ export function Versions({ model, versions, writes }: Props) {
             title: "",
             render: (_, version) =>
               writes && (
-                <Dropdown trigger={["click"]} menu={{ items: [{ key: "alias", label: t("models.setAlias"), onClick: () => setNaming(version.version) }, { key: "delete", danger: true, label: t("action.delete"), onClick: () => ask(version.version) }] }}>
+                <Dropdown trigger={["click"]} menu={{ items: [{ key: "alias", label: t("models.setAlias"), onClick: () => setNaming(version.version) }, { key: "delete", danger: true, label: t("action.delete"), onClick: () => setRemoving({ version }) }] }}>
                   <Button size="small" type="text" aria-label={t("action.more")}>⋯</Button>
                 </Dropdown>
               ),
@@ -64,7 +60,56 @@ export function Versions({ model, versions, writes }: Props) {
         empty={{ icon: <TagsOutlined />, title: t("models.noVersions"), text: t("models.noVersionsText") }}
       />
       <AliasDialog model={model.name} version={naming} onClose={() => setNaming(null)} />
+      <Removal model={model} what={removing} aliases={removing && "version" in removing ? aliases(removing.version.version) : []} onClose={() => setRemoving(null)} />
     </>
+  );
+}
+
+interface RemovalProps {
+  model: Model;
+  what: { version: ModelVersion } | { alias: string } | null;
+  /** Of a version: the aliases that go with it. */
+  aliases: string[];
+  onClose: () => void;
+}
+
+/** Asks for the name of the version or alias, and says what will happen. */
+function Removal({ model, what, aliases, onClose }: RemovalProps) {
+  const { t } = useTranslation();
+  const client = useQueryClient();
+  const [shown, setShown] = useState(what);
+  // The words stay while the dialog closes.
+  if (what && what !== shown) setShown(what);
+  const version = shown && "version" in shown ? shown.version : null;
+  const alias = shown && "alias" in shown ? shown.alias : null;
+  const path = { name: model.name };
+  const remove = async () => {
+    if (version) await need(api.DELETE("/api/v1/models/{name}/versions/{version}", { params: { path: { ...path, version: version.version } } }));
+    else if (alias) await need(api.DELETE("/api/v1/models/{name}/aliases/{alias}", { params: { path: { ...path, alias } } }));
+    await client.invalidateQueries({ queryKey: ["model"] });
+  };
+  const others = aliases.filter((name) => name !== "latest");
+  return (
+    <ConfirmName
+      open={what !== null}
+      onClose={onClose}
+      name={version?.version ?? alias ?? ""}
+      title={version ? t("models.deleteVersion", { version: version.version }) : t("models.removeAlias", { alias })}
+      action={t("action.delete")}
+      consequence={
+        version ? (
+          <ul style={{ margin: 0, paddingInlineStart: 18 }}>
+            <li>{t("models.deleteVersionText", { size: formatBytes(version.size_bytes) })}</li>
+            {others.length > 0 && <li>{t("models.deleteVersionAliases", { aliases: others.join(", ") })}</li>}
+            {aliases.includes("latest") && model.versions > 1 && <li>{t("models.deleteVersionLatest")}</li>}
+            <li>{t("models.deleteVersionUsed")}</li>
+          </ul>
+        ) : (
+          t("models.removeAliasText", { model: model.name, alias, version: alias && model.aliases[alias] })
+        )
+      }
+      onConfirm={remove}
+    />
   );
 }
 

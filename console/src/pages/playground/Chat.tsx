@@ -9,9 +9,12 @@ import { Compose } from "./Compose";
 import { ParameterFields } from "./ParameterFields";
 import { ServicePick, useService } from "./ServicePick";
 import { TurnView } from "./TurnView";
-import { requestOf, type Parameters } from "./conversation";
+import { asked, requestOf, type Parameters } from "./conversation";
+import { takesImages } from "./images";
+import { streamed } from "./stream";
 import { useChat } from "./useChat";
 
+/** A conversation with one service. */
 export function Chat({ services }: { services: Service[] }) {
   const { t } = useTranslation();
   const [service, setService] = useService(services);
@@ -23,7 +26,7 @@ export function Chat({ services }: { services: Service[] }) {
 
   useEffect(() => {
     if (box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [chat.turns.length, last?.content]);
+  }, [chat.turns.length, last?.content, last?.reasoning]);
 
   return (
     <div className="play">
@@ -41,13 +44,13 @@ export function Chat({ services }: { services: Service[] }) {
             <TurnView key={index} turn={turn} name={service?.name ?? ""} busy={chat.busy && index === chat.turns.length - 1} onAnswerCalls={index === chat.turns.length - 1 ? (results) => void chat.answerCalls(results) : undefined} onResend={turn.role === "user" && !chat.busy ? (text) => void chat.resend(index, text) : undefined} />
           ))}
         </div>
-        <Compose busy={chat.busy} disabled={!service} onSend={(text) => void chat.send(text)} onStop={chat.stop} />
+        <Compose busy={chat.busy} disabled={!service} withImages={takesImages(service)} onSend={(text, images) => void chat.send(text, images)} onStop={chat.stop} />
       </section>
       <aside className="panel settings" aria-label={t("play.parameters")}>
         <div className="title">{t("play.parameters")}</div>
         <div className="body"><ParameterFields value={parameters} onChange={setParameters} /></div>
       </aside>
-      {service && <CodeDialog open={coding} onClose={() => setCoding(false)} service={service} request={{ ...requestOf(service.name, parameters, chat.turns.length ? chat.turns : [{ role: "user", content: "Hello" }]), stream: true }} />}
+      {service && <CodeDialog open={coding} onClose={() => setCoding(false)} service={service} request={streamed(requestOf(service.name, parameters, chat.turns.length ? asked(chat.turns) : [{ role: "user", content: "Hello" }]))} />}
     </div>
   );
 }

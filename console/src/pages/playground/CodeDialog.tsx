@@ -14,10 +14,11 @@ interface Props {
 /** The request of this page as code. */
 export function CodeDialog({ open, onClose, service, request }: Props) {
   const { t } = useTranslation();
+  const samples = open ? samplesFor(service.type, service.address ?? "", service.name, request as Record<string, unknown>) : [];
   return (
     <Modal title={t("play.code")} open={open} onCancel={onClose} footer={null} width={760}>
-      <p className="quiet">{t("play.codeHint")}</p>
-      <CodeTabs samples={samplesFor(service.type, service.address ?? "", service.name, request as Record<string, unknown>)} />
+      <p className="quiet">{t("play.codeHint")}{samples.some(({ text }) => text.includes("image-1.")) && ` ${t("play.codeImages")}`}</p>
+      <CodeTabs samples={samples} />
     </Modal>
   );
 }

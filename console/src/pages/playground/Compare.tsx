@@ -7,12 +7,13 @@ import { Compose } from "./Compose";
 import { ParameterFields } from "./ParameterFields";
 import { TurnView } from "./TurnView";
 import type { Parameters } from "./conversation";
+import { takesImages, type Image } from "./images";
 import { useChat } from "./useChat";
 
 const MOST = 4;
 
 interface Lane {
-  send: (text: string) => void;
+  send: (text: string, images: Image[]) => void;
   stop: () => void;
 }
 
@@ -51,7 +52,7 @@ export function Compare({ services }: { services: Service[] }) {
             ))}
           </div>
         </div>
-        <Compose busy={anyBusy} onSend={(text) => names.forEach((name) => lanes.current.get(name)?.send(text))} onStop={() => lanes.current.forEach((lane) => lane.stop())} />
+        <Compose busy={anyBusy} withImages={names.every((name) => takesImages(services.find((service) => service.name === name)))} onSend={(text, images) => names.forEach((name) => lanes.current.get(name)?.send(text, images))} onStop={() => lanes.current.forEach((lane) => lane.stop())} />
       </section>
       <aside className="panel settings" aria-label={t("play.parameters")}>
         <div className="title">{t("play.parameters")}</div>
@@ -63,7 +64,7 @@ export function Compare({ services }: { services: Service[] }) {
 
 function LaneView({ name, parameters, onBusy, ref }: { name: string; parameters: Parameters; onBusy: (busy: boolean) => void; ref: Ref<Lane> }) {
   const chat = useChat(name, parameters);
-  useImperativeHandle(ref, () => ({ send: (text) => void chat.send(text), stop: chat.stop }), [chat]);
+  useImperativeHandle(ref, () => ({ send: (text, images) => void chat.send(text, images), stop: chat.stop }), [chat]);
   useEffect(() => onBusy(chat.busy));
   return (
     <section aria-label={name} style={{ minWidth: 0, borderInlineEnd: "1px solid var(--ant-color-border-secondary)", paddingInlineEnd: 12 }}>

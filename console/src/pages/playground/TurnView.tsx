@@ -7,6 +7,7 @@ import gfm from "remark-gfm";
 import { Copy } from "../../parts/Code";
 import { formatMs, formatNumber } from "../../parts/format";
 import type { Measured } from "./stream";
+import { ImageStrip } from "./ImageStrip";
 import { ToolCalls } from "./ToolCalls";
 import type { Turn } from "./conversation";
 
@@ -29,7 +30,10 @@ export function TurnView({ turn, name, busy, onResend, onAnswerCalls }: Props) {
           {onResend && editing === null && <Button type="text" size="small" icon={<EditOutlined />} aria-label={t("play.edit")} title={t("play.edit")} onClick={() => setEditing(turn.content)} />}
         </div>
         {editing === null ? (
-          <div className="text">{turn.content}</div>
+          <div className="text">
+            {turn.images && turn.images.length > 0 && <ImageStrip images={turn.images} />}
+            {turn.content}
+          </div>
         ) : (
           <div className="stack">
             <Input.TextArea autoFocus autoSize value={editing} aria-label={t("play.edit")} onChange={(event) => setEditing(event.target.value)} />
@@ -53,7 +57,7 @@ export function TurnView({ turn, name, busy, onResend, onAnswerCalls }: Props) {
   return (
     <div className="message" aria-busy={busy}>
       <div className="who">
-        {name}
+        {turn.service ?? name}
         {!busy && turn.content && <Copy text={turn.content} />}
       </div>
       <Answer turn={turn} busy={busy} onAnswerCalls={onAnswerCalls} />
@@ -65,12 +69,18 @@ function Answer({ turn, busy, onAnswerCalls }: Pick<Props, "turn" | "busy" | "on
   const { t } = useTranslation();
   return (
     <>
+      {turn.reasoning && (
+        <details className="reasoning" data-testid="reasoning">
+          <summary>{t(busy && !turn.content ? "play.thinking" : "play.reasoning")}</summary>
+          <div className="pre">{turn.reasoning}</div>
+        </details>
+      )}
       <div className="text" data-testid="answer">
-        {turn.content ? <Markdown remarkPlugins={[gfm]} components={{ img: ({ alt }) => <span className="quiet">[{alt}]</span> }}>{turn.content}</Markdown> : busy && !turn.toolCalls && <span className="quiet">{t("play.waiting")}</span>}
+        {turn.content ? <Markdown remarkPlugins={[gfm]} components={{ img: ({ alt }) => <span className="quiet">[{alt}]</span> }}>{turn.content}</Markdown> : busy && !turn.toolCalls && !turn.reasoning && <span className="quiet">{t("play.waiting")}</span>}
       </div>
       {turn.toolCalls && <ToolCalls calls={turn.toolCalls} onAnswer={busy ? undefined : onAnswerCalls} />}
       {turn.error && <Alert type="error" showIcon title={turn.error} role="alert" />}
-      {turn.measured && <Meta measured={turn.measured} stopped={turn.stopped} />}
+      {(turn.measured || turn.stopped) && <Meta measured={turn.measured ?? {}} stopped={turn.stopped} />}
     </>
   );
 }

@@ -1,9 +1,15 @@
+import type { Image } from "./images";
 import type { ChatMessage, ChatRequest, Measured } from "./stream";
 import { readTools, type ToolCall } from "./tools";
 
 export interface Turn {
   role: "user" | "assistant" | "tool";
   content: string;
+  /** Of an answer: the service that gave it. */
+  service?: string;
+  images?: Image[];
+  /** What the model thought before it answered; never sent back. */
+  reasoning?: string;
   toolCalls?: ToolCall[];
   /** Of a tool's result: the call that it answers. */
   toolCallId?: string;
@@ -17,13 +23,19 @@ export type Parameters = Omit<ChatRequest, "model" | "messages" | "tools"> & { s
 
 /** The turns so far as the API takes them; failed and empty ones are left out. */
 export function requestOf(model: string, { system, tools, ...parameters }: Parameters, turns: Turn[]): ChatRequest {
-  const messages: ChatMessage[] = turns.filter((turn) => (turn.content || turn.toolCalls) && !turn.error).map(messageOf);
+  const messages: ChatMessage[] = turns.filter((turn) => (turn.content || turn.toolCalls || turn.images?.length) && !turn.error).map(messageOf);
   if (system) messages.unshift({ role: "system", content: system });
   const offered = readTools(tools);
   return { model, messages, ...parameters, ...(offered?.length ? { tools: offered } : {}) };
 }
 
-function messageOf({ role, content, toolCalls, toolCallId }: Turn): ChatMessage {
+function messageOf({ role, content, images, toolCalls, toolCallId }: Turn): ChatMessage {
   if (toolCallId) return { role, content, tool_call_id: toolCallId };
+  if (images?.length) return { role, content: [...(content ? [{ type: "text" as const, text: content }] : []), ...images.map(({ url }) => ({ type: "image_url" as const, image_url: { url } }))] };
   return toolCalls ? { role, content: content || null, tool_calls: toolCalls } : { role, content };
+}
+
+/** The turns up to the last that was sent: without an answer at the end. */
+export function asked(turns: Turn[]): Turn[] {
+  return turns.at(-1)?.role === "assistant" ? turns.slice(0, -1) : turns;
 }

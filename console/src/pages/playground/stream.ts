@@ -1,9 +1,11 @@
 import { CHANGE_HEADERS, Problem, problemOf } from "../../api/client";
 import { withPiece, type ToolCall, type ToolCallPiece } from "./tools";
 
+type Part = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
+
 export interface ChatMessage {
   role: "system" | "user" | "assistant" | "tool";
-  content: string | null;
+  content: string | null | Part[];
   tool_calls?: ToolCall[];
   tool_call_id?: string;
 }
@@ -52,29 +54,35 @@ export async function post(path: string, body: unknown, signal?: AbortSignal): P
 interface Receiver {
   /** Each piece of the answer's text. */
   onText: (text: string) => void;
+  /** Each piece of what the model thinks before it answers. */
+  onReasoning: (text: string) => void;
   /** The tool calls as far as they are known. */
   onCalls: (calls: ToolCall[]) => void;
   /** What is measured so far. */
   onMeasured: (measured: Measured) => void;
 }
 
+/** The request as it is sent: in pieces, with the counts of tokens at the end. */
+export function streamed(request: ChatRequest): ChatRequest & { stream: true; stream_options: object } {
+  return { ...request, stream: true, stream_options: { include_usage: true } };
+}
+
 /** Streams one chat answer. */
-export async function streamChat(request: ChatRequest, signal: AbortSignal, { onText, onCalls, onMeasured }: Receiver): Promise<void> {
+export async function streamChat(request: ChatRequest, signal: AbortSignal, { onText, onReasoning, onCalls, onMeasured }: Receiver): Promise<void> {
   const began = performance.now();
   const measured: Measured = {};
   let calls: ToolCall[] = [];
-  const response = await post("/chat/completions", { ...request, stream: true, stream_options: { include_usage: true } }, signal);
+  const response = await post("/chat/completions", streamed(request), signal);
   measured.requestId = response.headers.get("x-request-id") ?? undefined;
   for await (const chunk of chunks(response)) {
     if (chunk.error) throw new Problem(502, "engine_error", chunk.error.message ?? "", null, {}, measured.requestId ?? null);
     const delta = chunk.choices?.[0]?.delta;
-    const text = delta?.content ?? delta?.reasoning_content ?? delta?.reasoning;
-    if (text) {
-      measured.ttftMs ??= performance.now() - began;
-      onText(text);
-    }
+    // Engines call it by either name.
+    const reasoning = delta?.reasoning_content ?? delta?.reasoning;
+    if (reasoning || delta?.content || delta?.tool_calls?.length) measured.ttftMs ??= performance.now() - began;
+    if (reasoning) onReasoning(reasoning);
+    if (delta?.content) onText(delta.content);
     if (delta?.tool_calls?.length) {
-      measured.ttftMs ??= performance.now() - began;
       calls = delta.tool_calls.reduce(withPiece, calls);
       onCalls(calls);
     }
@@ -92,15 +100,20 @@ async function* chunks(response: Response): AsyncGenerator<Chunk> {
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split(/\r?\n/);
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      const data = line.startsWith("data:") ? line.slice(5).trim() : "";
-      if (data === "[DONE]") return;
-      if (data) yield JSON.parse(data) as Chunk;
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split(/\r?\n/);
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const data = line.startsWith("data:") ? line.slice(5).trim() : "";
+        if (data === "[DONE]") return;
+        if (data) yield JSON.parse(data) as Chunk;
+      }
     }
+  } finally {
+    // Whoever stops listening, after an error in the stream too, ends the engine's work.
+    await reader.cancel().catch(() => undefined);
   }
 }
