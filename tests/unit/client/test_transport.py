@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
 
 from aicp.client.transport import Transport
+from aicp.core.errors import UnauthorizedError
 from aicp.core.model import DirectorySource, ImportRequest
 from aicp.core.service import ServiceCreate, ServiceSpec
 
@@ -46,3 +48,18 @@ def test_only_what_was_given_is_sent(transport: Transport) -> None:
 def test_the_kind_of_a_source_is_always_sent(transport: Transport) -> None:
     sent = json.loads(transport.send("POST", "/", body=ImportRequest(source=DirectorySource(path="/m"))).content)
     assert sent == {"source": {"kind": "directory", "path": "/m"}}
+
+
+def test_a_token_that_has_changed_is_read_again() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401, content=request.content)
+
+    tokens = iter(["old", "new", "new"])
+    transport = Transport("http://platform", "old", renew=lambda: next(tokens))
+    transport._http = httpx.Client(
+        base_url="http://platform", transport=httpx.MockTransport(answer), headers=transport._http.headers
+    )
+    with pytest.raises(UnauthorizedError):
+        transport.send("PUT", "/", content=b"x")
+    assert transport.send("PUT", "/", content=b"x").content == b"x"
+    assert transport.token == "new"
