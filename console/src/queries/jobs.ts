@@ -19,6 +19,11 @@ export const jobsQuery = (query: Wanted) =>
 
 export const cancelJob = (id: string) => need(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: id } } }));
 
+/** Jobs whose end is told: those seen alive, and those that this page started. */
+export const awaited = new Set<string>();
+
+export const expectEnd = (id: string) => awaited.add(id);
+
 /** Where the result of a job is seen. */
 export function jobTarget(job: Job): string {
   const model = job.result.model ?? job.parameters.model ?? job.parameters.name;
