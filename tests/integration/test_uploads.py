@@ -212,3 +212,30 @@ async def test_expired_uploads_are_removed(world: ModelWorld) -> None:
 class _Tomorrow(SystemClock):
     def now(self) -> Any:
         return super().now() + timedelta(days=2)
+
+
+async def test_an_imported_upload_counts_no_longer_and_its_files_are_gone(world: ModelWorld, folder: Path) -> None:
+    for _ in range(19):
+        await create(world, [{"path": "a.txt", "size_bytes": 1}])
+    upload = await create(world, announced(folder))
+    await send(world, upload["id"], folder)
+    job = await world.import_model("m", {"kind": "upload", "upload_id": upload["id"]})
+    assert job.state == "succeeded", job.error
+    found = (await world.client.get(f"/api/v1/uploads/{upload['id']}")).json()
+    assert found["state"] == "imported"
+    assert [file["offset"] for file in found["files"]] == [file["size_bytes"] for file in found["files"]]
+    assert not (world.uploads.directory / upload["id"]).exists()
+    assert (await world.wait(found["job_id"])).state == "succeeded"
+    again = await world.start_import("n", {"kind": "upload", "upload_id": upload["id"]})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "upload_imported")
+    await create(world, [{"path": "a.txt", "size_bytes": 1}])
+
+
+async def test_a_failed_import_leaves_the_upload_for_another_try(world: ModelWorld, folder: Path) -> None:
+    (folder / "x.py").write_text("pass")
+    upload = await create(world, announced(folder))
+    await send(world, upload["id"], folder)
+    source = {"kind": "upload", "upload_id": upload["id"]}
+    assert (await world.start_import("m", source)).status_code == 422
+    job = await world.import_model("m", source, skip_unsafe=True)
+    assert job.state == "succeeded", job.error

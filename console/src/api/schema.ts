@@ -3538,9 +3538,11 @@ export interface components {
         /**
          * UploadState
          * @description Life of an upload. `checked` and `refused` are the outcome of the job that reads what came.
+         *
+         *     `imported`: a version was made of it; its files are gone and it counts no longer.
          * @enum {string}
          */
-        UploadState: "receiving" | "checking" | "checked" | "refused";
+        UploadState: "receiving" | "checking" | "checked" | "refused" | "imported";
         /**
          * UploadSummary
          * @description An upload in a list: how many files it has and how much of them came.

@@ -6,6 +6,7 @@ import { useNavigate } from "react-router";
 import { api, need } from "../api/client";
 import { useAction } from "../queries/action";
 import { sessionQuery, useSession } from "../queries/session";
+import { stopUploads } from "../queries/uploads";
 
 export function UserMenu() {
   const { t } = useTranslation();
@@ -14,6 +15,7 @@ export function UserMenu() {
   const navigate = useNavigate();
   const logout = useAction(() => need(api.DELETE("/api/v1/session")), [], {
     onDone: () => {
+      stopUploads();
       client.clear();
       client.setQueryData(sessionQuery.queryKey, null);
       void navigate("/login");

@@ -31,6 +31,10 @@ export const jobQuery = (id: string) =>
 export const cancelJob = (id: string) => need(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: id } } }));
 
 export const jobPath = (job: Job): string => `/platform/jobs?job=${job.id}`;
+/** Jobs whose end is told: those seen alive, and those that this page started. */
+export const awaited = new Set<string>();
+
+export const expectEnd = (id: string) => awaited.add(id);
 
 /** Where the result of a job is seen. */
 export function jobTarget(job: Job): string {

@@ -80,6 +80,7 @@ class Partial:
         """Puts a whole file of the same disk here instead of written bytes; `path` stays and must not change."""
         self._readback.stop()
         os.close(self._handle)
+        self._handle = -1  # nothing to close again should `path` be gone
         self.path.unlink(missing_ok=True)
         os.link(path, self.path)
         handle = _open_locked(self.path)

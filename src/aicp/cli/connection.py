@@ -110,7 +110,8 @@ def open_client(target: Target, url: str, token: str | None) -> Client:
     saved = saved_login()
     kept = saved.get("ca") if saved and same_address(saved["url"], url) else None
     ca = target.ca or (Path(kept) if kept else None)
-    return Client(url, token, ca=ca, pin=None if ca else local_pin(target.data_dir, url))
+    renew = target.local_token if token and token == target.local_token() else None  # it changes at every start
+    return Client(url, token, ca=ca, pin=None if ca else local_pin(target.data_dir, url), renew=renew)
 
 
 def find_credential(target: Target) -> Credential:

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from aicp.cli.connection import JsonFlag, WaitFlag, connect
-from aicp.cli.models import parse_source
+from aicp.cli.imports import parse_source
 from aicp.cli.output import err, out, print_json
 from aicp.cli.progress import wait_for_job, wait_for_service
 from aicp.client.rest import Client

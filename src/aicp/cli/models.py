@@ -2,136 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import Column, err, out, print_done, print_facts, print_json, print_table, text_of
-from aicp.cli.progress import progress_line, wait_for_job
-from aicp.client.rest import Client
+from aicp.cli.connection import JsonFlag, YesFlag, connect
+from aicp.cli.imports import import_model, print_notes
+from aicp.cli.output import Column, print_done, print_facts, print_json, print_table, text_of
 from aicp.core.catalog import CatalogFit
 from aicp.core.errors import InvalidError
-from aicp.core.model import (
-    DirectorySource,
-    HuggingFaceSource,
-    ImportRequest,
-    ImportSource,
-    Model,
-    ModelCreate,
-    ModelScopeSource,
-    ModelType,
-    ModelUpdate,
-    ModelVersion,
-    S3Source,
-    UploadSource,
-    UrlSource,
-    Visibility,
-)
+from aicp.core.model import Model, ModelCreate, ModelType, ModelUpdate, ModelVersion, Visibility
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Import, look at and remove models.")
-
-
-def parse_source(text: str) -> ImportSource | Path:
-    """A source as people write it; a Path is a folder that may be on this machine only."""
-    scheme, _, rest = text.partition("://")
-    if scheme in ("http", "https"):
-        return UrlSource(url=text)
-    if scheme == "s3":
-        bucket, _, prefix = rest.partition("/")
-        return S3Source(bucket=bucket, prefix=prefix)
-    if scheme in ("hf", "huggingface"):
-        repo, _, revision = rest.partition("@")
-        return HuggingFaceSource(repo=repo, revision=revision or None)
-    if scheme in ("ms", "modelscope"):
-        repo, _, revision = rest.partition("@")
-        return ModelScopeSource(repo=repo, revision=revision or None)
-    if "://" in text:
-        raise InvalidError(
-            f"{scheme}:// is no known source.",
-            hint="Use a folder, https://, s3://, hf://OWNER/NAME or ms://OWNER/NAME.",
-        )
-    return Path(text)
-
-
-def _upload(client: Client, directory: Path, resume: str | None) -> UploadSource:
-    if not directory.is_dir():
-        raise InvalidError(f"{directory} is not a folder on this machine.")
-    with progress_line("Upload") as report:
-
-        def show(sent: int, total: int) -> None:
-            report(f"{format_bytes(sent)} of {format_bytes(total)}", sent / total if total else None)
-
-        def started(upload_id: str) -> None:
-            err.print(f"Upload {upload_id}; if it breaks off, go on with --resume {upload_id}.", markup=False)
-
-        return UploadSource(
-            upload_id=client.uploads.send_directory(directory, resume=resume, progress=show, started=started)
-        )
-
-
-@app.command("import")
-def import_model(
-    ctx: typer.Context,
-    source: Annotated[
-        str, typer.Argument(help="Folder, https://, s3://BUCKET/PREFIX, hf://OWNER/NAME, ms://OWNER/NAME.")
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", "-n", help="Model name; default: the source's last part.")
-    ] = None,
-    version: Annotated[str | None, typer.Option(help="Version name; default v1, v2, ...")] = None,
-    type_: Annotated[ModelType | None, typer.Option("--type", help="Found from the files when not given.")] = None,
-    description: str = "",
-    visibility: Visibility = Visibility.PUBLIC,
-    project: str = "default",
-    license_: Annotated[str | None, typer.Option("--license")] = None,
-    skip_unsafe: Annotated[bool, typer.Option("--skip-unsafe", help="Leave out code and pickles.")] = False,
-    upload: Annotated[bool, typer.Option("--upload", help="Send the folder from this machine.")] = False,
-    resume: Annotated[str | None, typer.Option(help="Take up an interrupted upload by its id.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Another endpoint for s3, hf or ms.")] = None,
-    wait: WaitFlag = True,
-    json_: JsonFlag = False,
-) -> None:
-    """Import a model version from a folder, an upload, a URL, an object store or a hub."""
-    client = connect(ctx)
-    parsed = parse_source(source)
-    if isinstance(parsed, Path):
-        last = parsed.absolute().name
-        found: ImportSource = (
-            _upload(client, parsed, resume) if upload else DirectorySource(path=str(parsed.absolute()))
-        )
-    else:
-        last = source.split("@")[0].rstrip("/").rsplit("/", 1)[-1]
-        found = parsed.model_copy(update={"endpoint": endpoint}) if endpoint else parsed
-    request = ImportRequest(
-        source=found,
-        version=version,
-        type=type_,
-        description=description,
-        visibility=visibility,
-        project=project,
-        license=license_,
-        skip_unsafe=skip_unsafe,
-    )
-    model = name or last.lower().replace(" ", "-")
-    job = client.models.import_version(model, request)
-    if wait:
-        job = wait_for_job(client, job, f"Importing {model}")
-    if json_:
-        print_json(job)
-    elif wait:
-        done = client.models.get(model)
-        out.print(f"Imported [bold]{model}[/] {done.latest.version if done.latest else ''}.")
-        _print_notes(done.latest)
-    else:
-        out.print(f"Job {job.id} imports {model}; follow it with `aicp job wait {job.id}`.")
-
-
-def _print_notes(version: ModelVersion | None) -> None:
-    for note in version.notes if version else []:
-        out.print(f"  note: {note}", markup=False)
+app.command("import")(import_model)
 
 
 @app.command("list")
@@ -241,7 +125,7 @@ def _print_version(found: ModelVersion) -> None:
         ("sha256", lambda f: f.sha256),
     ]
     print_table(found.files, columns, empty="No files.")
-    _print_notes(found)
+    print_notes(found)
 
 
 @app.command()

@@ -1,13 +1,10 @@
-"""Models, uploads and jobs."""
+"""Models and jobs."""
 
 from __future__ import annotations
 
 import builtins
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from aicp.client.transport import Transport
 from aicp.core.catalog import CatalogModel
@@ -22,12 +19,7 @@ from aicp.core.model import (
     ModelUpdate,
     ModelVersion,
 )
-from aicp.core.upload import UploadSummary
 from aicp.core.value import Page
-
-_CHUNK_BYTES = 8 * 1024 * 1024
-Progress = Callable[[int, int], None]
-"""Called with (bytes sent, bytes in all)."""
 
 
 class Models:
@@ -91,74 +83,6 @@ class Models:
     ) -> builtins.list[CatalogModel]:
         """Well-known models with their sizes and recommended modes, and whether `pool` could serve them."""
         return self._transport.every("/api/v1/catalog", CatalogModel, {"search": search, "type": type, "pool": pool})
-
-
-class Uploads:
-    """Files sent from this machine, in pieces that can be taken up again."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def create(self, files: builtins.list[dict[str, Any]]) -> dict[str, Any]:
-        """Announces files as [{path, size_bytes}]; answers the upload with its id and the offset of each file."""
-        return self._transport.post("/api/v1/uploads", dict[str, Any], {"files": files})
-
-    def list(self) -> builtins.list[UploadSummary]:
-        """The caller's own uploads, newest first."""
-        return self._transport.get("/api/v1/uploads", Page[UploadSummary], {"limit": 500}).items
-
-    def get(self, upload_id: str) -> dict[str, Any]:
-        """An upload with the offset of each file."""
-        return self._transport.get(f"/api/v1/uploads/{upload_id}", dict[str, Any])
-
-    def delete(self, upload_id: str) -> None:
-        """Gives an upload up."""
-        self._transport.delete(f"/api/v1/uploads/{upload_id}")
-
-    def send_directory(
-        self,
-        directory: Path,
-        *,
-        resume: str | None = None,
-        progress: Progress | None = None,
-        started: Callable[[str], None] | None = None,
-    ) -> str:
-        """Sends all files under `directory`; answers the upload's id, which `started` is told before the first byte.
-
-        `resume` takes up an interrupted one.
-        """
-        names = sorted(_relative_files(directory))
-        if not names:
-            raise InvalidError(f"{directory} holds no files.", hint="Name the folder that holds the model's files.")
-        sizes = {name: (directory / name).stat().st_size for name in names}
-        announced = [{"path": name, "size_bytes": size} for name, size in sizes.items()]
-        upload = self.get(resume) if resume else self.create(announced)
-        if started:
-            started(upload["id"])
-        offsets = {item["path"]: int(item["offset"]) for item in upload["files"]}
-        total = sum(sizes.values())
-        sent = sum(offsets.values())
-        for name in names:
-            for sent_now in self._send_file(upload["id"], directory / name, name, offsets.get(name, 0)):
-                sent += sent_now
-                if progress:
-                    progress(sent, total)
-        return upload["id"]
-
-    def _send_file(self, upload_id: str, path: Path, name: str, offset: int) -> Iterator[int]:
-        with path.open("rb") as file:
-            file.seek(offset)
-            while chunk := file.read(_CHUNK_BYTES):
-                target = f"/api/v1/uploads/{upload_id}/files/{quote(name)}"
-                self._transport.send("PUT", target, content=chunk, query={"offset": offset})
-                offset += len(chunk)
-                yield len(chunk)
-
-
-def _relative_files(directory: Path) -> Iterator[str]:
-    for folder, _, files in os.walk(directory):
-        for file in files:
-            yield (Path(folder) / file).relative_to(directory).as_posix()
 
 
 class Jobs:

@@ -10,14 +10,16 @@ published = client.services.publish("demo")
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from aicp.client.identity import Keys, Projects, Users
-from aicp.client.models import Jobs, Models, Uploads
+from aicp.client.models import Jobs, Models
 from aicp.client.records import Records
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
+from aicp.client.uploads import Uploads
 from aicp.core.identity import Login, PasswordChange, Preferences, Session
 
 
@@ -25,7 +27,8 @@ class Client:
     """One platform. Every call raises an AicpError with `message`, `hint`, `code` and `status`.
 
     `ca` is a PEM file with the authority, or the platform's own certificate, to believe at an https address. `pin` is
-    the certificate of the platform on this machine: exactly it is believed, whatever name it was made out to.
+    the certificate of the platform on this machine: exactly it is believed, whatever name it was made out to. `renew`
+    gives the token of now when the platform no longer takes `token`.
     """
 
     def __init__(
@@ -35,10 +38,11 @@ class Client:
         *,
         ca: Path | None = None,
         pin: Path | None = None,
+        renew: Callable[[], str | None] | None = None,
         timeout_seconds: float = 30.0,
     ) -> None:
         tls = trusting(ca) if ca else pinned(pin) if pin else None
-        self.transport = Transport(url, token, tls=tls, timeout_seconds=timeout_seconds)
+        self.transport = Transport(url, token, tls=tls, renew=renew, timeout_seconds=timeout_seconds)
         self.models = Models(self.transport)
         self.uploads = Uploads(self.transport)
         self.jobs = Jobs(self.transport)

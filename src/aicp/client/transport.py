@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -58,15 +58,23 @@ def unreachable(url: str, error: httpx.HTTPError) -> UnavailableError:
 class Transport:
     """A connection to one platform. `token` is a session token; every method raises AicpError.
 
-    `tls` says whom to believe at an https address; by default the system's authorities.
+    `tls` says whom to believe at an https address; by default the system's authorities. `renew` gives the token of
+    now when the platform no longer takes the present one (the one of this machine's admin changes at every start).
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, tls: ssl.SSLContext | None = None, timeout_seconds: float = 30.0
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        renew: Callable[[], str | None] | None = None,
+        timeout_seconds: float = 30.0,
     ) -> None:
         self.url = url.rstrip("/")
         self.token = token
         self.tls = tls
+        self._renew = renew
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # trust_env off: a proxy of the shell must not see the platform's tokens
         self._http = httpx.Client(
@@ -95,6 +103,8 @@ class Transport:
         payload = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, BaseModel) else body
         try:
             response = self._http.request(method, path, json=payload, content=content, params=_sent(query))
+            if response.status_code == 401 and self._renewed():
+                response = self._http.request(method, path, json=payload, content=content, params=_sent(query))
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
         if not response.is_success:
@@ -147,6 +157,14 @@ class Transport:
                 yield response
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
+
+    def _renewed(self) -> bool:
+        fresh = self._renew() if self._renew else None
+        if fresh is None or fresh == self.token:
+            return False
+        self.token = fresh
+        self._http.headers["Authorization"] = f"Bearer {fresh}"
+        return True
 
     def _decode(self, response: httpx.Response, shape: Any) -> Any:
         return None if shape is None else TypeAdapter(shape).validate_json(response.content)

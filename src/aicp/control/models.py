@@ -258,6 +258,11 @@ class Models:
             upload = await UploadQueries(tx).get(upload_id)
         if upload.created_by != caller.user or upload.expires_at < self._clock.now():
             raise NotFoundError(f"There is no upload {upload_id!r}.", hint="It may have expired.")
+        if upload.state is UploadState.IMPORTED:
+            raise ConflictError(
+                f"Upload {upload_id!r} has been imported already.", hint="Send the files again.",
+                code="upload_imported",
+            )  # fmt: skip
         if upload.state is UploadState.REFUSED:
             raise ConflictError(
                 f"The upload was refused: {upload.error}", hint="Delete it and send the files again.",

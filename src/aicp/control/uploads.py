@@ -82,8 +82,7 @@ class Uploads:
         """An upload with the offset of each file."""
         upload = await self._own(caller, upload_id)
         files = [
-            file.model_copy(update={"offset": self._files.offset(upload_id, number)})
-            for number, file in enumerate(upload.files)
+            file.model_copy(update={"offset": self._offset(upload, number)}) for number, file in enumerate(upload.files)
         ]
         return upload.model_copy(update={"files": files})
 
@@ -99,7 +98,11 @@ class Uploads:
         if number is None:
             raise NotFoundError(f"The upload has no file {path!r}.", hint="Files are announced when it is made.")
         if (upload_id, number) in self._writing:
-            raise ConflictError(f"Another piece of {path!r} is on its way.", hint="Send pieces one after the other.")
+            raise ConflictError(
+                f"Another piece of {path!r} is on its way.",
+                hint="Send pieces one after the other.",
+                code="piece_under_way",
+            )
         self._writing.add((upload_id, number))
         try:
             end = await self._append(upload, number, offset, content)
@@ -125,8 +128,13 @@ class Uploads:
             **upload.model_dump(exclude={"files"}),
             files=len(upload.files),
             size_bytes=sum(file.size_bytes for file in upload.files),
-            received_bytes=sum(self._files.offset(upload.id, number) for number in range(len(upload.files))),
+            received_bytes=sum(self._offset(upload, number) for number in range(len(upload.files))),
         )
+
+    def _offset(self, upload: Upload, number: int) -> int:
+        if upload.state is UploadState.IMPORTED:  # all of it came, and the version has it now
+            return upload.files[number].size_bytes
+        return self._files.offset(upload.id, number)
 
     async def _own(self, caller: Caller, upload_id: str) -> Upload:
         async with self._database.snapshot() as tx:

@@ -10,12 +10,16 @@ from aicp.core.value import Request, Value
 
 
 class UploadState(StrEnum):
-    """Life of an upload. `checked` and `refused` are the outcome of the job that reads what came."""
+    """Life of an upload. `checked` and `refused` are the outcome of the job that reads what came.
+
+    `imported`: a version was made of it; its files are gone and it counts no longer.
+    """
 
     RECEIVING = "receiving"
     CHECKING = "checking"
     CHECKED = "checked"
     REFUSED = "refused"
+    IMPORTED = "imported"
 
 
 class UploadFileCreate(Request):

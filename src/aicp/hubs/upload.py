@@ -36,7 +36,12 @@ class UploadHub:
         return Listing(identity=f"upload:{source.upload_id}", files=files, strict=True)
 
     def fetch(self, source: UploadSource, file: HubFile, sink: Sink, context: HubContext) -> None:
-        sink.take(_folder(source, context) / file.handle)
+        try:
+            sink.take(_folder(source, context) / file.handle)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"The files of upload {source.upload_id!r} are gone.", hint="It was imported or deleted; send it again."
+            ) from None
         context.progress.advance(file.size_bytes)
 
 

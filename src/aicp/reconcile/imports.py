@@ -20,14 +20,15 @@ from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError
 from aicp.core.ids import new_id
-from aicp.core.job import Job
-from aicp.core.model import ImportRequest, ModelCreate, ModelFile, ModelVersion
+from aicp.core.job import Job, JobState
+from aicp.core.model import ImportRequest, ModelCreate, ModelFile, ModelVersion, UploadSource
 from aicp.core.registry import Registry
 from aicp.hubs.base import Hub, HubContext, HubFile, HubSettings, Listing
 from aicp.reconcile.jobs import JobContext
 from aicp.store.database import Database
 from aicp.store.events import Events
 from aicp.store.models import Models
+from aicp.store.uploads import Uploads
 
 _WEIGHTS = (".safetensors", ".gguf")
 _CONFIG_BYTES = 16 * 2**20
@@ -93,6 +94,10 @@ class ModelImport:
     def ended(self, job: Job) -> None:
         """Clears what a finished job leaves; the job runner calls it for every job that ended."""
         self._credentials.remove(job.id)
+        if job.kind == self.kind and job.state is JobState.SUCCEEDED:
+            upload_id = job.parameters["request"]["source"].get("upload_id")
+            if upload_id:
+                shutil.rmtree(self._settings.uploads_dir / upload_id, ignore_errors=True)
         shutil.rmtree(self._blobs.root / "work" / job.id, ignore_errors=True)
 
     def _request(self, job: Job) -> ImportRequest:
@@ -138,6 +143,8 @@ class ModelImport:
         name, now, digest = job.parameters["model"], self._clock.now(), version_digest(arrived.files)
         async with self._database.transaction() as tx:
             models = Models(tx)
+            if isinstance(request.source, UploadSource):
+                await Uploads(tx).imported(request.source.upload_id)
             same = await models.version_with_digest(name, digest)
             if same is not None and request.version in (None, same.version):
                 return {"model": name, "version": same.version, "digest": digest, "existing": True}

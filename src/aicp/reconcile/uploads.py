@@ -41,10 +41,16 @@ class UploadCheck:
             await self._end(upload_id, UploadState.REFUSED, error.message)
             raise
         except OSError as error:
+            if await self._imported(upload_id):  # the import read it all meanwhile, and took the files
+                return {"files": len(upload.files), "size_bytes": size}
             await self._end(upload_id, UploadState.REFUSED, f"The files cannot be read ({error.strerror}).")
             raise
         await self._end(upload_id, UploadState.CHECKED)
         return {"files": len(upload.files), "size_bytes": size}
+
+    async def _imported(self, upload_id: str) -> bool:
+        async with self._database.snapshot() as tx:
+            return (await Uploads(tx).get(upload_id)).state is UploadState.IMPORTED
 
     async def _end(self, upload_id: str, state: UploadState, error: str = "") -> None:
         async with self._database.transaction() as tx:

@@ -33,6 +33,9 @@ class UploadRow(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+_KEEPS_FILES = UploadRow.state != UploadState.IMPORTED
+
+
 class Uploads:
     """Queries over uploads."""
 
@@ -79,8 +82,8 @@ class Uploads:
         return Page(items=uploads, total=total or 0, offset=offset, limit=limit)
 
     async def count(self, created_by: str) -> int:
-        """How many uploads a user has."""
-        query = select(func.count()).select_from(UploadRow).where(UploadRow.created_by == created_by)
+        """How many uploads a user has that were not imported."""
+        query = select(func.count()).select_from(UploadRow).where(UploadRow.created_by == created_by, _KEEPS_FILES)
         return await self._session.scalar(query) or 0
 
     async def move(
@@ -94,6 +97,11 @@ class Uploads:
         result = await self._session.execute(query.execution_options(synchronize_session=False))
         assert isinstance(result, CursorResult)
         return result.rowcount == 1
+
+    async def imported(self, upload_id: str) -> None:
+        """A version was made of an upload; its files are needed no longer. An unknown one is no error."""
+        query = update(UploadRow).where(UploadRow.id == upload_id).values(state=UploadState.IMPORTED, error=None)
+        await self._session.execute(query.execution_options(synchronize_session=False))
 
     async def extend(self, upload_id: str, expires_at: datetime) -> None:
         """Moves the end of an upload's life on."""
@@ -111,8 +119,8 @@ class Uploads:
         return list(await self._session.scalars(select(UploadRow.id).where(UploadRow.expires_at < at)))
 
     async def ids(self) -> set[str]:
-        """Ids of all uploads."""
-        return set(await self._session.scalars(select(UploadRow.id)))
+        """Ids of all uploads whose files are still needed."""
+        return set(await self._session.scalars(select(UploadRow.id).where(_KEEPS_FILES)))
 
 
 def _upload(row: UploadRow) -> Upload:

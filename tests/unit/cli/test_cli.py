@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from aicp.cli import app as cli
 from aicp.cli.declarations import read_documents
-from aicp.cli.models import parse_source
+from aicp.cli.imports import parse_source
 from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_code
 from aicp.cli.progress import job_words
 from aicp.cli.services import changed_spec, parse_flags

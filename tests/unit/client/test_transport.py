@@ -13,6 +13,7 @@ import pytest
 
 from aicp.client.records import Change
 from aicp.client.transport import Transport, unreachable
+from aicp.core.errors import UnauthorizedError
 from aicp.core.model import DirectorySource, ImportRequest
 from aicp.core.service import ServiceCreate, ServiceSpec
 
@@ -74,3 +75,18 @@ def test_lists_are_read_whole() -> None:
     rows = transport.every("/api/v1/x", Change, {"since": since, "project": None})
     assert [row.name for row in rows] == ["1", "1", "2", "2", "3"]
     assert asked[1] == "since=2026-01-01T00%3A00%3A00%2B00%3A00&limit=500&offset=2"
+
+
+def test_a_token_that_has_changed_is_read_again() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401, content=request.content)
+
+    tokens = iter(["old", "new", "new"])
+    transport = Transport("http://platform", "old", renew=lambda: next(tokens))
+    transport._http = httpx.Client(
+        base_url="http://platform", transport=httpx.MockTransport(answer), headers=transport._http.headers
+    )
+    with pytest.raises(UnauthorizedError):
+        transport.send("PUT", "/", content=b"x")
+    assert transport.send("PUT", "/", content=b"x").content == b"x"
+    assert transport.token == "new"

@@ -10,10 +10,11 @@ import { problemText, ProblemView } from "../../parts/Feedback";
 import { useAction } from "../../queries/action";
 import { catalogQuery } from "../../queries/models";
 import { useHomeProject } from "../../queries/project";
-import { importCode } from "./importCode";
+import type { Picked } from "../../queries/uploadFiles";
+import { isUnderWay, startUpload } from "../../queries/uploads";
+import { importCode, type Source } from "./importCode";
 import { MODEL_TYPES } from "./Models";
 import { SourceFields, SOURCE_KINDS, type SourceKind } from "./SourceFields";
-import { useUpload } from "./upload";
 import { UploadField } from "./UploadField";
 
 interface Values {
@@ -25,8 +26,10 @@ interface Values {
   version?: string;
   license?: string;
   skip_unsafe?: boolean;
-  source: Record<string, string | undefined>;
+  source: Given;
 }
+
+type Given = Record<string, string | string[] | undefined>;
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 
@@ -35,7 +38,7 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
   const { message } = App.useApp();
   const [form] = Form.useForm<Values>();
   const project = useHomeProject();
-  const upload = useUpload(project);
+  const [files, setFiles] = useState<Picked[]>([]);
   const [error, setError] = useState<unknown>(null);
   const kind = Form.useWatch("kind", form) ?? "directory";
   const written = Form.useWatch((values: Values) => values, { form, preserve: true });
@@ -48,11 +51,9 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
   }, [catalog, preset, form]);
 
   const start = useAction(
-    async (values: Values) => {
-      const source = values.kind === "upload" ? { kind: "upload", upload_id: await upload.send() } : { ...clean(values.source), kind: values.kind };
-      const { name, description = "", type, visibility, version, license, skip_unsafe } = values;
-      const body = { source, description, type, visibility, project, version: version || undefined, license: license || undefined, skip_unsafe } as ImportRequest;
-      return need(api.POST("/api/v1/models/{name}/import", { params: { path: { name } }, body }));
+    (values: Values) => {
+      const body = { ...requestOf(values, project), source: { ...clean(values.source), kind: values.kind } } as ImportRequest;
+      return need(api.POST("/api/v1/models/{name}/import", { params: { path: { name: values.name } }, body }));
     },
     ["job", "model"],
     {
@@ -68,8 +69,16 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
     const values = await form.validateFields().catch(() => null);
     if (!values) return;
     if (model) values.name = model;
-    if (values.kind === "upload" && upload.files.length === 0) return setError(new Error(t("upload.none")));
+    if (values.kind === "upload") return send(values);
     start.mutate(values, { onError: setError });
+  };
+  /** Files are sent whatever page is shown; the jobs tray tells how far they are. */
+  const send = (values: Values) => {
+    if (files.length === 0) return setError(new Error(t("upload.none")));
+    if (isUnderWay(files, project)) return setError(new Error(t("upload.underWay")));
+    void startUpload({ model: values.name, project, files, request: requestOf(values, project) });
+    void message.success(t("upload.started", { name: values.name }));
+    onClose();
   };
   return (
     <Modal
@@ -77,17 +86,14 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
       open={open}
       width={640}
       destroyOnHidden
-      onCancel={() => {
-        upload.stop();
-        onClose();
-      }}
+      onCancel={onClose}
       okText={t("models.importAction")}
       cancelText={t("action.cancel")}
       confirmLoading={start.isPending}
       onOk={() => void submit()}
       afterClose={() => {
         setError(null);
-        upload.reset();
+        setFiles([]);
       }}
     >
       {error !== null && (error instanceof Problem ? <ProblemView error={error} /> : <ProblemView error={new Error(problemText(error))} />)}
@@ -113,7 +119,7 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
         <Form.Item name="kind" label={t("models.method")}>
           <Select options={SOURCE_KINDS.map((value) => ({ value, label: t(`source.${value}`) }))} />
         </Form.Item>
-        {kind === "upload" ? <UploadField upload={upload} /> : <SourceFields kind={kind} />}
+        {kind === "upload" ? <UploadField files={files} onChange={setFiles} /> : <SourceFields kind={kind} />}
         <Collapse
           ghost
           size="small"
@@ -146,6 +152,11 @@ function sameAs(written: Values | undefined, model: string | undefined, kind: So
   return importCode(model ?? (written?.name || "NAME"), kind, clean(written?.source), fields);
 }
 
-function clean(source: Record<string, string | undefined> | undefined): Record<string, string> {
-  return Object.fromEntries(Object.entries(source ?? {}).filter((entry): entry is [string, string] => Boolean(entry[1])));
+function requestOf({ description = "", type, visibility, version, license, skip_unsafe }: Values, project: string): Omit<ImportRequest, "source"> {
+  return { description, type, visibility, project, version: version || undefined, license: license || undefined, skip_unsafe };
+}
+
+/** What was filled in. */
+function clean(source: Given | undefined): Source {
+  return Object.fromEntries(Object.entries(source ?? {}).filter((entry): entry is [string, string | string[]] => Boolean(entry[1]?.length)));
 }

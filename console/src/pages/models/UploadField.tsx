@@ -1,23 +1,23 @@
 import { FolderOpenOutlined, InboxOutlined } from "@ant-design/icons";
-import { Button, Progress, Upload } from "antd";
+import { Button, Upload } from "antd";
 import { useRef } from "react";
 import { useTranslation } from "react-i18next";
-import { formatBytes, formatDuration } from "../../parts/format";
-import type { Picked, useUpload } from "./upload";
+import { formatBytes } from "../../parts/format";
+import type { Picked } from "../../queries/uploadFiles";
 
-export function UploadField({ upload }: { upload: ReturnType<typeof useUpload> }) {
+/** Files or a folder to send. */
+export function UploadField({ files, onChange }: { files: Picked[]; onChange: (files: Picked[]) => void }) {
   const { t } = useTranslation();
   const folder = useRef<HTMLInputElement>(null);
-  const take = (files: File[]) => upload.setFiles(files.map(picked));
-  const total = upload.files.reduce((sum, { file }) => sum + file.size, 0);
-  const progress = upload.progress;
+  const take = (chosen: File[]) => onChange(chosen.map(picked));
+  const total = files.reduce((sum, { file }) => sum + file.size, 0);
   return (
     <div className="stack" style={{ marginBottom: 18 }}>
       <Upload.Dragger
         multiple
         showUploadList={false}
-        beforeUpload={(_, files) => {
-          take(files);
+        beforeUpload={(_, dropped) => {
+          take(dropped);
           return false;
         }}
       >
@@ -28,17 +28,8 @@ export function UploadField({ upload }: { upload: ReturnType<typeof useUpload> }
       <input ref={folder} type="file" hidden multiple {...{ webkitdirectory: "" }} onChange={(event) => take([...(event.target.files ?? [])])} />
       <div className="row spread">
         <Button size="small" icon={<FolderOpenOutlined />} onClick={() => folder.current?.click()}>{t("upload.folder")}</Button>
-        {upload.files.length > 0 && <span className="small quiet num">{t("upload.chosen", { count: upload.files.length, size: formatBytes(total) })}</span>}
+        {files.length > 0 && <span className="small quiet num">{t("upload.chosen", { count: files.length, size: formatBytes(total) })}</span>}
       </div>
-      {progress && (
-        <div>
-          <Progress percent={Math.floor((progress.sent / Math.max(1, progress.total)) * 100)} status="active" size="small" />
-          <div className="row spread small quiet num">
-            <span>{progress.resumed ? t("upload.resumed") : `${formatBytes(progress.sent)} / ${formatBytes(progress.total)}`}</span>
-            <span>{formatBytes(progress.rate)}/s · {t("jobs.left", { time: formatDuration((progress.total - progress.sent) / Math.max(1, progress.rate)) })}</span>
-          </div>
-        </div>
-      )}
     </div>
   );
 }
