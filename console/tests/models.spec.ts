@@ -45,6 +45,35 @@ test("files are uploaded and become a model", async ({ page, request }) => {
   await call(request, "DELETE", `/models/${name}`);
 });
 
+test("an upload goes on from any page and stands in the jobs tray", async ({ page, request }) => {
+  const name = unique("tray");
+  let open = () => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  await page.route("**/api/v1/uploads/*/files/**", async (route) => {
+    await gate;
+    await route.continue();
+  });
+  await page.goto("/models?import=1");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByLabel("Import method").click();
+  await page.getByTitle("Upload from this computer").click();
+  await dialog.locator('input[type="file"]').first().setInputFiles(readdirSync(MODEL_FOLDER).map((file) => join(MODEL_FOLDER, file)));
+  await dialog.getByRole("button", { name: "Start import" }).click();
+  await expect(dialog).toBeHidden();
+  await page.getByRole("link", { name: "Services", exact: true }).first().click();
+  await expect(page).toHaveURL(/\/services/);
+  await page.getByTestId("jobs").click();
+  const line = page.getByTestId("upload").filter({ hasText: name });
+  await expect(line.getByRole("button", { name: "Stop upload" })).toBeVisible();
+  await accessible(page);
+  open();
+  await expect(line).toBeHidden({ timeout: 30_000 });
+  await page.locator(".ant-notification").filter({ hasText: name }).getByRole("button", { name: "Open" }).click({ timeout: 30_000 });
+  await expect(page).toHaveURL(new RegExp(`/models/${name}$`));
+  await call(request, "DELETE", `/models/${name}`);
+});
+
 test("a folder that is not there is told in words", async ({ page }) => {
   await page.goto("/models?import=1");
   const dialog = page.getByRole("dialog");

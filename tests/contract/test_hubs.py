@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.hub_server import HubServer, hub_server
@@ -25,6 +27,8 @@ from aicp.core.model import (
 from aicp.core.registry import Registry
 from aicp.core.upload import UploadFile
 from aicp.hubs.base import Hub, HubContext, HubSettings
+from aicp.security import connections
+from aicp.security.connections import checked_connections
 
 from tests.support.archives import tar_of  # isort: skip
 
@@ -228,3 +232,35 @@ def test_missing_sources_are_not_found(
         HUBS.get(source.kind).resolve(type(source).model_validate_json(text), context)
     assert caught.value.status == 404
     assert caught.value.hint or source.kind == "directory"
+
+
+@pytest.mark.parametrize("name", ["url", "s3", "huggingface", "modelscope"])
+def test_a_name_that_turns_private_after_the_check_is_not_connected_to(
+    name: str,
+    sources: Callable[[str], ImportSource],
+    context: HubContext,
+    server: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = sources(name).model_dump_json().replace("127.0.0.1", "rebinding.modelscope.cn")
+    source = type(sources(name)).model_validate_json(text)
+    server.seen.clear()
+    looked: list[str] = []
+
+    def resolve(host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
+        looked.append(host)
+        address = "93.184.216.34" if len(looked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, int(port or 0)))]
+
+    def connect(self: socket.socket, address: Any) -> None:
+        raise ConnectionRefusedError(f"nobody is at {address[0]}")
+
+    with checked_connections(()):
+        monkeypatch.setattr(connections, "_system", resolve)
+    if name == "url":  # connects to the very address that was checked
+        monkeypatch.setattr(socket.socket, "connect", connect)
+    settings = HubSettings(context.settings.uploads_dir, retry_seconds=0.001)
+    with pytest.raises(AicpError) as caught:
+        HUBS.get(name).resolve(source, HubContext(context.work_dir, Heard(), settings))
+    assert caught.value.code == ("url_not_allowed" if len(looked) > 1 else "unavailable")
+    assert server.seen == []

@@ -14,9 +14,11 @@ from tests.support.archives import tar_of, tar_of_member, zip_of
 from tests.support.hub_server import HubServer, hub_server
 from tests.support.model_files import CONFIG, gguf_bytes, make_model_dir
 from tests.support.model_world import ModelWorld, model_world
+from tests.support.platform_jobs import wait_for_job
 from tests.support.s3_server import S3Server, s3_server
 
 from aicp.cli.declarations import source_of
+from aicp.core.identity import Role
 from aicp.core.job import Job
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -111,6 +113,70 @@ async def test_hub_with_redirects_and_a_cut_connection(
     assert version.source == f"{kind}:owner/tiny"
     revision = {"revision": version.lineage["revision"]}
     assert source_of(version) == ({"kind": kind, "repo": "owner/tiny", **revision, "endpoint": server.url}, [])
+
+
+@pytest.mark.parametrize("kind", ["url", "s3", "huggingface", "modelscope"])
+async def test_a_failed_download_is_continued_by_a_new_job(
+    world: ModelWorld,
+    server: HubServer,
+    store: S3Server,
+    files: dict[str, bytes],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_RETRY_TIMES", 1)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)  # a larger one is lost with the line
+    cuts = [2_000_000, *[0] * 8]
+    source: dict[str, Any] = {"kind": kind, "repo": "owner/tiny", "endpoint": server.url}
+    path = "/cdn/model.safetensors"
+    server.repo = files
+    if kind == "url":
+        path, server.files["m.tar.gz"] = "/files/m.tar.gz", tar_of(files)
+        source = {"kind": "url", "url": f"{server.url}/files/m.tar.gz?X-Amz-Signature=first&v=1"}
+    if kind == "s3":
+        source, store.cuts, store.ranges = store.put("again", "x", files).model_dump(mode="json"), cuts, []
+    else:
+        server.cuts[path] = cuts
+    job = await world.import_model("m", source)
+    assert failed(job) == (503, "unavailable")
+    assert not (world.importing.blobs.root / "work" / job.id).exists()
+    server.cuts.clear()
+    server.seen.clear()
+    store.cuts, store.ranges = [], []
+    if kind == "url":
+        source["url"] = source["url"].replace("first", "second")
+    job = await world.import_model("m", source)
+    assert job.state == "succeeded", job.error
+    assert (store.ranges if kind == "s3" else server.ranges(path)) == ["bytes=2000000-"]
+    await check_stored(world, files)
+
+
+@pytest.mark.parametrize("change", ["content", "query", "project"])
+async def test_another_download_is_not_continued(
+    world: ModelWorld, server: HubServer, files: dict[str, bytes], change: str
+) -> None:
+    packed = tar_of(files)
+    server.files["x"] = packed
+    server.cuts["/files/x"] = [1_000_000, *[0] * 8]
+    url, name = f"{server.url}/files/x?v=1", "m"
+    assert failed(await world.import_model(name, {"kind": "url", "url": url})) == (503, "unavailable")
+    server.cuts.clear()
+    server.seen.clear()
+    if change == "content":
+        files["README.md"] = b"another"
+        server.files["x"] = tar_of(files)
+    if change == "query":
+        url = url.replace("v=1", "v=2")
+    client = world.api.client(Role.DEVELOPER, project="other" if change == "project" else "default")
+    body = {"source": {"kind": "url", "url": url}, "project": "other" if change == "project" else "default"}
+    answer = await client.post(f"/api/v1/models/{name}/import", json=body)
+    job = await wait_for_job(client, answer.json()["id"])
+    assert job.state == "succeeded", job.error
+    assert bool(server.ranges("/files/x")) == (change == "content")  # asked for, and refused by the server's If-Range
+    version = (await world.model(name)).latest
+    assert version is not None
+    stored = {file.path: world.importing.blobs.open(file.sha256).read() for file in version.files}
+    assert stored == files
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "modelscope"])

@@ -1,8 +1,9 @@
 """Content-addressed files on one disk: written once, verified, shared by every version that holds the same bytes.
 
 Layout below the root: `blobs/sha256/ab/<hex>` holds finished files, `partial/<key>` what is still arriving,
-`arrivals/<project>/<hex>` says which project brought what. A name
-under `blobs` exists only once all of its bytes are on the disk and have been read back with the right digest.
+`unfinished/<key>/` downloads that broke off before their files were known, `arrivals/<project>/<hex>` says which
+project brought what. A name under `blobs` exists only once all of its bytes are on the disk and have been read back
+with the right digest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aicp.artifacts.partial import Partial
+from aicp.artifacts.unfinished import Unfinished
 from aicp.core.errors import InvalidError, NoSpaceError, NotFoundError
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -39,6 +41,7 @@ class Blobs:
         self._arrivals = root / "arrivals"
         for directory in (self._blobs, self._partial, self._arrivals):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.unfinished = Unfinished(root / "unfinished")
         self._lock = threading.Lock()
         self._collecting = asyncio.Lock()
         self._pins: Counter[str] = Counter()

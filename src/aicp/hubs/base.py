@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from aicp.core.errors import InvalidError, UnavailableError
+from aicp.core.errors import AicpError, InvalidError, UnavailableError
 from aicp.core.model import ImportSource
 from aicp.security.addresses import AllowedUrl, resolve_allowed
+from aicp.security.connections import checked_connections
 
 
 class Progress(Protocol):
@@ -102,11 +104,23 @@ class HubSettings:
 
 @dataclass(frozen=True, slots=True)
 class HubContext:
-    """What a driver may use: a work directory of the job that survives a restart, where to report, the rules."""
+    """What a driver may use: a work directory of the job that survives a restart, where to report, the rules.
+
+    `keep` gives a folder of the work directory's disk that survives the job; without it there is none.
+    """
 
     work_dir: Path
     progress: Progress
     settings: HubSettings
+    keep: Callable[[str], AbstractContextManager[Path]] | None = None
+
+    def unfinished(self, key: str) -> AbstractContextManager[Path]:
+        """A folder for what is arriving, of whoever names the same `key`: the place and version of the content.
+
+        When the block ends for want of an answer or by a cancel, the next job with that key finds what lies there;
+        after any other end it is gone.
+        """
+        return self.keep(key) if self.keep else nullcontext(self.work_dir)
 
 
 class Hub(Protocol):
@@ -137,6 +151,37 @@ def refuse_offline(context: HubContext, source: ImportSource) -> None:
 def check_url(url: str, settings: HubSettings) -> AllowedUrl:
     """The one address that `url` may be fetched from. Raises MalformedError `url_not_allowed`. Blocks."""
     return asyncio.run(resolve_allowed(url, settings.allowed_networks))
+
+
+@contextmanager
+def checked_endpoint(endpoint: str | None, settings: HubSettings) -> Iterator[None]:
+    """Around all talk with an endpoint that a user named; nothing for None, the administrator's or the public one.
+
+    Raises MalformedError `url_not_allowed`, also when a library connects to or is redirected to another address than
+    those that may be reached.
+    """
+    if endpoint is None:
+        yield
+        return
+    check_url(endpoint, settings)
+    with checked_connections(settings.allowed_networks):
+        try:
+            yield
+        except Exception as error:
+            refusal = refusal_within(error)
+            if refusal is None or refusal is error:
+                raise
+            raise refusal from error
+
+
+def refusal_within(error: BaseException) -> AicpError | None:
+    """The refusal that a library wrapped in errors of its own."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, AicpError) and found.code == "url_not_allowed":
+            return found
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def choose(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:

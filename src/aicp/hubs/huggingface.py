@@ -23,7 +23,17 @@ from huggingface_hub.utils import build_hf_headers, get_session
 
 from aicp.core.errors import AicpError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from aicp.core.model import HuggingFaceSource
-from aicp.hubs.base import HubContext, HubFile, HubSettings, Listing, Sink, check_url, choose, refuse_offline
+from aicp.hubs.base import (
+    HubContext,
+    HubFile,
+    HubSettings,
+    Listing,
+    Sink,
+    check_url,
+    checked_endpoint,
+    choose,
+    refuse_offline,
+)
 
 _guard: ContextVar[HubSettings | None] = ContextVar("huggingface_guard", default=None)
 """Set while talking to an endpoint that a user named: then every request, redirected ones too, is checked."""
@@ -71,7 +81,9 @@ class HuggingFaceHub:
 
     def fetch(self, source: HuggingFaceSource, file: HubFile, sink: Sink, context: HubContext) -> None:
         with _explained(source, context):
-            if file.size_bytes > constants.MAX_HTTP_DOWNLOAD_SIZE:
+            # The transfer protocol connects by itself, so an endpoint that a user named is read over plain HTTP alone.
+            large = file.size_bytes > constants.MAX_HTTP_DOWNLOAD_SIZE
+            if large and source.endpoint is None:
                 return self._fetch_large(source, file, sink, context)
             url = hf_hub_url(source.repo, file.path, revision=file.handle, endpoint=_endpoint(source, context))
             headers = {**build_hf_headers(token=_token(source)), "accept-encoding": "identity"}
@@ -81,7 +93,7 @@ class HuggingFaceHub:
                 target,
                 resume_size=sink.offset,
                 headers=headers,
-                expected_size=file.size_bytes,
+                expected_size=None if large else file.size_bytes,
                 tqdm_class=_NoBar,  # pyright: ignore[reportArgumentType]
             )
 
@@ -154,12 +166,11 @@ def _token(source: HuggingFaceSource) -> str | bool | None:
 
 @contextmanager
 def _explained(source: HuggingFaceSource, context: HubContext) -> Iterator[None]:
-    if source.endpoint is not None:
-        check_url(source.endpoint, context.settings)
     _guard_client()
     token = _guard.set(context.settings if source.endpoint is not None else None)
     try:
-        yield
+        with checked_endpoint(source.endpoint, context.settings):
+            yield
     except AicpError:
         raise
     except OfflineModeIsEnabled as error:

@@ -15,7 +15,17 @@ from requests.exceptions import RequestException
 
 from aicp.core.errors import AicpError, InvalidError, MalformedError, NotFoundError, UnavailableError
 from aicp.core.model import ModelScopeSource
-from aicp.hubs.base import HubContext, HubFile, HubSettings, Listing, Sink, check_url, choose, refuse_offline
+from aicp.hubs.base import (
+    HubContext,
+    HubFile,
+    HubSettings,
+    Listing,
+    Sink,
+    check_url,
+    checked_endpoint,
+    choose,
+    refuse_offline,
+)
 
 _HOSTS = ("modelscope.cn", "modelscope.ai")
 
@@ -29,7 +39,7 @@ class ModelScopeHub:
         refuse_offline(context, source)
         if source.repo.count("/") != 1:
             raise InvalidError(f"{source.repo!r} cannot name a repository.", hint="Write OWNER/NAME.")
-        with _explained(source):
+        with _explained(source, context):
             found = _api(source, context).list_repo_files(source.repo, "model", revision=source.revision)
         files = [
             HubFile(item.path, item.size, sha256=item.sha256 or None, stamp=item.sha256 or item.blob_id or "")
@@ -60,19 +70,20 @@ class ModelScopeHub:
             def end(self) -> None: ...
 
         callbacks: list[Any] = [Callback]
-        with _explained(source):
+        place = f"modelscope:{source.endpoint or ''}:{source.repo}:{source.revision or ''}:{file.path}:{file.stamp}"
+        with context.unfinished(place) as folder, _explained(source, context):
             path = _api(source, context).downloader.download_file(
                 source.repo,
                 "model",
                 file.path,
                 revision=source.revision,
                 cache_dir=context.work_dir / "cache",
-                local_dir=context.work_dir / "hub",
+                local_dir=folder / "hub",
                 file_size=file.size_bytes,
                 progress_callbacks=callbacks,
             )
-        sink.take(path)
-        path.unlink()
+            sink.take(path)
+            path.unlink()
 
 
 def _api(source: ModelScopeSource, context: HubContext) -> HubApi:
@@ -117,9 +128,10 @@ class _Stopped(BaseException):
 
 
 @contextmanager
-def _explained(source: ModelScopeSource) -> Iterator[None]:
+def _explained(source: ModelScopeSource, context: HubContext) -> Iterator[None]:
     try:
-        yield
+        with checked_endpoint(source.endpoint, context.settings):
+            yield
     except _Stopped as stop:
         raise stop.reason from None
     except AicpError:

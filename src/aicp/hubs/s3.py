@@ -22,7 +22,7 @@ from botocore.exceptions import (
 
 from aicp.core.errors import AicpError, ConflictError, InvalidError, NotFoundError, UnavailableError
 from aicp.core.model import S3Source
-from aicp.hubs.base import HubContext, HubFile, Listing, Sink, check_url, refuse_offline
+from aicp.hubs.base import HubContext, HubFile, Listing, Sink, checked_endpoint, refusal_within, refuse_offline
 
 _CHUNK_BYTES = 2**20
 _ATTEMPTS = 6
@@ -44,6 +44,10 @@ class S3Hub:
 
     def resolve(self, source: S3Source, context: HubContext) -> Listing:
         refuse_offline(context, source)
+        with checked_endpoint(source.endpoint, context.settings):
+            return self._list(source, context)
+
+    def _list(self, source: S3Source, context: HubContext) -> Listing:
         prefix = source.prefix.strip("/") + "/" if source.prefix.strip("/") else ""
         client = _client(source, context)
         files: list[HubFile] = []
@@ -64,14 +68,15 @@ class S3Hub:
         return Listing(identity=f"s3://{source.bucket}/{prefix}", files=files, name=name)
 
     def fetch(self, source: S3Source, file: HubFile, sink: Sink, context: HubContext) -> None:
-        client = _client(source, context)
-        retry = _Retry(source, context)
-        while True:
-            before = sink.offset
-            try:
-                return _stream(client, source.bucket, file, sink, context)
-            except (ClientError, BotoCoreError) as error:
-                retry.after(error, gained=sink.offset > before)
+        with checked_endpoint(source.endpoint, context.settings):
+            client = _client(source, context)
+            retry = _Retry(source, context)
+            while True:
+                before = sink.offset
+                try:
+                    return _stream(client, source.bucket, file, sink, context)
+                except (ClientError, BotoCoreError) as error:
+                    retry.after(error, gained=sink.offset > before)
 
 
 class _Retry:
@@ -111,8 +116,6 @@ def _stream(client: Any, bucket: str, file: HubFile, sink: Sink, context: HubCon
 
 def _client(source: S3Source, context: HubContext) -> Any:
     endpoint = source.endpoint or context.settings.endpoints.get("s3")
-    if source.endpoint is not None:
-        check_url(source.endpoint, context.settings)
     signed = source.access_key is not None and source.secret_key is not None
     config = Config(
         # without keys the request goes out unsigned: never with credentials that this machine happens to have
@@ -149,7 +152,7 @@ def _pages(client: Any, source: S3Source, prefix: str, context: HubContext) -> I
 
 def _may_retry(error: Exception) -> bool:
     if not isinstance(error, ClientError):
-        return isinstance(error, _BROKEN)
+        return isinstance(error, _BROKEN) and refusal_within(error) is None
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status >= 500 or status == 429
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 600.0
 _PARTIAL_LIFE = timedelta(days=7)
+_UNFINISHED_PART = 10
+"""Downloads that broke off may take this part of the disk: one tenth."""
 _SETTLED = timedelta(hours=1)
 """A younger folder may belong to something whose row is being written."""
 _BLOB_LIFE = timedelta(days=1)
@@ -73,7 +75,10 @@ class Cleanup:
         settled = (self._clock.now() - _SETTLED).timestamp()
         self._uploads.keep_only(uploads, older_than=settled)
         self._credentials.keep_only(jobs, older_than=settled)
-        self._blobs.forget_partials(older_than=(self._clock.now() - _PARTIAL_LIFE).timestamp())
+        stale = (self._clock.now() - _PARTIAL_LIFE).timestamp()
+        self._blobs.forget_partials(older_than=stale)
+        most_bytes = shutil.disk_usage(self._blobs.root).total // _UNFINISHED_PART
+        self._blobs.unfinished.forget(older_than=stale, most_bytes=most_bytes)
         work = self._blobs.root / "work"
         for folder in work.iterdir() if work.is_dir() else ():
             if folder.name not in jobs and folder.stat().st_mtime < settled:

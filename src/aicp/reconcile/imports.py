@@ -115,7 +115,9 @@ class ModelImport:
     def _bring(self, request: ImportRequest, work_dir: Path, context: JobContext, arrival: _Arrival) -> Arrived:
         hub = self._hubs.get(request.source.kind)
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        hub_context = HubContext(work_dir, context, self._settings)
+        # of one project alone: what another one fetched with its credentials is not continued for this one
+        keep = self._blobs.unfinished.folder
+        hub_context = HubContext(work_dir, context, self._settings, lambda key: keep(f"{request.project}\0{key}"))
         context.phase("reading the source")
         listing = hub.resolve(request.source, hub_context)
         strict = listing.strict and not request.skip_unsafe

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from aicp.core.errors import InvalidError
 from aicp.core.model import UrlSource
 from aicp.hubs.base import HubContext, HubFile, Listing, Sink, refuse_offline
 from aicp.hubs.url.archive import unpack
 from aicp.hubs.url.download import download
+
+_SIGNATURE = re.compile(
+    r"x-(amz|goog|oss|cos)-.*|signature|sig|expires|key-pair-id|policy|(aws|google|oss)access(key)?id"
+    r"|se|sp|sr|sv|st|spr|ske|skoid|sks|skt|sktid|skv",
+    re.IGNORECASE,
+)
+"""Parameters with which the stores of the large clouds sign an address for some time."""
 
 
 class UrlHub:
@@ -37,8 +45,11 @@ class UrlHub:
     def _bring(self, source: UrlSource, name: str, context: HubContext) -> list[tuple[str, int, str]]:
         """(path, size, name in the work directory) of all files, downloaded and unpacked."""
         target = context.work_dir / "download"
-        context.progress.say("downloading")
-        download(source.url, target, context)
+        if not target.exists():
+            context.progress.say("downloading")
+            with context.unfinished(_place(source)) as folder:
+                download(source.url, folder / "arriving", context)
+                (folder / "arriving").replace(target)
         _check_digest(target, source.sha256)
         with target.open("rb") as file:
             is_gguf = file.read(4) == b"GGUF"
@@ -53,6 +64,13 @@ class UrlHub:
     def fetch(self, source: UrlSource, file: HubFile, sink: Sink, context: HubContext) -> None:
         sink.take(context.work_dir / file.handle)
         context.progress.advance(file.size_bytes)
+
+
+def _place(source: UrlSource) -> str:
+    """The address without what only signs it: the next signature leads to the same file."""
+    parts = urlsplit(source.url)
+    query = [(name, value) for name, value in parse_qsl(parts.query, True) if not _SIGNATURE.fullmatch(name)]
+    return f"url:{parts._replace(query=urlencode(query), fragment='').geturl()}:{source.sha256 or ''}"
 
 
 def _check_digest(target: Path, wanted: str | None) -> None:
