@@ -1,6 +1,7 @@
 import { CloseOutlined, ReloadOutlined } from "@ant-design/icons";
 import { App, Button, Progress } from "antd";
 import { useEffect, useRef } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { problemText } from "../parts/Feedback";
 import { formatBytes, formatDuration } from "../parts/format";
@@ -43,7 +44,7 @@ function Words({ progress }: { progress: Sending["progress"] }) {
   return progress?.resumed ? t("upload.resumed") : t("upload.sending");
 }
 
-function pace(sent: number, total: number, rate: number, t: ReturnType<typeof useTranslation>["t"]): string[] {
+function pace(sent: number, total: number, rate: number, t: TFunction): string[] {
   return rate > 0 ? [`${formatBytes(rate)}/s`, t("jobs.left", { time: formatDuration((total - sent) / rate) })] : [];
 }
 

@@ -20,6 +20,7 @@ from aicp.cli import (
     models,
     nodes,
     platform,
+    publish,
     quickstart,
     records,
     services,
@@ -63,7 +64,7 @@ def root(
     ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
-for command in (platform.up, platform.down, platform.status, services.publish, logs.logs, chat.chat):
+for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat):
     app.command()(command)
 for command in (records.usage, records.audit, records.events, records.metrics, records.overview):
     app.command()(command)

@@ -1,26 +1,34 @@
-"""`aicp publish` and `aicp service`."""
+"""`aicp service`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
-from aicp.cli.output import out, print_done, print_facts, print_json, print_table
+from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_service
+from aicp.cli.publish import (
+    CardsOption,
+    ContextOption,
+    CpuOption,
+    DescriptionOption,
+    DrainOption,
+    MemoryOption,
+    UsersOption,
+    VendorOption,
+    VisibilityOption,
+    bytes_of,
+    parse_flags,
+    print_plan,
+)
 from aicp.core.errors import InvalidError
-from aicp.core.model import Visibility
-from aicp.core.quantity import format_bytes, parse_bytes
+from aicp.core.quantity import format_bytes
 from aicp.core.replica import Replica
 from aicp.core.service import (
-    Compute,
     Mode,
-    Plan,
-    Published,
-    ServiceCreate,
     ServiceSpec,
     ServiceState,
     ServiceUpdate,
@@ -38,130 +46,6 @@ _CHOSEN = {
     "memory": "memory_bytes",
 }
 """What the platform chooses when it is not asked for: the option, and the field of the spec."""
-_Context = Annotated[int | None, typer.Option(help="Context length in tokens.")]
-_Users = Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")]
-_Cards = Annotated[int | None, typer.Option(help="Whole accelerators per replica.")]
-_Vendor = Annotated[str | None, typer.Option(help="Only this vendor's accelerators, e.g. nvidia.")]
-_Cpu = Annotated[float | None, typer.Option(help="CPU cores per replica.")]
-_Memory = Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")]
-_Drain = Annotated[float | None, typer.Option(help="How long open requests may finish when a replica goes.")]
-_Visible = Annotated[Visibility | None, typer.Option(help="Who may call it: every project's keys, or its own.")]
-_Description = Annotated[str | None, typer.Option(help="What people read about it.")]
-
-
-def parse_flags(flags: list[str]) -> dict[str, Any]:
-    """`name=value` pairs; values are JSON where they parse as such, else text."""
-    parsed: dict[str, Any] = {}
-    for flag in flags:
-        name, separator, value = flag.partition("=")
-        if not separator:
-            raise InvalidError(f"{flag!r} is not NAME=VALUE.")
-        try:
-            parsed[name] = json.loads(value)
-        except ValueError:
-            parsed[name] = value
-    return parsed
-
-
-def _bytes(text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_bytes(text)
-    except ValueError as error:
-        raise InvalidError(str(error)) from error
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    """The fields that are not None: the platform's own defaults hold for the rest."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def publish(
-    ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="MODEL, MODEL:VERSION or MODEL:ALIAS.")],
-    name: Annotated[str | None, typer.Option("--name", "-n", help="Public name; default: the model's.")] = None,
-    mode: Mode = Mode.BALANCED,
-    replicas: int = 1,
-    pool: str = "default",
-    project: str = "default",
-    engine: str | None = None,
-    engine_version: str | None = None,
-    flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE (mode custom).")] = None,
-    context: _Context = None,
-    users: _Users = None,
-    cards: _Cards = None,
-    vendor: _Vendor = None,
-    cpu: _Cpu = None,
-    memory: _Memory = None,
-    drain_seconds: _Drain = None,
-    visibility: _Visible = None,
-    description: _Description = None,
-    create_key: Annotated[bool, typer.Option("--create-key", help="Make a key for this service only.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
-    wait: WaitFlag = True,
-    json_: JsonFlag = False,
-) -> None:
-    """Publish a model as a service; everything not given is chosen and explained."""
-    client = connect(ctx)
-    spec = ServiceSpec(
-        model=model,
-        mode=mode,
-        engine=engine,
-        engine_version=engine_version,
-        engine_flags=parse_flags(flag or []),
-        pool=pool,
-        compute=Compute(accelerators=cards, vendor=vendor, cpu_cores=cpu, memory_bytes=_bytes(memory)),
-        replicas=replicas,
-        context_length=context,
-        users=users,
-        **_given(drain_seconds=drain_seconds, visibility=visibility),
-    )
-    described = _given(description=description)
-    body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key, **described)
-    if dry_run:
-        plan = client.services.plan(body)
-        return print_json(plan) if json_ else print_plan(plan)
-    published = client.services.create(body)
-    if not json_:
-        print_plan(published.plan)
-    if wait:
-        service = wait_for_service(client, published.service.name, f"Starting {published.service.name}")
-        published = published.model_copy(update={"service": service})
-    if json_:
-        print_json(published)
-    else:
-        _print_published(published)
-
-
-def print_plan(plan: Plan) -> None:
-    """What will run and why."""
-    out.print(f"[bold]{plan.name}[/]: {plan.model}:{plan.version} on {plan.engine} {plan.engine_version}")
-    print_table(
-        plan.choices,
-        [
-            ("what", lambda c: c.name),
-            ("value", lambda c: c.value),
-            ("by", lambda c: c.chosen_by),
-            ("why", lambda c: c.reason),
-        ],
-        empty="",
-    )
-    parts = ", ".join(f"{part.name} {format_bytes(part.bytes)}" for part in plan.memory)
-    out.print(f"Memory per replica: {parts}")
-    out.print(f"{'Fits' if plan.fit.fits else 'Does not fit'}: {plan.fit.reason}", markup=False)
-    for suggestion in plan.fit.suggestions:
-        out.print(f"  try: {suggestion}", markup=False)
-
-
-def _print_published(published: Published) -> None:
-    service = published.service
-    out.print(f"\n[bold green]{service.name}[/] is {service.state}. {service.reason}")
-    if service.address:
-        out.print(f"Address: {service.address}", markup=False)
-    if published.key:
-        out.print(f"Key (shown once): [bold]{published.key}[/]", soft_wrap=True)
-    for sample in (published.curl, published.python):
-        if sample:
-            typer.echo(f"\n{sample}")  # to copy: no line may be broken to fit the terminal
 
 
 @app.command("list")
@@ -257,17 +141,17 @@ def update(
     pool: str | None = None,
     engine: str | None = None,
     engine_version: str | None = None,
-    context: _Context = None,
-    users: _Users = None,
+    context: ContextOption = None,
+    users: UsersOption = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
-    cards: _Cards = None,
-    vendor: _Vendor = None,
-    cpu: _Cpu = None,
-    memory: _Memory = None,
+    cards: CardsOption = None,
+    vendor: VendorOption = None,
+    cpu: CpuOption = None,
+    memory: MemoryOption = None,
     replicas: int | None = None,
-    drain_seconds: _Drain = None,
-    visibility: _Visible = None,
-    description: _Description = None,
+    drain_seconds: DrainOption = None,
+    visibility: VisibilityOption = None,
+    description: DescriptionOption = None,
     unset_flag: Annotated[list[str] | None, typer.Option(help="Engine flag NAME back to its default.")] = None,
     automatic: Annotated[
         list[str] | None, typer.Option(help=f"Let the platform choose again: {', '.join(_CHOSEN)}; repeat for several.")
@@ -290,7 +174,7 @@ def update(
         "drain_seconds": drain_seconds,
         "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
-        "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": _bytes(memory)},
+        "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": bytes_of(memory)},
     }
     spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
     if spec is None and description is None:

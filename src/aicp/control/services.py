@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from aicp.control.metrics import TRAFFIC_SORTS, service_traffic
-from aicp.control.service_plans import Proposal, ServicePlans, require_fit, require_room, require_surge
+from aicp.control.service_plans import ServicePlans, require_fit, require_room, require_surge
+from aicp.control.service_revisions import (
+    asked_spec,
+    copy_revision,
+    describe_update,
+    new_revision,
+    shape_of,
+    update_difference,
+)
 from aicp.core.access import Caller
 from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
-from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.model import Visibility
 from aicp.core.registry import Registry
@@ -42,8 +49,6 @@ from aicp.store.replicas import Replicas
 from aicp.store.revisions import PENDING, READY, ROLLED_BACK, Revision, Revisions
 from aicp.store.services import Services as StoredServices
 
-_WITHOUT_RESTART = frozenset({"replicas", "drain_seconds", "visibility"})
-"""Fields of a spec that change nothing about a running replica."""
 _TIMED = re.compile(r"^(Loading|Starting): [^(]*$")
 
 
@@ -125,7 +130,7 @@ class Services:
         """What `update` would run, and why, with the change as code; changes nothing."""
         async with self._database.snapshot() as tx:
             service = await self._changeable(tx, caller, name)
-            spec = _asked(body, service.spec)
+            spec = asked_spec(body, service.spec)
             plan = (await self._plans.propose(tx, caller, name, service.project, spec)).planned.plan
         return plan.model_copy(update=change_texts(service, body, spec, rest_url))
 
@@ -145,7 +150,7 @@ class Services:
             service_id = await services.create(
                 plan.name, body.project, body.description, proposal.model.type, proposal.spec, now
             )
-            await Revisions(tx).add(_revision(service_id, 1, 1, proposal, caller.user), now)
+            await Revisions(tx).add(new_revision(service_id, 1, 1, proposal, caller.user), now)
             await Events(tx).audit(
                 caller,
                 now,
@@ -173,7 +178,7 @@ class Services:
         async with self._database.transaction() as tx:
             service = before = await self._changeable(tx, caller, name)
             current = (await Revisions(tx).newest(service.id))[service.id][0]
-            spec = _asked(body, current.spec)
+            spec = asked_spec(body, current.spec)
             revision = await self._next_revision(tx, caller, service, current, spec)
             if revision is not None or body.stopped not in (None, service.stopped):
                 service = await self._advance(tx, service, revision, now, stopped=body.stopped)
@@ -186,8 +191,10 @@ class Services:
                 "service",
                 name,
                 project=service.project,
-                message=_describe(body, revision),
-                details=_difference(current.spec, before, revision.spec if revision else current.spec, service, body),
+                message=describe_update(body, revision),
+                details=update_difference(
+                    current.spec, before, revision.spec if revision else current.spec, service, body
+                ),
             )
         self._bell.ring("service", name)
         return await self.get(caller, name)
@@ -206,7 +213,7 @@ class Services:
                 target = await self._target(tx, service, newest, generation)
                 number = service.generation + 1
                 spec = target.spec.model_copy(update={"replicas": newest[0].spec.replicas})
-                revision = _copy(target, number, number, spec, caller.user, PENDING)
+                revision = copy_revision(target, number, number, spec, caller.user, PENDING)
                 await require_room(tx, name, revision.requirement, spec.replicas)
                 await _require_way(tx, service, revision.requirement)
                 await self._advance(tx, service, revision, now)
@@ -247,12 +254,12 @@ class Services:
         """The revision that `spec` makes; None when it changes nothing. Replicas restart only when they must."""
         _, version = await self._plans.resolve(tx, caller, spec)
         number = service.generation + 1
-        if _shape(spec) == _shape(current.spec) and version.id == current.version.id:
+        if shape_of(spec) == shape_of(current.spec) and version.id == current.version.id:
             if spec == current.spec:
                 return None
             if spec.replicas > current.spec.replicas:
                 await require_room(tx, service.name, current.requirement, spec.replicas)
-            return _copy(current, number, current.template, spec, caller.user, current.outcome)
+            return copy_revision(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
         if proposal.model.type != service.type:
             raise InvalidError(
@@ -261,7 +268,7 @@ class Services:
             )
         require_fit(proposal.planned.plan)
         await _require_way(tx, service, proposal.planned.requirement)
-        return _revision(service.id, number, number, proposal, caller.user)
+        return new_revision(service.id, number, number, proposal, caller.user)
 
     async def _advance(
         self,
@@ -332,68 +339,10 @@ class Services:
         return service.model_copy(update={"address": self._gateway_url, "reason": reason, "traffic": traffic})
 
 
-def _asked(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:
-    """The spec that an update of `current` asks for."""
-    spec = body.spec or current
-    return spec if body.replicas is None else spec.model_copy(update={"replicas": body.replicas})
-
-
-def _shape(spec: ServiceSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
-
-
 async def _require_way(tx: Transaction, service: Service, need: Requirement) -> None:
     """Raises ConflictError when the only replica would have to go on serving beside one that finds no room."""
     if service.replicas_ready == 1 and not service.stopped:
         await require_surge(tx, service.name, need)
-
-
-def _revision(service_id: str, generation: int, template: int, proposal: Proposal, user: str) -> Revision:
-    return Revision(
-        service_id=service_id,
-        generation=generation,
-        template=template,
-        spec=proposal.spec,
-        type=proposal.model.type,
-        version=proposal.version,
-        requirement=proposal.planned.requirement,
-        plan=proposal.planned.plan,
-        created_by=user,
-    )
-
-
-def _copy(source: Revision, generation: int, template: int, spec: ServiceSpec, user: str, outcome: str) -> Revision:
-    return Revision(
-        service_id=source.service_id,
-        generation=generation,
-        template=template,
-        spec=spec,
-        type=source.type,
-        version=source.version,
-        requirement=source.requirement,
-        plan=source.plan.model_copy(update={"replicas": spec.replicas}),
-        outcome=outcome,
-        created_by=user,
-    )
-
-
-def _describe(body: ServiceUpdate, revision: Revision | None) -> str:
-    said: list[str] = []
-    if revision is not None:
-        said.append(f"Revision {revision.generation}.")
-    if body.replicas is not None:
-        said.append(f"Replicas: {body.replicas}.")
-    if body.stopped is not None:
-        said.append("Stopped." if body.stopped else "Started.")
-    return " ".join(said) or "Nothing that matters changed."
-
-
-def _difference(
-    old_spec: ServiceSpec, before: Service, new_spec: ServiceSpec, after: Service, body: ServiceUpdate
-) -> dict[str, Any]:
-    old = {**old_spec.model_dump(mode="json"), "stopped": before.stopped, "description": before.description}
-    new = {**new_spec.model_dump(mode="json"), "stopped": after.stopped, "description": before.description}
-    return difference(old, new if body.description is None else {**new, "description": body.description})
 
 
 async def _require_project(tx: Transaction, name: str) -> None:

@@ -21,7 +21,8 @@ from aicp.cli.declarations import read_documents
 from aicp.cli.imports import parse_source
 from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_code
 from aicp.cli.progress import job_words
-from aicp.cli.services import changed_spec, parse_flags
+from aicp.cli.publish import parse_flags
+from aicp.cli.services import changed_spec
 from aicp.client.records import EventFilter
 from aicp.client.rest import Client
 from aicp.client.transport import error_of
@@ -30,7 +31,7 @@ from aicp.core.event import Event
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
 from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
-from aicp.planner.samples import cli_command
+from aicp.planner.samples import publish_command
 
 
 def test_sources() -> None:
@@ -184,7 +185,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         client.transport._http = httpx.Client(base_url="http://platform", transport=httpx.MockTransport(answer))
         return client
 
-    for module in ("services", "keys", "identity"):
+    for module in ("publish", "services", "keys", "identity"):
         monkeypatch.setattr(f"aicp.cli.{module}.connect", connect)
     return seen
 
@@ -209,7 +210,7 @@ def test_the_command_that_the_console_shows_publishes_the_same(sent: list[tuple[
         drain_seconds=5,
         visibility=Visibility.PROJECT,
     )
-    run(*shlex.split(cli_command("public", "shop", spec))[1:], "--dry-run")
+    run(*shlex.split(publish_command("public", ServiceCreate(project="shop", spec=spec)))[1:], "--dry-run")
     body = ServiceCreate.model_validate(sent[0][1])
     assert (body.name, body.project, body.spec) == ("public", "shop", spec)
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from aicp.cli import app as cli
 from aicp.cli import imports
 from aicp.cli.imports import find_entry, read_secret
 from aicp.client.rest import Client
-from aicp.control.catalog import Catalog
+from aicp.core.catalog import CatalogModel
 from aicp.core.errors import InvalidError, NotFoundError
+from aicp.core.value import Page
 
-CATALOG = Catalog().list(limit=500)
+_FILE = files("aicp.control").joinpath("catalog.yaml").read_text(encoding="utf-8")
+_MODELS = [CatalogModel.model_validate(entry) for entry in yaml.safe_load(_FILE)["models"]]
+CATALOG = Page(items=_MODELS, total=len(_MODELS), offset=0, limit=500)
 JOB = {"id": "job_1", "kind": "model_import", "title": "t", "state": "queued", "created_at": "2026-01-01T00:00:00Z"}
 
 

@@ -1,0 +1,82 @@
+"""What a change of a service makes of its revisions, without the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicp.control.service_plans import Proposal
+from aicp.core.event import difference
+from aicp.core.service import Choice, Service, ServiceSpec, ServiceUpdate
+from aicp.store.revisions import Revision
+
+_WITHOUT_RESTART = frozenset({"replicas", "drain_seconds", "visibility"})
+"""Fields of a spec that change nothing about a running replica."""
+
+
+def shape_of(spec: ServiceSpec) -> dict[str, Any]:
+    """What of a spec a replica is started with."""
+    return spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
+
+
+def asked_spec(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:
+    """The spec that an update of `current` asks for."""
+    spec = body.spec or current
+    return spec if body.replicas is None else spec.model_copy(update={"replicas": body.replicas})
+
+
+def new_revision(service_id: str, generation: int, template: int, proposal: Proposal, user: str) -> Revision:
+    """The revision that `proposal` makes, with a shape of its own."""
+    return Revision(
+        service_id=service_id,
+        generation=generation,
+        template=template,
+        spec=proposal.spec,
+        type=proposal.model.type,
+        version=proposal.version,
+        requirement=proposal.planned.requirement,
+        plan=proposal.planned.plan,
+        created_by=user,
+    )
+
+
+def copy_revision(
+    source: Revision, generation: int, template: int, spec: ServiceSpec, user: str, outcome: str
+) -> Revision:
+    """`source` again under another generation, for the same or another number of replicas."""
+    choices = source.plan.choices
+    if spec.replicas != source.plan.replicas:
+        asked = Choice(name="replicas", value=spec.replicas, chosen_by="user", reason="asked for")
+        choices = [asked if choice.name == "replicas" else choice for choice in choices]
+    return Revision(
+        service_id=source.service_id,
+        generation=generation,
+        template=template,
+        spec=spec,
+        type=source.type,
+        version=source.version,
+        requirement=source.requirement,
+        plan=source.plan.model_copy(update={"replicas": spec.replicas, "choices": choices}),
+        outcome=outcome,
+        created_by=user,
+    )
+
+
+def describe_update(body: ServiceUpdate, revision: Revision | None) -> str:
+    """What an update did, in words."""
+    said: list[str] = []
+    if revision is not None:
+        said.append(f"Revision {revision.generation}.")
+    if body.replicas is not None:
+        said.append(f"Replicas: {body.replicas}.")
+    if body.stopped is not None:
+        said.append("Stopped." if body.stopped else "Started.")
+    return " ".join(said) or "Nothing that matters changed."
+
+
+def update_difference(
+    old_spec: ServiceSpec, before: Service, new_spec: ServiceSpec, after: Service, body: ServiceUpdate
+) -> dict[str, Any]:
+    """What an update changed, for its audit event."""
+    old = {**old_spec.model_dump(mode="json"), "stopped": before.stopped, "description": before.description}
+    new = {**new_spec.model_dump(mode="json"), "stopped": after.stopped, "description": before.description}
+    return difference(old, new if body.description is None else {**new, "description": body.description})
