@@ -114,7 +114,7 @@ def test_run_again_does_nothing_twice_and_keeps_everything(
     assert [model.name for model in client.models.list()] == ["aicp-demo"]
     assert [version.version for version in client.models.versions("aicp-demo")] == ["v1"]
     assert client.services.get("aicp-demo").generation == 1
-    assert [key.name for key in client.keys.list(revoked=False)] == ["quickstart"]
+    assert [key.name for key in client.keys.list(state=KeyState.ACTIVE)] == ["quickstart"]
 
 
 def test_clean_revokes_its_own_key_only(platform: TlsPlatform, second: Quickstart) -> None:

@@ -5317,7 +5317,6 @@ export interface operations {
                 /** @description rows to pass over */
                 offset?: number;
                 project?: string | null;
-                revoked?: boolean | null;
                 /** @description a part of the name or text */
                 search?: string | null;
                 /** @description a field; `-` before it: falling */

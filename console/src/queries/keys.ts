@@ -6,7 +6,7 @@ import type { KeyState } from "../api/schema";
 export const keysOfServiceQuery = (model: string) =>
   queryOptions({
     queryKey: ["key", "of", model],
-    queryFn: () => need(api.GET("/api/v1/keys", { params: { query: { limit: 500, model, revoked: false } } })),
+    queryFn: () => need(api.GET("/api/v1/keys", { params: { query: { limit: 500, model, state: "active" } } })),
   });
 
 export const keysQuery = (project?: string) =>

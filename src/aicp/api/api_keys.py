@@ -25,7 +25,6 @@ async def list_keys(
     caller: CallerDep,
     keys: KeysUse,
     project: str | None = None,
-    revoked: bool | None = None,
     model: Annotated[
         str | None, Query(description="keys limited to this public model name, or to it and others")
     ] = None,
@@ -39,7 +38,6 @@ async def list_keys(
     return await keys.list(
         caller,
         project=project,
-        revoked=revoked,
         model=model,
         state=state,
         search=search,

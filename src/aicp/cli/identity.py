@@ -138,9 +138,9 @@ def delete_project(ctx: typer.Context, name: str, yes: YesFlag = False, json_: J
 
 
 @project_app.command()
-def members(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+def members(ctx: typer.Context, name: str, search: str | None = None, json_: JsonFlag = False) -> None:
     """List who has which role."""
-    found = connect(ctx).projects.members(name)
+    found = connect(ctx).projects.members(name, search=search)
     if json_:
         return print_json([*found])
     print_table(found, [("user", lambda m: m.user), ("role", lambda m: m.role)], empty="No members.")
@@ -162,9 +162,14 @@ def withdraw(ctx: typer.Context, name: str, user: str, json_: JsonFlag = False) 
 
 
 @user_app.command("list")
-def list_users(ctx: typer.Context, search: str | None = None, json_: JsonFlag = False) -> None:
+def list_users(
+    ctx: typer.Context,
+    search: str | None = None,
+    disabled: Annotated[bool | None, typer.Option("--disabled/--enabled", help="Only these; default: both.")] = None,
+    json_: JsonFlag = False,
+) -> None:
     """List users."""
-    users = connect(ctx).users.list(search=search)
+    users = connect(ctx).users.list(search=search, disabled=disabled)
     if json_:
         return print_json(users)
     print_table(

@@ -9,7 +9,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
 from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
-from aicp.core.api_key import ApiKeyUpdate
+from aicp.core.api_key import ApiKeyUpdate, KeyState
 from aicp.core.errors import InvalidError
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
@@ -38,12 +38,13 @@ def create(
 def list_keys(
     ctx: typer.Context,
     project: str | None = None,
-    revoked: Annotated[bool | None, typer.Option("--revoked/--live", help="Only these; default: both.")] = None,
+    state: KeyState | None = None,
+    model: Annotated[str | None, typer.Option(help="Only keys limited to this name, or to it and others.")] = None,
     search: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """List keys."""
-    keys = connect(ctx).keys.list(project=project, revoked=revoked, search=search)
+    keys = connect(ctx).keys.list(project=project, state=state, model=model, search=search)
     if json_:
         return print_json(keys)
     print_table(

@@ -10,7 +10,7 @@ from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import Column, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
 from aicp.core.engine import EngineInfo
-from aicp.core.node import EnvironmentState, Node
+from aicp.core.node import EnvironmentState, Node, NodeState
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
@@ -19,9 +19,15 @@ engine_app = typer.Typer(no_args_is_help=True, help="Serving programs: install, 
 
 
 @app.command("list")
-def list_nodes(ctx: typer.Context, pool: str | None = None, search: str | None = None, json_: JsonFlag = False) -> None:
+def list_nodes(
+    ctx: typer.Context,
+    pool: str | None = None,
+    state: NodeState | None = None,
+    search: str | None = None,
+    json_: JsonFlag = False,
+) -> None:
     """List nodes."""
-    nodes = connect(ctx).nodes.list(pool=pool, search=search)
+    nodes = connect(ctx).nodes.list(pool=pool, state=state, search=search)
     if json_:
         return print_json(nodes)
 
@@ -45,10 +51,12 @@ def list_nodes(ctx: typer.Context, pool: str | None = None, search: str | None =
 
 @app.command()
 def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
-    """Show a node, its accelerators and engines."""
-    found = connect(ctx).nodes.get(node)
+    """Show a node, its accelerators and what runs there."""
+    client = connect(ctx)
+    found = client.nodes.get(node)
+    running = [replica for replica in client.nodes.replicas(node) if replica.ended_at is None]
     if json_:
-        return print_json(found)
+        return print_json({**found.model_dump(mode="json"), "replicas": [r.model_dump(mode="json") for r in running]})
     status = found.status
     print_facts(
         [
@@ -74,6 +82,16 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
             ],
             empty="No accelerators.",
         )
+    print_table(
+        running,
+        [
+            ("replica", lambda r: r.id),
+            ("service", lambda r: r.service),
+            ("state", lambda r: r.state),
+            ("memory", lambda r: format_bytes(r.memory_bytes) if r.memory_bytes else None),
+        ],
+        empty="Nothing runs there.",
+    )
 
 
 @app.command()

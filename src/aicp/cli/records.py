@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -94,9 +93,11 @@ def _print_requests(rows: list[UsageRecord]) -> None:
     )
 
 
+Severity = Literal["info", "warning", "error"]
 _Kind = Annotated[str | None, typer.Option(help="Kind of the object: service, model, key, ...")]
 _Name = Annotated[str | None, typer.Option(help="Name of the object.")]
 _Search = Annotated[str | None, typer.Option(help="A part of the text.")]
+_Severity = Annotated[Severity | None, typer.Option(help="How grave; of an audit entry: warning when it was refused.")]
 
 
 def audit(
@@ -107,18 +108,16 @@ def audit(
     name: _Name = None,
     project: str | None = None,
     search: _Search = None,
+    severity: _Severity = None,
     since: Since = None,
     until: Until = None,
-    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
     limit: AnyLimit = 50,
     offset: Offset = 0,
     csv: Annotated[bool, typer.Option("--csv", help="All that match, as CSV.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Show who changed what."""
-    which = _events(actor, action, kind, name, project, search, since, until)
-    if refused:
-        which = replace(which, severity="warning")
+    which = _events(actor, action, kind, name, project, search, severity, since, until)
     records = connect(ctx).records
     if csv:
         for line in records.audit_csv(which):
@@ -136,6 +135,7 @@ def events(
     name: _Name = None,
     project: str | None = None,
     search: _Search = None,
+    severity: _Severity = None,
     since: Since = None,
     until: Until = None,
     limit: AnyLimit = 50,
@@ -143,7 +143,7 @@ def events(
     json_: JsonFlag = False,
 ) -> None:
     """Show what the platform saw and did by itself."""
-    which = _events(actor, action, kind, name, project, search, since, until)
+    which = _events(actor, action, kind, name, project, search, severity, since, until)
     found = connect(ctx).records.events(which, limit=limit, offset=offset)
     print_json(found) if json_ else _print_events(found, "No events match.")
 
@@ -155,10 +155,11 @@ def _events(
     name: str | None,
     project: str | None,
     search: str | None,
+    severity: Severity | None,
     since: datetime | None,
     until: datetime | None,
 ) -> EventFilter:
-    objects = {"kind": kind, "name": name, "project": project}
+    objects = {"kind": kind, "name": name, "project": project, "severity": severity}
     return EventFilter(actor=actor, action=action, search=search, since=_zoned(since), until=_zoned(until), **objects)
 
 

@@ -21,6 +21,7 @@ from aicp.cli.publish import (
     VendorOption,
     VisibilityOption,
     bytes_of,
+    given_of,
     parse_flags,
     print_plan,
 )
@@ -53,11 +54,12 @@ def list_services(
     ctx: typer.Context,
     project: str | None = None,
     state: ServiceState | None = None,
+    mode: Mode | None = None,
     search: Annotated[str | None, typer.Option(help="A part of the name or description.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """List services with their states."""
-    services = connect(ctx).services.list(project=project, state=state, search=search)
+    services = connect(ctx).services.list(project=project, state=state, mode=mode, search=search)
     if json_:
         return print_json(services)
     print_table(
@@ -179,7 +181,7 @@ def update(
     spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
     if spec is None and description is None:
         raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
-    changes = ServiceUpdate(spec=spec, description=description)
+    changes = ServiceUpdate(**given_of(spec=spec, description=description))
     if dry_run:
         plan = client.services.plan_change(name, changes)
         return print_json(plan) if json_ else print_plan(plan)

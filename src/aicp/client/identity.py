@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aicp.client.transport import Transport
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
 from aicp.core.identity import (
     Member,
     MemberUpdate,
@@ -30,10 +30,15 @@ class Keys:
         self._transport = transport
 
     def list(
-        self, *, project: str | None = None, revoked: bool | None = None, search: str | None = None
+        self,
+        *,
+        project: str | None = None,
+        state: KeyState | None = None,
+        model: str | None = None,
+        search: str | None = None,
     ) -> list[ApiKey]:
-        """Keys the caller may see, newest first; with `revoked` only revoked (True) or live (False) ones."""
-        query = {"project": project, "revoked": revoked, "search": search}
+        """Keys the caller may see, newest first; with `model` those limited to it, or to it and others."""
+        query = {"project": project, "state": state, "model": model, "search": search}
         return self._transport.every("/api/v1/keys", ApiKey, query)
 
     def get(self, key_id: str) -> ApiKey:
@@ -93,9 +98,9 @@ class Projects:
         """Removes an empty project."""
         self._transport.delete(f"/api/v1/projects/{name}")
 
-    def members(self, name: str) -> Sequence[Member]:
+    def members(self, name: str, *, search: str | None = None) -> Sequence[Member]:
         """Who has which role in the project."""
-        return self._transport.every(f"/api/v1/projects/{name}/members", Member)
+        return self._transport.every(f"/api/v1/projects/{name}/members", Member, {"search": search})
 
     def set_member(self, name: str, user: str, role: Role) -> None:
         """Gives `user` a role in the project."""
@@ -112,9 +117,9 @@ class Users:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, search: str | None = None) -> list[User]:
-        """Users the caller may see."""
-        return self._transport.every("/api/v1/users", User, {"search": search})
+    def list(self, *, search: str | None = None, disabled: bool | None = None) -> list[User]:
+        """Users the caller may see; with `disabled` only those who may not (True) or may (False) log in."""
+        return self._transport.every("/api/v1/users", User, {"search": search, "disabled": disabled})
 
     def get(self, name: str) -> User:
         """One user."""

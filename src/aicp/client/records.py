@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from aicp.client.transport import Transport
+from aicp.client.transport import Query, Transport
 from aicp.core.event import Event, EventPage
 from aicp.core.metric import MetricSeries
 from aicp.core.overview import Overview
@@ -85,7 +85,7 @@ class Records:
 
     def audit(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
         """Who changed what, newest first: `limit` (any number) of them after the first `offset`."""
-        return self._events("/api/v1/audit", which, limit, offset)
+        return _newest(lambda query: self._transport.get("/api/v1/audit", EventPage, query), which, limit, offset)
 
     def audit_csv(self, which: EventFilter = EventFilter()) -> Iterator[str]:
         """The same, all that match, as lines of CSV; the first line names the columns."""
@@ -93,7 +93,7 @@ class Records:
 
     def events(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
         """What the platform saw and did by itself, newest first; `limit` may be any number."""
-        return self._events("/api/v1/events", which, limit, offset)
+        return _newest(lambda query: self._transport.get("/api/v1/events", EventPage, query), which, limit, offset)
 
     def metrics(
         self,
@@ -122,13 +122,13 @@ class Records:
         """Version of the platform and of its interface."""
         return self._transport.get("/api/v1/version", PlatformVersion)
 
-    def _events(self, path: str, which: EventFilter, limit: int, offset: int) -> list[Event]:
-        found: list[Event] = []
-        place: dict[str, str | int] = {"offset": offset}
-        while True:
-            query = {**asdict(which), **place, "limit": min(limit - len(found), _MOST_AT_ONCE)}
-            page = self._transport.get(path, EventPage, query)
-            found += page.items
-            if page.next is None or len(found) >= limit:
-                return found
-            place = {"before": page.next}
+
+def _newest(ask: Callable[[Query], EventPage], which: EventFilter, limit: int, offset: int) -> list[Event]:
+    found: list[Event] = []
+    place: dict[str, str | int] = {"offset": offset}
+    while True:
+        page = ask({**asdict(which), **place, "limit": min(limit - len(found), _MOST_AT_ONCE)})
+        found += page.items
+        if page.next is None or len(found) >= limit:
+            return found
+        place = {"before": page.next}

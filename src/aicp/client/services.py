@@ -10,9 +10,10 @@ from aicp.client.transport import Transport
 from aicp.core.engine import EngineInfo, EngineInstall
 from aicp.core.errors import ConflictError
 from aicp.core.job import Job
-from aicp.core.node import Node, Pool
+from aicp.core.node import Node, NodeState, Pool
 from aicp.core.replica import Replica
 from aicp.core.service import (
+    Mode,
     Plan,
     Published,
     Service,
@@ -34,10 +35,15 @@ class Services:
         self._transport = transport
 
     def list(
-        self, *, project: str | None = None, state: ServiceState | None = None, search: str | None = None
+        self,
+        *,
+        project: str | None = None,
+        state: ServiceState | None = None,
+        mode: Mode | None = None,
+        search: str | None = None,
     ) -> builtins.list[Service]:
         """Services the caller may see."""
-        query = {"project": project, "state": state, "search": search}
+        query = {"project": project, "state": state, "mode": mode, "search": search}
         return self._transport.every("/api/v1/services", Service, query)
 
     def get(self, name: str) -> Service:
@@ -136,9 +142,9 @@ class Nodes:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, pool: str | None = None, search: str | None = None) -> list[Node]:
+    def list(self, *, pool: str | None = None, state: NodeState | None = None, search: str | None = None) -> list[Node]:
         """Nodes with what their agents report."""
-        return self._transport.every("/api/v1/nodes", Node, {"pool": pool, "search": search})
+        return self._transport.every("/api/v1/nodes", Node, {"pool": pool, "state": state, "search": search})
 
     def replicas(self, node_id: str) -> builtins.list[Replica]:
         """What runs or ran on a node, newest first."""

@@ -57,7 +57,6 @@ class ApiKeys:
         projects: Collection[str] | None = None,
         search: str | None = None,
         model: str | None = None,
-        revoked: bool | None = None,
         state: KeyState | None = None,
         now: datetime | None = None,
         sort: str = "-created_at",
@@ -79,8 +78,6 @@ class ApiKeys:
             )
         if model is not None:
             query = query.where(cast(ApiKeyRow.models, Text).contains(json.dumps(model), autoescape=True))
-        if revoked is not None:
-            query = query.where(ApiKeyRow.revoked_at.is_not(None) if revoked else ApiKeyRow.revoked_at.is_(None))
         if state is not None:
             query = query.where(_in_state(state, now))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))

@@ -253,7 +253,7 @@ def test_the_audit_is_asked_for_with_every_filter(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("aicp.cli.records.connect", lambda _: SimpleNamespace(records=Records()))
     options = ["--actor", "ann", "--kind", "key", "--name", "key_1", "--project", "p", "--since", "2026-01-05"]
-    answer = CliRunner().invoke(cli.app, ["audit", *options, "--refused", "--limit", "700"])
+    answer = CliRunner().invoke(cli.app, ["audit", *options, "--severity", "warning", "--limit", "700"])
     assert answer.exit_code == 0, answer.output
     assert "No audit entries match." in answer.output
     assert (asked["actor"], asked["kind"], asked["name"], asked["project"]) == ("ann", "key", "key_1", "p")

@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel
 
 from aicp.cli import app as cli
-from aicp.cli import declarations
+from aicp.cli import declarations, publish
 from aicp.cli import services as commands
 from aicp.core.errors import InvalidError, NotFoundError
 from aicp.core.model import ModelType, Visibility
@@ -63,7 +63,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], tuple[Any, ...]
 
     def execute(line: str, service: Service | None = None) -> tuple[Any, ...]:
         services = SimpleNamespace(create=sending, update=sending, get=lambda _: service)
-        monkeypatch.setattr(commands, "connect", lambda _: SimpleNamespace(services=services))
+        for module in (commands, publish):
+            monkeypatch.setattr(module, "connect", lambda _: SimpleNamespace(services=services))
         program, *words = shlex.split(line)
         assert program == "aicp"
         with pytest.raises(Sent) as sent:

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 from tests.support.openapi import Operation, operations
 
-from aicp.client import identity, models, records, rest, services
+from aicp.client import identity, models, records, rest, services, uploads
 
 NO_METHOD = {
     "healthz": "for whoever restarts processes",
@@ -22,6 +22,7 @@ NO_METHOD = {
 """Operations without a method, and why."""
 NO_PARAMETER = {
     "sort": "a program sorts what it has",
+    "before": "logs are read on, as far as `limit` says",
     "offset": "lists are read whole, as many pages as they have",
     "limit": "lists are read whole, as many pages as they have",
 }
@@ -33,7 +34,7 @@ _VERBS = {"get": "GET", "every": "GET", "lines": "GET", "events": "GET", "post":
 def calls() -> dict[tuple[str, str], set[str]]:
     """(method, path with {} for its variables) of every request in the client's source -> words of its functions."""
     found: dict[tuple[str, str], set[str]] = {}
-    for module in (identity, models, records, rest, services):
+    for module in (identity, models, records, rest, services, uploads):
         for function in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(function, ast.FunctionDef):
                 words = _words(function)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select
 from tests.support.clock import FakeClock
 from tests.support.services import Platform, make_version
 
+from aicp.core.event import EventFilter
 from aicp.core.launch import ReplicaState
 from aicp.reconcile.strays import GRACE, GRACE_IN_DOUBT, LOOKS
 from aicp.store.database import Database
@@ -52,7 +53,7 @@ async def forget(platform: Platform) -> list[tuple[Any, list[dict[str, Any]]]]:
 
 async def events(platform: Platform) -> list[str]:
     async with platform.database.snapshot() as tx:
-        page = await Events(tx).list(limit=100)
+        page = await Events(tx).list(EventFilter(), limit=100)
     return [item.action for item in page.items if item.action.startswith("replica.unknown")]
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tests.support.clock import FakeClock
 
-from aicp.core.api_key import ApiKey
+from aicp.core.api_key import ApiKey, KeyState
 from aicp.core.errors import ConflictError
 from aicp.core.gateway import GatewayStatus
 from aicp.core.identity import Role, User
@@ -165,7 +165,7 @@ async def test_keys_are_listed_by_project_and_in_order(database: Database, clock
         assert [item.name for item in (await keys.list(sort="name", limit=1, offset=1)).items] == ["b"]
         assert (await keys.list(sort="-last_used_at")).items[0].name == "a"
         assert [item.name for item in (await keys.list(projects=["other"])).items] == ["a"]
-        assert [item.name for item in (await keys.list(revoked=True)).items] == ["c"]
+        assert [item.name for item in (await keys.list(state=KeyState.REVOKED, now=clock.now())).items] == ["c"]
         await keys.update("key_a", {"models": ["demo-2", "de_mo"]})
         limited = [(await keys.list(model=model)).total for model in ("demo-2", "demo", "de_mo", "d%", "null")]
         assert limited == [1, 0, 1, 0, 0]
