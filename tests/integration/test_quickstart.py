@@ -15,6 +15,8 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.platform import TlsPlatform, eventually
 
+from aicp.core.api_key import KeyState
+
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 FIELDS = ["console_url", "api_base", "api_key", "model", "admin_user", "admin_password"]
 

@@ -176,7 +176,7 @@ async def test_keys_change_and_end(api: Api):
         assert (await developer.delete(path)).status_code == 204
         assert rings.qsize() == 3
     assert error(await developer.patch(path, json={"name": "again"})) == (409, "conflict")
-    assert (await developer.get("/api/v1/keys", params={"revoked": "false"})).json()["total"] == 0
+    assert (await developer.get("/api/v1/keys", params={"state": "active"})).json()["total"] == 0
     assert (await actions(api)) == ["key.revoke", "key.update", "key.update", "key.create"]
 
 
