@@ -141,7 +141,7 @@ def _within(flag: Flag) -> Any:
     if flag.type == "bool":
         return True
     if flag.type == "str":
-        return flag.choices[0]
+        return flag.choices[-1]  # the first may stand for not using it
     return int(flag.minimum or 0) if flag.type == "int" else float(flag.minimum or 0)
 
 

@@ -9,7 +9,7 @@ from aicp.core.accelerator import Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.node import EnvironmentState, Node, NodeState
-from aicp.core.quantity import GIB, MIB
+from aicp.core.quantity import GIB, MIB, format_bytes
 from aicp.core.service import MemoryPart, ServiceSpec
 from aicp.engines.base import Defaults, Engine, Sizing
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place
@@ -213,7 +213,10 @@ def make_size(
     estimated = list(candidate.engine.estimate(version, model_type, spec.mode, sizing))
     needed = sum(part.bytes for part in estimated)
     reserve = max(RESERVE_LEAST, int(needed * RESERVE_SHARE))
-    text = f"{RESERVE_SHARE:.0%} of the estimate, so that a peak beyond it does not end the engine"
+    text = (
+        f"{RESERVE_SHARE:.0%} of the estimate, at least {format_bytes(RESERVE_LEAST)}, "
+        "so that a peak beyond it does not end the engine"
+    )
     parts = (*estimated, MemoryPart(name="reserve", bytes=reserve, explanation=text))
     return Size(sizing, parts, _requirement(spec, candidate, sizing, needed + reserve))
 

@@ -38,7 +38,7 @@ function FitBadge({ fit }: { fit: CatalogFit }) {
   const { t } = useTranslation();
   const where = fit.vendor === "cpu" ? t("catalog.onProcessor") : t("catalog.onCards", { count: fit.accelerators ?? 1, memory: formatBytes(fit.largest_bytes) });
   return (
-    <Tooltip title={fit.reason}>
+    <Tooltip title={localized(fit.reason)}>
       <span className={`pill ${fit.fits ? "good" : "warn"}`} tabIndex={0}>
         {fit.fits ? <CheckCircleFilled aria-hidden /> : <CloseCircleFilled aria-hidden />}
         {fit.fits ? [where, fit.quantization].filter(Boolean).join(", ") : t("catalog.needs", { need: formatBytes(fit.needed_bytes) })}
@@ -64,7 +64,7 @@ function CatalogCard({ model }: { model: CatalogModel }) {
         <span>{t("models.contextOf", { tokens: formatContext(model.context_length) })}</span>
         <span>{model.license}</span>
       </div>
-      <div className="row spread" style={{ marginTop: "auto" }}>
+      <div className="row wrap spread" style={{ marginTop: "auto" }}>
         {model.fit && <FitBadge fit={model.fit} />}
         {may("model:write") && <Button size="small" onClick={() => setImporting(model.name)}>{t("models.import")}</Button>}
       </div>
