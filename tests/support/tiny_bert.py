@@ -22,7 +22,7 @@ from tests.support.gguf_model import (
 )
 from tests.support.model_files import safetensors_bytes
 
-_HIDDEN, _LAYERS, _HEADS, _INNER, _POSITIONS = 64, 2, 4, 128, 256
+_HIDDEN, _LAYERS, _HEADS, _INNER, _POSITIONS = 64, 2, 2, 128, 256
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = (
     "the", "a", "dog", "cat", "sleeps", "runs", "who", "where", "river", "city", "is", "in", "on", "old", "bridge",
@@ -108,6 +108,11 @@ def write_tiny_bert_gguf(target: Path, pooling: int) -> Path:
         number_field("tokenizer.ggml.seperator_token_id", 3),  # spelled so in the format
         number_field("tokenizer.ggml.eos_token_id", 3),
         number_field("tokenizer.ggml.mask_token_id", 4),
+        # [CLS] question [SEP] text [SEP], as the pair template of a BERT says
+        *(
+            string(f"tokenizer.ggml.add_{name}_token") + struct.pack("<I?", BOOL, added)
+            for name, added in (("bos", True), ("eos", True), ("sep", False))
+        ),
     ]
     tensors = [
         (_gguf_name(name), list(shape), TYPE_F32, values)

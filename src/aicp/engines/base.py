@@ -138,12 +138,17 @@ def kv_bytes_per_token(architecture: Architecture, bytes_per_value: float) -> in
     if architecture.kv_lora_rank is not None:
         return round(layers * (architecture.kv_lora_rank + (architecture.rope_head_dim or 0)) * bytes_per_value)
     heads = architecture.kv_heads or architecture.attention_heads
-    width = architecture.head_dim
-    if width is None and architecture.hidden_size and architecture.attention_heads:
-        width = architecture.hidden_size // architecture.attention_heads
+    width = head_width(architecture)
     if heads is None or width is None:
         return 0
     return round(2 * layers * heads * width * bytes_per_value)
+
+
+def head_width(architecture: Architecture) -> int | None:
+    """Values of one attention head; None when the model does not say."""
+    if architecture.head_dim is None and architecture.hidden_size and architecture.attention_heads:
+        return architecture.hidden_size // architecture.attention_heads
+    return architecture.head_dim
 
 
 def window_layers(architecture: Architecture) -> int:

@@ -22,6 +22,24 @@ def values(request: LaunchRequest) -> dict[str, object]:
     return {choice.name: choice.value for choice in ENGINE.settings(request)}
 
 
+@pytest.mark.parametrize(
+    ("facts", "fits"),
+    [
+        ({"head_dim": 64}, True),
+        ({"head_dim": 16}, False),
+        ({"hidden_size": 64, "attention_heads": 4}, False),
+        ({"head_dim": 192, "kv_lora_rank": 512}, True),
+        ({"head_dim": 24, "kv_lora_rank": 512}, True),
+        ({}, True),
+    ],
+)
+def test_heads_that_no_processor_kernel_takes_are_refused(facts: dict[str, int], fits: bool) -> None:
+    version = make_version(architecture=Architecture(name="LlamaForCausalLM", has_chat_template=True, **facts))
+    fit = ENGINE.supports(version, ModelType.CHAT, [CPU])
+    assert fit.fits is fits
+    assert fits or "heads of 16 values" in fit.reason
+
+
 @pytest.mark.parametrize(("mode", "step"), [(Mode.BALANCED, 256), (Mode.LONG_TEXT, 1024), (Mode.CUSTOM, 256)])
 def test_the_mode_sets_the_step(mode: Mode, step: int) -> None:
     assert values(make_request(mode=mode))["max_num_batched_tokens"] == step

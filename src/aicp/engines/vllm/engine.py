@@ -10,13 +10,15 @@ from aicp.core.accelerator import Accelerator
 from aicp.core.launch import HealthCheck, LaunchSpec
 from aicp.core.model import ModelFormat, ModelType, ModelVersion
 from aicp.core.service import Choice, Fit, MemoryPart, Mode
-from aicp.engines.base import Defaults, LaunchRequest, Sizing
+from aicp.engines.base import Defaults, LaunchRequest, Sizing, head_width
 from aicp.engines.vllm import memory, parameters
 
 _ARCHITECTURES: dict[str, list[str]] = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
 # Best first. The cuda variant is locked but was never run: see its definition in aicp.environments.
 _VARIANT_OF_VENDOR = {"nvidia": "cuda", "cpu": "cpu"}
 _QUANTIZATIONS = frozenset({"awq", "gptq", "compressed-tensors", "fp8", "int8"})
+_CPU_HEAD_WIDTHS = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
+"""What vLLM 0.32's attention on a processor is built for (v1/attention/backends/cpu_attn.py); others end the engine."""
 _SMALL_PARAMETERS = 250_000_000
 _ENDPOINTS = {
     ModelType.CHAT: ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"],
@@ -146,6 +148,12 @@ class VllmEngine:
         quantization = (version.quantization or "").lower()
         if quantization and quantization not in _QUANTIZATIONS:
             return f"{self.title} has no kernels here for weights quantized with {quantization}.", None
+        width = None if version.architecture.kv_lora_rank else head_width(version.architecture)
+        if width not in (None, *_CPU_HEAD_WIDTHS) and all(item.vendor == "cpu" for item in accelerators):
+            return (
+                f"{self.title} has no attention kernel for heads of {width} values on a processor.",
+                "Import a GGUF version and use the engine llamacpp.",
+            )
         return None, None
 
 
