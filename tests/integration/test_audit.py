@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 WITHOUT_EVENT = {
     "plan_service": "asks what would run; writes nothing",
+    "plan_service_change": "the same of a change",
     "set_preferences": "one's own language and theme",
     "put_upload_piece": "bytes of an upload whose beginning and import are events",
     "playground_post": "a call of a model: a usage row, not a change",
@@ -145,6 +146,7 @@ def _services(walker: Walker, call: Any) -> None:
         return walker.http.get("/api/v1/services/demo").json()["state"] == "ready"
 
     eventually("the service is ready", ready, seconds=60)
+    call("plan_service_change", "POST", "/services/demo/plan", {"spec": {**spec, "context_length": 256}})
     call("update_service", "PATCH", "/services/demo", {"spec": {**spec, "context_length": 256}})
     eventually("the update is ready", ready, seconds=60)
     call("rollback_service", "POST", "/services/demo/rollback", {})

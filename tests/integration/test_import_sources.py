@@ -227,12 +227,12 @@ async def test_one_of_several_gguf_files_is_chosen(world: ModelWorld, server: Hu
 
 async def test_a_password_in_an_address_is_refused_at_once(world: ModelWorld) -> None:
     for source in (
-        {"kind": "url", "url": "http://user:pw@127.0.0.1/x"},
-        {"kind": "s3", "bucket": "b", "endpoint": "https://user:pw@s3.example.org"},
+        {"kind": "url", "url": "http://user:pass-word@127.0.0.1/x"},
+        {"kind": "s3", "bucket": "b", "endpoint": "https://user:pass-word@s3.example.org"},
     ):
         answer = await world.start_import("m", source)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "url_not_allowed")
-        assert "pw" not in answer.text
+        assert "pass-word" not in answer.text
 
 
 async def test_the_query_of_a_signed_address_is_stored_nowhere(world: ModelWorld, server: HubServer) -> None:
