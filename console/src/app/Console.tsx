@@ -6,7 +6,8 @@ import zhTW from "antd/locale/zh_TW";
 import { useEffect, useMemo } from "react";
 import { RouterProvider } from "react-router/dom";
 import { onSessionLost, Problem } from "../api/client";
-import { sessionQuery } from "../queries/session";
+import { onUserGone, sessionQuery } from "../queries/session";
+import { stopUploads } from "../queries/uploads";
 import type { Language } from "./i18n";
 import { router } from "./router";
 import { SettingsProvider, useSettings } from "./settings";
@@ -39,6 +40,7 @@ function Themed() {
   const { theme, language } = useSettings();
   const config = useMemo(() => themeConfig(theme, language), [theme, language]);
   useEffect(() => onSessionLost(() => client.setQueryData(sessionQuery.queryKey, null)), []);
+  useEffect(() => onUserGone(client, stopUploads), []);
   return (
     <ConfigProvider theme={config} locale={LOCALES[language]} form={{ requiredMark: false }} button={{ autoInsertSpace: false }}>
       <App message={{ maxCount: 3 }} style={{ height: "100%" }}>

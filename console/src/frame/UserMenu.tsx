@@ -5,8 +5,8 @@ import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
 import { api, need } from "../api/client";
 import { useAction } from "../queries/action";
+import { forgetProject } from "../queries/project";
 import { sessionQuery, useSession } from "../queries/session";
-import { stopUploads } from "../queries/uploads";
 
 export function UserMenu() {
   const { t } = useTranslation();
@@ -15,7 +15,7 @@ export function UserMenu() {
   const navigate = useNavigate();
   const logout = useAction(() => need(api.DELETE("/api/v1/session")), [], {
     onDone: () => {
-      stopUploads();
+      forgetProject();
       client.clear();
       client.setQueryData(sessionQuery.queryKey, null);
       void navigate("/login");

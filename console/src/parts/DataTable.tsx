@@ -1,10 +1,11 @@
 import { SearchOutlined } from "@ant-design/icons";
 import { Input, Select, Skeleton, Table, type TableColumnType } from "antd";
-import { useMemo, useState, type Key, type ReactNode } from "react";
+import { useEffect, useMemo, useState, type Key, type MouseEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { Empty, ProblemView, type EmptyProps } from "./Feedback";
-import { PAGE_SIZE, useUrlMany } from "./url";
+import { isOwnClick } from "./rowClick";
+import { isBeyond, PAGE_SIZE, useUrlMany } from "./url";
 
 export { PAGE_SIZE };
 
@@ -82,6 +83,12 @@ export function DataTable<T extends object>(props: Props<T>) {
       ...(sort ? { sorter: sort === true ? true : (a: T, b: T) => compare(sort(a), sort(b)), sortOrder: sortKey === column.key ? (direction === "desc" ? "descend" : "ascend") : null } : {}),
     }));
 
+  // Rows went away, or the address is old: without a page of its own the list shows its first one.
+  const beyond = !text && isBeyond(page, listing.data);
+  useEffect(() => {
+    if (beyond) setUrl({ page: undefined });
+  }, [beyond, setUrl]);
+
   const untouched = !search && [...filters.map((filter) => filter.key), ...(narrow?.keys ?? [])].every((key) => !url.get(key));
   if (listing.error && !listing.data) return <ProblemView error={listing.error} retry={() => void listing.refetch()} />;
   if (listing.data && listing.data.total === 0 && untouched) return <section className="panel"><Empty {...empty} /></section>;
@@ -115,7 +122,7 @@ export function DataTable<T extends object>(props: Props<T>) {
           locale={{ emptyText: t("list.nothing") }}
           expandable={expand ? { expandedRowRender: expand, rowExpandable: (row) => expand(row) !== null } : undefined}
           rowSelection={bulk ? { selectedRowKeys: selected, onChange: setSelected, columnWidth: 40 } : undefined}
-          onRow={(row) => (onOpen ? { className: "link", onClick: (event) => openUnlessControl(event.target, () => onOpen(row)) } : {})}
+          onRow={(row) => (onOpen ? { className: "link", onClick: ({ currentTarget, target }: MouseEvent<HTMLElement>) => isOwnClick(currentTarget, target as Element) && onOpen(row) } : {})}
           onChange={(paging, _, sorting, { action }) => {
             const by = Array.isArray(sorting) ? sorting[0] : sorting;
             setUrl({ page: action === "paginate" && paging.current && paging.current > 1 ? String(paging.current) : undefined, sort: by?.order ? `${String(by.columnKey)}:${by.order === "descend" ? "desc" : "asc"}` : undefined });
@@ -129,9 +136,4 @@ export function DataTable<T extends object>(props: Props<T>) {
 
 function compare(a: string | number, b: string | number): number {
   return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
-}
-
-/** A click on a row opens it, unless it was meant for something inside. */
-function openUnlessControl(target: EventTarget, open: () => void): void {
-  if (target instanceof Element && !target.closest("a, button, input, label, .ant-dropdown, .ant-modal")) open();
 }

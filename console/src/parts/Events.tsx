@@ -38,6 +38,8 @@ export function Events({ kind, name, project, actor, audit, limit = 25, brief }:
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam: before }) => need(audit ? api.GET("/api/v1/audit", { params: { query: { ...query, before } } }) : api.GET("/api/v1/events", { params: { query: { ...query, before } } })),
     getNextPageParam: (last) => last.next ?? undefined,
+    // Not everything that happens rings the bell. Whoever reads further back is left in peace.
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) > 1 ? false : 10_000),
   });
   if (error && !data) return <ProblemView error={error} retry={() => void refetch()} />;
   if (isPending) return <Skeleton active paragraph={{ rows: 4 }} title={false} />;

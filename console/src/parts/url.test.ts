@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pageQuery } from "./url";
+import { isBeyond, pageQuery } from "./url";
 
 test.each([
   ["", { offset: 0, limit: 25 }],
@@ -8,4 +8,12 @@ test.each([
   ["page=nonsense", { offset: 0, limit: 25 }],
 ])("the address %j asks for one page", (address, query) => {
   expect(pageQuery(new URLSearchParams(address))).toEqual({ search: undefined, sort: undefined, ...query });
+});
+
+test("a page is beyond the end when it is empty and the list is not", () => {
+  expect(isBeyond(9, { items: [], total: 30 })).toBe(true);
+  expect(isBeyond(2, { items: [1], total: 26 })).toBe(false);
+  expect(isBeyond(2, { items: [], total: 0 })).toBe(false);
+  expect(isBeyond(1, { items: [], total: 30 })).toBe(false);
+  expect(isBeyond(9, undefined)).toBe(false);
 });

@@ -40,7 +40,7 @@ export function useUrlMany(): [URLSearchParams, (values: Record<string, string |
   return [parameters, set];
 }
 
-const OF_A_LIST = ["page", "search", "sort", "state", "severity", "outcome"];
+const OF_A_LIST = ["page", "search", "sort", "state", "severity", "outcome", "service"];
 
 /** The open tab of a page; another tab begins without what was chosen in the list of this one. */
 export function useTab(initial: string): [string, (tab: string) => void] {
@@ -50,6 +50,9 @@ export function useTab(initial: string): [string, (tab: string) => void] {
 }
 
 export const PAGE_SIZE = 25;
+
+/** Whether a page of a list holds nothing although the list does. */
+export const isBeyond = (page: number, list: { items: unknown[]; total: number } | undefined): boolean => page > 1 && list !== undefined && list.items.length === 0 && list.total > 0;
 
 /** What a platform is asked for one page of a list: `sort` is a field, falling with `-` before it. */
 export interface PageQuery {

@@ -1,5 +1,7 @@
+import i18next from "i18next";
 import { expect, test } from "vitest";
 import { problemOf } from "../api/problem";
+import { learn } from "../app/sentences";
 import { fieldMessages, placeErrors } from "./fields";
 
 const problem = (message: string, fields: Record<string, string>, hint?: string) => problemOf(422, { error: { code: "invalid", message, hint, details: { fields } } }, null);
@@ -17,4 +19,13 @@ test("errors go to the form's own fields, and what is about none of them is told
   expect(set).toEqual([{ name: "expires", errors: ["in the past"] }]);
   expect(placeErrors(form as never, problem("x: bad", { other: "bad" }))).toBe(false);
   expect(placeErrors(form as never, new Error("offline"))).toBe(false);
+});
+
+test("the platform's words at a field are said in the reader's language", async () => {
+  await i18next.init({ lng: "zh-TW", resources: {} });
+  learn("zh-TW", { sentences: { "There is a user {name} already.": "已有使用者 {name}。", "Choose another name.": "請換一個名稱。" }, words: {} });
+  const set: unknown[] = [];
+  const form = { getFieldsValue: () => ({ name: "a" }), setFields: (fields: unknown[]) => void set.push(...fields) };
+  placeErrors(form as never, problem("There is a user 'ann' already.", { name: "taken" }, "Choose another name."));
+  expect(set).toEqual([{ name: "name", errors: ["已有使用者「ann」。請換一個名稱。"] }]);
 });

@@ -1,5 +1,6 @@
 import type { FormInstance } from "antd";
 import { Problem } from "../api/problem";
+import { localized } from "../app/sentences";
 
 /** The platform's messages by field; a code such as `taken` says less than the sentence that it came with. */
 export function fieldMessages(error: unknown): Record<string, string> {
@@ -13,6 +14,6 @@ export function placeErrors(form: Pick<FormInstance, "getFieldsValue" | "setFiel
   const known = Object.keys(form.getFieldsValue(true) as object);
   const found = Object.entries(fieldMessages(error)).map(([field, text]) => [names[field] ?? field.split(".")[0] ?? field, text] as const);
   const placed = found.filter(([name]) => known.includes(name));
-  form.setFields(placed.map(([name, text]) => ({ name, errors: [text] })));
+  form.setFields(placed.map(([name, text]) => ({ name, errors: [localized(text)] })));
   return placed.length > 0 && placed.length === found.length;
 }

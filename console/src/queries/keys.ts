@@ -1,6 +1,7 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, need } from "../api/client";
 import type { KeyState } from "../api/schema";
+import { everyPage } from "./pages";
 
 /** The living keys that are limited to a service, or to it and others. */
 export const keysOfServiceQuery = (model: string) =>
@@ -12,7 +13,7 @@ export const keysOfServiceQuery = (model: string) =>
 export const keysQuery = (project?: string) =>
   queryOptions({
     queryKey: ["key", "list", project],
-    queryFn: () => need(api.GET("/api/v1/keys", { params: { query: { limit: 500, project } } })),
+    queryFn: () => everyPage((page) => need(api.GET("/api/v1/keys", { params: { query: { ...page, project } } }))),
   });
 
 export interface KeysWanted {

@@ -1,10 +1,11 @@
 import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
 import { api, need } from "../api/client";
+import { everyPage } from "./pages";
 
 export const projectsQuery = queryOptions({
   queryKey: ["project", "list"],
-  queryFn: () => need(api.GET("/api/v1/projects", { params: { query: { limit: 500 } } })),
+  queryFn: () => everyPage((query) => need(api.GET("/api/v1/projects", { params: { query } }))),
 });
 
 /** One page of the list of projects. */
@@ -30,15 +31,27 @@ export function useProject(): [string | undefined, (project: string | undefined)
       const changed = new URLSearchParams(current);
       if (next) changed.set("project", next);
       else changed.delete("project");
+      changed.delete("page");
       return changed;
     });
   };
   return [project, choose];
 }
 
+/** Chooses no project any more, in this browser: at all, or if it is `name`. */
+export function forgetProject(name?: string): void {
+  if (name === undefined || localStorage.getItem(KEY) === name) localStorage.removeItem(KEY);
+}
+
+/** The chosen project if it is there, else the default one or the first; before they are known, whatever was chosen. */
+export function homeOf(chosen: string | undefined, names: string[] | undefined): string {
+  if (!names) return chosen ?? "default";
+  return [chosen, "default", names[0]].find((name) => name !== undefined && names.includes(name)) ?? "default";
+}
+
 /** The project in which something new is made. */
 export function useHomeProject(): string {
   const [project] = useProject();
   const { data } = useQuery(projectsQuery);
-  return project ?? data?.items.find((item) => item.name === "default")?.name ?? data?.items[0]?.name ?? "default";
+  return homeOf(project, data?.items.map(({ name }) => name));
 }

@@ -2,6 +2,7 @@ import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, need } from "../api/client";
 import type { Mode, ServiceState } from "../api/schema";
 import type { PageQuery } from "../parts/url";
+import { everyPage } from "./pages";
 
 const one = (name: string) => ({ params: { path: { name } } });
 const all = (name: string) => ({ params: { path: { name }, query: { limit: 500 } } });
@@ -9,7 +10,7 @@ const all = (name: string) => ({ params: { path: { name }, query: { limit: 500 }
 export const servicesQuery = (project?: string) =>
   queryOptions({
     queryKey: ["service", "list", project],
-    queryFn: () => need(api.GET("/api/v1/services", { params: { query: { limit: 500, project } } })),
+    queryFn: () => everyPage((page) => need(api.GET("/api/v1/services", { params: { query: { ...page, project } } }))),
   });
 
 /** One page of services with their traffic; the platform searches, filters and sorts. */

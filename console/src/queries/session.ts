@@ -1,4 +1,4 @@
-import { queryOptions, useQuery, useSuspenseQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery, useSuspenseQuery, type QueryClient } from "@tanstack/react-query";
 import { api, need, Problem } from "../api/client";
 import type { Permission, Session } from "../api/schema";
 
@@ -16,6 +16,17 @@ export const sessionQuery = queryOptions({
     }
   },
 });
+
+/** Calls `listener` when the user is gone: logged out, the session over, or another one in this browser. */
+export function onUserGone(client: QueryClient, listener: () => void): () => void {
+  const current = () => client.getQueryData(sessionQuery.queryKey)?.user.name;
+  let user = current();
+  return client.getQueryCache().subscribe(() => {
+    const [before, now] = [user, current()];
+    user = now;
+    if (before !== undefined && before !== now) listener();
+  });
+}
 
 export function useSession(): Session {
   const { data } = useSuspenseQuery(sessionQuery);

@@ -9,6 +9,8 @@ let held = 0;
 let state = "receiving";
 let faults: (() => Response)[] = [];
 let asked: string[] = [];
+/** What happens while the platform tells how far an upload is. */
+let onLook = () => {};
 
 const json = (body: unknown, status = 200) => new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
 const refusal = (status: number, code: string) => json({ error: { code, message: code } }, status);
@@ -16,8 +18,8 @@ const upload = () => json({ id: "upl_1", state: held === CONTENT.length && state
 
 async function answer(input: Request | string, init?: RequestInit): Promise<Response> {
   const [method, url] = typeof input === "string" ? [init?.method ?? "GET", new URL(input, "http://platform")] : [input.method, new URL(input.url)];
+  (typeof input === "string" ? init?.signal : input.signal)?.throwIfAborted();
   asked.push(`${method} ${url.pathname}${url.search}`);
-  init?.signal?.throwIfAborted();
   if (method === "PUT") {
     const fault = faults.shift();
     if (fault) return fault();
@@ -26,6 +28,7 @@ async function answer(input: Request | string, init?: RequestInit): Promise<Resp
     return json({ offset: held });
   }
   if (url.pathname.endsWith("/import")) return json({ id: "job_1", title: "Import m" }, 202);
+  onLook();
   return Promise.resolve(upload());
 }
 
@@ -40,7 +43,7 @@ async function fresh() {
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [held, state, faults, asked] = [0, "receiving", [], []];
+  [held, state, faults, asked, onLook] = [0, "receiving", [], [], () => {}];
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -108,4 +111,14 @@ test("a stopped upload sends nothing more, and the same files do not go twice at
   expect(allSendings()).toEqual([]);
   expect(asked.some((one) => one.endsWith("/import"))).toBe(false);
   expect(isUnderWay(files, "default")).toBe(false);
+});
+
+test("an upload that is stopped at its very end is not imported", async () => {
+  const { startUpload, stopUploads, allSendings } = await fresh();
+  onLook = () => {
+    if (held === CONTENT.length) stopUploads();
+  };
+  expect(await run(startUpload(wanted))).toBeUndefined();
+  expect(allSendings()).toEqual([]);
+  expect(asked.some((one) => one.endsWith("/import"))).toBe(false);
 });

@@ -57,7 +57,7 @@ export function stopUpload(id: number): void {
   show(sendings.filter((sending) => sending.id !== id));
 }
 
-/** Stops all: the user has logged out. */
+/** Stops all: the user is gone. */
 export function stopUploads(): void {
   for (const { id } of sendings) stopUpload(id);
 }
@@ -68,7 +68,7 @@ async function run({ id, model, project, files, request }: Sending): Promise<Job
   try {
     const upload_id = await sendFiles(files, project, abort.signal, (progress) => change(id, { progress }));
     const body: ImportRequest = { ...request, source: { kind: "upload", upload_id } };
-    const job = await need(api.POST("/api/v1/models/{name}/import", { params: { path: { name: model } }, body }));
+    const job = await need(api.POST("/api/v1/models/{name}/import", { params: { path: { name: model } }, body, signal: abort.signal }));
     expectEnd(job.id);
     show(sendings.filter((sending) => sending.id !== id));
     return job;

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { App, Collapse, Form, Input, Modal, Select, Switch } from "antd";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need, Problem } from "../../api/client";
 import type { ImportRequest, ModelType, Visibility } from "../../api/schema";
@@ -43,12 +43,16 @@ export function ImportDialog({ open, preset, model, onClose }: { open: boolean; 
   const kind = Form.useWatch("kind", form) ?? "directory";
   const written = Form.useWatch((values: Values) => values, { form, preserve: true });
   const { data: catalog } = useQuery({ ...catalogQuery, enabled: open && Boolean(preset) && preset !== "1" });
+  // A catalogue that is read again must not write over what was typed since.
+  const applied = useRef<string>(undefined);
   useEffect(() => {
+    if (!open) applied.current = undefined;
     const entry = catalog?.items.find((item) => item.name === preset);
-    if (!entry) return;
+    if (!open || !entry || applied.current === preset) return;
+    applied.current = preset;
     const kind = entry.huggingface ? "huggingface" : "modelscope";
     form.setFieldsValue({ name: entry.name, description: localized(entry.description), type: entry.type, license: entry.license, kind, source: { repo: entry[kind] ?? undefined } });
-  }, [catalog, preset, form]);
+  }, [open, catalog, preset, form]);
 
   const start = useAction(
     (values: Values) => {

@@ -13,7 +13,7 @@ import { useMay } from "../../queries/session";
 export function WhereItRuns({ model }: { model: string }) {
   const { t } = useTranslation();
   const may = useMay();
-  const services = useQuery(servicesQuery());
+  const services = useQuery({ ...servicesQuery(), enabled: may("service:read") });
   const mine = services.data?.items.filter((service) => service.model_version.split(":")[0] === model);
   return (
     <DataTable<Service>

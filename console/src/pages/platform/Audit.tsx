@@ -32,7 +32,7 @@ export function Audit() {
   const paging = usePaging();
   const which = useFilters();
   const query = { ...which, ...paging };
-  const listing = useQuery({ queryKey: ["event", "audit", query], placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/audit", { params: { query } })) });
+  const listing = useQuery({ queryKey: ["event", "audit", query], placeholderData: keepPreviousData, refetchInterval: 10_000, queryFn: () => need(api.GET("/api/v1/audit", { params: { query } })) });
   const csv = `/api/v1/audit.csv?${new URLSearchParams(Object.entries({ ...which, search: url.get("search") ?? undefined }).filter((pair): pair is [string, string] => Boolean(pair[1]))).toString()}`;
   return (
     <div className="page">

@@ -88,7 +88,7 @@ function Environments({ engine }: { engine: EngineInfo }) {
               </div>
             ),
           },
-          { title: t("engines.lastError"), render: (_, row) => (row.status.state === "broken" || row.status.message ? <div className="pre small" style={{ maxWidth: 320 }}>{row.status.message ?? t("engines.noReason")}</div> : <span className="quiet">–</span>) },
+          { title: t("engines.lastError"), render: (_, row) => (row.status.state === "broken" || row.status.message ? <div className="pre small" style={{ maxWidth: 320 }}>{localized(row.status.message) || t("engines.noReason")}</div> : <span className="quiet">–</span>) },
           { title: t("models.size"), align: "right", className: "num", render: (_, row) => formatBytes(row.status.size_bytes) },
           { title: t("engines.built"), render: (_, row) => <Time at={row.status.built_at} /> },
           { title: t("models.usedBy"), render: (_, row) => <UsedBy names={row.used_by} /> },

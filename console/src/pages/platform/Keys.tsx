@@ -18,6 +18,12 @@ import { KeyDialog } from "./KeyDialog";
 import { DailyRequests } from "./ProjectParts";
 import { RevokeKeys } from "./RevokeKeys";
 
+/** Keys about to be revoked, and what follows when they are. */
+interface Revoking {
+  keys: ApiKey[];
+  done?: () => void;
+}
+
 const STATES: KeyState[] = ["active", "expired", "revoked"];
 
 function stateOf(key: ApiKey): KeyState {
@@ -32,7 +38,7 @@ export function Keys() {
   const [url] = useUrlMany();
   const [creating, setCreating] = useUrl("create");
   const [editing, setEditing] = useState<ApiKey | null>(null);
-  const [revoking, setRevoking] = useState<ApiKey[]>([]);
+  const [revoking, setRevoking] = useState<Revoking>({ keys: [] });
   const listing = useQuery(keyPageQuery({ ...usePaging(), project, state: STATES.find((value) => value === url.get("state")) }));
   const create = may("key:write") && <Button type="primary" icon={<PlusOutlined />} onClick={() => setCreating("1")}>{t("keys.create")}</Button>;
   const revocable = (keys: ApiKey[]) => keys.filter((key) => !key.revoked_at && may("key:write", key.project));
@@ -44,7 +50,7 @@ export function Keys() {
         listing={listing}
         rowKey={(key) => key.id}
         filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) }]}
-        bulk={may("key:write") ? (keys) => <Button danger disabled={revocable(keys).length === 0} onClick={() => setRevoking(revocable(keys))}>{t("keys.revokeMany", { count: revocable(keys).length })}</Button> : undefined}
+        bulk={may("key:write") ? (keys, done) => <Button danger disabled={revocable(keys).length === 0} onClick={() => setRevoking({ keys: revocable(keys), done })}>{t("keys.revokeMany", { count: revocable(keys).length })}</Button> : undefined}
         expand={may("usage:read") ? (key) => <KeyUsage id={key.id} /> : undefined}
         columns={[
           { key: "name", title: t("keys.name"), sort: true, render: (_, key) => <div><span className="strong">{key.name}</span><div className="small quiet mono">{key.prefix}…</div></div> },
@@ -60,7 +66,7 @@ export function Keys() {
             title: "",
             render: (_, key) =>
               !key.revoked_at && may("key:write", key.project) && (
-                <Dropdown trigger={["click"]} menu={{ items: [{ key: "edit", label: t("action.edit"), onClick: () => setEditing(key) }, { key: "revoke", danger: true, label: t("keys.revoke"), onClick: () => setRevoking([key]) }] }}>
+                <Dropdown trigger={["click"]} menu={{ items: [{ key: "edit", label: t("action.edit"), onClick: () => setEditing(key) }, { key: "revoke", danger: true, label: t("keys.revoke"), onClick: () => setRevoking({ keys: [key] }) }] }}>
                   <Button size="small" type="text" aria-label={`${t("action.more")} ${key.name}`}>⋯</Button>
                 </Dropdown>
               ),
@@ -69,7 +75,7 @@ export function Keys() {
         empty={{ icon: <KeyOutlined />, title: t("keys.emptyTitle"), text: t("keys.emptyText"), action: create }}
       />
       <KeyDialog open={creating !== "" || editing !== null} editing={editing} onClose={() => { setCreating(""); setEditing(null); }} />
-      <RevokeKeys keys={revoking} onClose={() => setRevoking([])} />
+      <RevokeKeys keys={revoking.keys} onDone={revoking.done} onClose={() => setRevoking({ keys: [] })} />
     </div>
   );
 }

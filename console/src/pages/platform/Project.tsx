@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Button, Tabs } from "antd";
+import { Button, Skeleton, Tabs } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
@@ -15,6 +15,7 @@ import { Time } from "../../parts/Time";
 import { useTab } from "../../parts/url";
 import { toYaml } from "../../parts/yaml";
 import { useContents, type Contents } from "../../queries/contents";
+import { forgetProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
 import { Members } from "./Members";
 import { ProjectDialog } from "./ProjectDialog";
@@ -30,7 +31,7 @@ export function ProjectPage() {
   if (project.error && !project.data) return <div className="page"><ProblemView error={project.error} retry={() => void project.refetch()} /></div>;
   if (!project.data) return <PageSkeleton />;
   const { data } = project;
-  const count = (value: number | undefined) => value ?? "–";
+  const count = (value: number | null | undefined) => value ?? "–";
   const items = [
     { key: "summary", label: t("models.tabSummary"), children: <div className="stack wide"><Members project={name} />{may("service:read", name) && <ProjectServices project={name} />}{may("usage:read", name) && <ProjectUsage project={name} />}</div> },
     { key: "events", label: t("events.title"), children: <Events key="events" project={name} /> },
@@ -63,8 +64,9 @@ function Actions({ project, contents }: { project: Project; contents: Contents }
   const [deleting, setDeleting] = useState(false);
   const { name } = project;
   if (!may("project:write", name)) return null;
-  const { services = 0, models = 0, keys = 0, members = 0 } = contents;
-  const holds = services + models > 0;
+  const { services, models, keys, members, failed } = contents;
+  const holds = (services ?? 0) + (models ?? 0) > 0;
+  const known = [services, models, keys, members].every((count) => count !== undefined);
   return (
     <>
       <Button onClick={() => setEditing(true)}>{t("action.edit")}</Button>
@@ -75,21 +77,21 @@ function Actions({ project, contents }: { project: Project; contents: Contents }
         onClose={() => setDeleting(false)}
         name={name}
         title={t("projects.deleteTitle", { name })}
-        blocked={holds && (
+        blocked={holds ? (
           <>
             <p>{t("projects.deleteBlocked")}</p>
             <ul>
-              {services > 0 && <li><Link to={`/services?project=${name}`}>{t("projects.serviceCount", { count: services })}</Link></li>}
-              {models > 0 && <li><Link to={`/models?project=${name}`}>{t("projects.modelCount", { count: models })}</Link></li>}
+              {services != null && services > 0 && <li><Link to={`/services?project=${name}`}>{t("projects.serviceCount", { count: services })}</Link></li>}
+              {models != null && models > 0 && <li><Link to={`/models?project=${name}`}>{t("projects.modelCount", { count: models })}</Link></li>}
             </ul>
           </>
-        )}
+        ) : failed ? <ProblemView error={failed.error} retry={() => void failed.refetch()} /> : !known && <Skeleton active title={false} paragraph={{ rows: 3 }} />}
         consequence={
           <>
             <p>{t("projects.deleteText")}</p>
             <ul>
-              <li>{t("projects.deleteKeys", { count: keys })}</li>
-              <li>{t("projects.deleteMembers", { count: members })}</li>
+              {keys != null && <li>{t("projects.deleteKeys", { count: keys })}</li>}
+              {members != null && <li>{t("projects.deleteMembers", { count: members })}</li>}
               <li>{t("projects.deleteUsage")}</li>
             </ul>
           </>
@@ -97,6 +99,7 @@ function Actions({ project, contents }: { project: Project; contents: Contents }
         action={t("action.delete")}
         onConfirm={async () => {
           await need(api.DELETE("/api/v1/projects/{name}", { params: { path: { name } } }));
+          forgetProject(name);
           await navigate("/platform/projects");
         }}
       />

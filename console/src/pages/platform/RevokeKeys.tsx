@@ -6,14 +6,14 @@ import { ConfirmName } from "../../parts/ConfirmName";
 import { useAction } from "../../queries/action";
 
 /** Ends keys for good: one is confirmed by its name, several by their number. */
-export function RevokeKeys({ keys, onClose }: { keys: ApiKey[]; onClose: () => void }) {
+export function RevokeKeys({ keys, onDone, onClose }: { keys: ApiKey[]; onDone?: () => void; onClose: () => void }) {
   const { t } = useTranslation();
   // What was asked for stays readable while the dialog closes.
   const [shown, setShown] = useState(keys);
   if (keys.length > 0 && keys !== shown) setShown(keys);
   const revoke = useAction(async (ids: string[]) => {
     for (const id of ids) await need(api.DELETE("/api/v1/keys/{key_id}", { params: { path: { key_id: id } } }));
-  }, ["key"], { silent: true });
+  }, ["key"], { silent: true, onDone });
   const [first] = shown;
   const one = shown.length === 1;
   return (

@@ -9,12 +9,12 @@ import { Empty, PageSkeleton, ProblemView } from "../../parts/Feedback";
 import { formatCount, formatMs, formatPercent } from "../../parts/format";
 import { LazyChart } from "../../parts/LazyChart";
 import { Facts, Head, Panel } from "../../parts/Page";
-import { useTab, useUrl } from "../../parts/url";
+import { useTab, useUrlMany } from "../../parts/url";
 import { keyQuery, keysQuery } from "../../queries/keys";
 import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
 import { useSince } from "../../queries/since";
-import { UsageRequests } from "./UsageRequests";
+import { UsageRequests, useRequestFilters } from "./UsageRequests";
 
 const GROUPS = ["day", "hour", "service", "key", "project"] as const;
 type Group = (typeof GROUPS)[number];
@@ -24,9 +24,8 @@ type Span = keyof typeof SPANS;
 /** Requests and tokens, grouped; the table can be taken along as CSV. */
 export function Usage() {
   const { t } = useTranslation();
-  const [groupText, setGroup] = useUrl("group", "day");
-  const [spanText, setSpan] = useUrl("span", "7d");
-  const [key, setKey] = useUrl("key");
+  const [url, setUrl] = useUrlMany();
+  const [groupText, spanText, key] = [url.get("group") ?? "day", url.get("span") ?? "7d", url.get("key") ?? ""];
   const [project] = useProject();
   const group: Group = GROUPS.find((item) => item === groupText) ?? "day";
   const span: Span = spanText in SPANS ? (spanText as Span) : "7d";
@@ -34,11 +33,13 @@ export function Usage() {
   const query = { group_by: [group], since, project, ...(key ? { api_key_id: key } : {}) };
   const [tab, setTab] = useTab("summary");
   const usage = useQuery({ queryKey: ["usage", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage/summary", { params: { query } })) });
-  const csv = `/api/v1/usage.csv?${new URLSearchParams({ since, ...(project ? { project } : {}), ...(key ? { api_key_id: key } : {}) }).toString()}`;
+  const filters = useRequestFilters();
+  const exported = { since, project, api_key_id: key, ...(tab === "requests" ? filters : {}) };
+  const csv = `/api/v1/usage.csv?${new URLSearchParams(Object.entries(exported).filter((pair): pair is [string, string] => Boolean(pair[1]))).toString()}`;
   const choice = (
     <>
-      {key && <KeyTag id={key} onClose={() => setKey("")} />}
-      <Segmented value={span} onChange={setSpan} options={(Object.keys(SPANS) as Span[]).map((value) => ({ value, label: t(`range.${value}`) }))} />
+      {key && <KeyTag id={key} onClose={() => setUrl({ key: undefined, page: undefined })} />}
+      <Segmented value={span} onChange={(value) => setUrl({ span: value === "7d" ? undefined : value, page: undefined })} options={(Object.keys(SPANS) as Span[]).map((value) => ({ value, label: t(`range.${value}`) }))} />
       <Button href={csv} download icon={<DownloadOutlined />}>CSV</Button>
     </>
   );
@@ -46,7 +47,7 @@ export function Usage() {
   if (!usage.data) return <PageSkeleton />;
   const summary = (
     <div className="stack wide">
-      <div><Segmented value={group} onChange={setGroup} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} /></div>
+      <div><Segmented value={group} onChange={(value) => setUrl({ group: value === "day" ? undefined : value, page: undefined })} options={GROUPS.map((value) => ({ value, label: t(`usage.by.${value}`) }))} /></div>
       {usage.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : <Figures rows={usage.data.items} group={group} />}
     </div>
   );

@@ -19,12 +19,18 @@ const serviceChoices = async (search: string | undefined) => {
   return items.map((service) => ({ value: service.name, label: service.name }));
 };
 
+/** The filters of single requests in the address, as the platform takes them. */
+export function useRequestFilters(): { service?: string; outcome?: Outcome } {
+  const [url] = useUrlMany();
+  return { service: url.get("service") ?? undefined, outcome: OUTCOMES.find((value) => value === url.get("outcome")) };
+}
+
 /** Single requests, newest first. */
 export function UsageRequests({ which }: { which: { since: string; project?: string; api_key_id?: string } }) {
   const { t } = useTranslation();
   const [url, setUrl] = useUrlMany();
   const { offset, limit } = usePaging();
-  const query = { ...which, offset, limit, service: url.get("service") ?? undefined, outcome: OUTCOMES.find((value) => value === url.get("outcome")) };
+  const query = { ...which, offset, limit, ...useRequestFilters() };
   const listing = useQuery({ queryKey: ["usage", "requests", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage", { params: { query } })) });
   return (
     <DataTable<UsageRecord>

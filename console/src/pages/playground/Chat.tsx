@@ -10,7 +10,7 @@ import { ParameterFields } from "./ParameterFields";
 import { ServicePick, useService } from "./ServicePick";
 import { TurnView } from "./TurnView";
 import { asked, requestOf, type Parameters } from "./conversation";
-import { takesImages } from "./images";
+import { bytesSent, takesImages } from "./images";
 import { streamed } from "./stream";
 import { useChat } from "./useChat";
 
@@ -20,7 +20,8 @@ export function Chat({ services }: { services: Service[] }) {
   const [service, setService] = useService(services);
   const [parameters, setParameters] = useState<Parameters>({ temperature: 0.7, max_tokens: 512 });
   const [coding, setCoding] = useState(false);
-  const chat = useChat(service?.name, parameters);
+  const withImages = takesImages(service);
+  const chat = useChat(service?.name, parameters, withImages);
   const box = useRef<HTMLDivElement>(null);
   const last = chat.turns.at(-1);
 
@@ -44,13 +45,14 @@ export function Chat({ services }: { services: Service[] }) {
             <TurnView key={index} turn={turn} name={service?.name ?? ""} busy={chat.busy && index === chat.turns.length - 1} onAnswerCalls={index === chat.turns.length - 1 ? (results) => void chat.answerCalls(results) : undefined} onResend={turn.role === "user" && !chat.busy ? (text) => void chat.resend(index, text) : undefined} />
           ))}
         </div>
-        <Compose busy={chat.busy} disabled={!service} withImages={takesImages(service)} onSend={(text, images) => void chat.send(text, images)} onStop={chat.stop} />
+        {!withImages && bytesSent(chat.turns) > 0 && <div className="small quiet" style={{ padding: "0 16px 8px" }}>{t("play.image.dropped")}</div>}
+        <Compose busy={chat.busy} disabled={!service} withImages={withImages} imageBytes={() => bytesSent(chat.turns)} onSend={(text, images) => void chat.send(text, images)} onStop={chat.stop} />
       </section>
       <aside className="panel settings" aria-label={t("play.parameters")}>
         <div className="title">{t("play.parameters")}</div>
         <div className="body"><ParameterFields value={parameters} onChange={setParameters} /></div>
       </aside>
-      {service && <CodeDialog open={coding} onClose={() => setCoding(false)} service={service} request={streamed(requestOf(service.name, parameters, chat.turns.length ? asked(chat.turns) : [{ role: "user", content: "Hello" }]))} />}
+      {service && <CodeDialog open={coding} onClose={() => setCoding(false)} service={service} request={streamed(requestOf(service.name, parameters, chat.turns.length ? asked(chat.turns) : [{ role: "user", content: "Hello" }], withImages))} />}
     </div>
   );
 }

@@ -7,7 +7,7 @@ import { Compose } from "./Compose";
 import { ParameterFields } from "./ParameterFields";
 import { TurnView } from "./TurnView";
 import type { Parameters } from "./conversation";
-import { takesImages, type Image } from "./images";
+import { bytesSent, takesImages, type Image } from "./images";
 import { useChat } from "./useChat";
 
 const MOST = 4;
@@ -15,6 +15,7 @@ const MOST = 4;
 interface Lane {
   send: (text: string, images: Image[]) => void;
   stop: () => void;
+  imageBytes: () => number;
 }
 
 /** The same prompt to two to four services, side by side. */
@@ -28,6 +29,7 @@ export function Compare({ services }: { services: Service[] }) {
     const known = url.split(",").filter((name) => services.some((service) => service.name === name));
     return known.length > 0 ? known : services.slice(0, 2).map((service) => service.name);
   }, [url, services]);
+  const takes = (name: string) => takesImages(services.find((service) => service.name === name));
   const anyBusy = names.some((name) => busy[name]);
   return (
     <div className="play">
@@ -42,6 +44,7 @@ export function Compare({ services }: { services: Service[] }) {
               <LaneView
                 key={name}
                 name={name}
+                withImages={takes(name)}
                 parameters={parameters}
                 onBusy={(value) => setBusy((current) => (current[name] === value ? current : { ...current, [name]: value }))}
                 ref={(lane) => {
@@ -52,7 +55,7 @@ export function Compare({ services }: { services: Service[] }) {
             ))}
           </div>
         </div>
-        <Compose busy={anyBusy} withImages={names.every((name) => takesImages(services.find((service) => service.name === name)))} onSend={(text, images) => names.forEach((name) => lanes.current.get(name)?.send(text, images))} onStop={() => lanes.current.forEach((lane) => lane.stop())} />
+        <Compose busy={anyBusy} withImages={names.every(takes)} imageBytes={() => Math.max(0, ...[...lanes.current.values()].map((lane) => lane.imageBytes()))} onSend={(text, images) => names.forEach((name) => lanes.current.get(name)?.send(text, images))} onStop={() => lanes.current.forEach((lane) => lane.stop())} />
       </section>
       <aside className="panel settings" aria-label={t("play.parameters")}>
         <div className="title">{t("play.parameters")}</div>
@@ -62,9 +65,9 @@ export function Compare({ services }: { services: Service[] }) {
   );
 }
 
-function LaneView({ name, parameters, onBusy, ref }: { name: string; parameters: Parameters; onBusy: (busy: boolean) => void; ref: Ref<Lane> }) {
-  const chat = useChat(name, parameters);
-  useImperativeHandle(ref, () => ({ send: (text, images) => void chat.send(text, images), stop: chat.stop }), [chat]);
+function LaneView({ name, withImages, parameters, onBusy, ref }: { name: string; withImages: boolean; parameters: Parameters; onBusy: (busy: boolean) => void; ref: Ref<Lane> }) {
+  const chat = useChat(name, parameters, withImages);
+  useImperativeHandle(ref, () => ({ send: (text, images) => void chat.send(text, images), stop: chat.stop, imageBytes: () => bytesSent(chat.turns) }), [chat]);
   useEffect(() => onBusy(chat.busy));
   return (
     <section aria-label={name} style={{ minWidth: 0, borderInlineEnd: "1px solid var(--ant-color-border-secondary)", paddingInlineEnd: 12 }}>

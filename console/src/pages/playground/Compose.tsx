@@ -11,16 +11,18 @@ interface Props {
   disabled?: boolean;
   /** Whether images can go with a question: chosen, dropped or pasted. */
   withImages?: boolean;
+  /** Bytes of the images that the conversation holds, which go with every question. */
+  imageBytes: () => number;
   onSend: (text: string, images: Image[]) => void;
   onStop: () => void;
 }
 
 /** Enter sends, Shift+Enter starts a new line; an input method's Enter only picks its word. */
-export function Compose({ busy, disabled, withImages = false, onSend, onStop }: Props) {
+export function Compose({ busy, disabled, withImages = false, imageBytes, onSend, onStop }: Props) {
   const { t } = useTranslation();
   const [text, setText] = useState("");
   const [over, setOver] = useState(false);
-  const attached = useImages();
+  const attached = useImages(imageBytes);
   const picker = useRef<HTMLInputElement>(null);
   const images = withImages ? attached.images : [];
   const ready = Boolean(text.trim() || images.length) && !busy && !disabled;

@@ -21,9 +21,9 @@ export interface Turn {
 /** `tools` is the JSON as it is being written. */
 export type Parameters = Omit<ChatRequest, "model" | "messages" | "tools"> & { system?: string; tools?: string };
 
-/** The turns so far as the API takes them; failed and empty ones are left out. */
-export function requestOf(model: string, { system, tools, ...parameters }: Parameters, turns: Turn[]): ChatRequest {
-  const messages: ChatMessage[] = turns.filter((turn) => (turn.content || turn.toolCalls || turn.images?.length) && !turn.error).map(messageOf);
+/** The turns so far as the API takes them; failed and empty ones are left out, and images for a model that reads none: its turns still alternate. */
+export function requestOf(model: string, { system, tools, ...parameters }: Parameters, turns: Turn[], withImages = true): ChatRequest {
+  const messages: ChatMessage[] = turns.filter((turn) => (turn.content || turn.toolCalls || turn.images?.length) && !turn.error).map((turn) => messageOf(withImages ? turn : { ...turn, images: undefined }));
   if (system) messages.unshift({ role: "system", content: system });
   const offered = readTools(tools);
   return { model, messages, ...parameters, ...(offered?.length ? { tools: offered } : {}) };

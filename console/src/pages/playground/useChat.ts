@@ -5,7 +5,7 @@ import type { Image } from "./images";
 import { streamChat } from "./stream";
 
 /** A conversation with one service: send, stop, edit and resend. Leaving the page or the service ends a running answer. */
-export function useChat(model: string | undefined, parameters: Parameters) {
+export function useChat(model: string | undefined, parameters: Parameters, withImages: boolean) {
   const [turns, setTurns] = useState<Turn[]>([]);
   const [busy, setBusy] = useState(false);
   const running = useRef<AbortController | null>(null);
@@ -25,7 +25,7 @@ export function useChat(model: string | undefined, parameters: Parameters) {
         if (running.current === stop) setTurns((current) => current.map((turn, index) => (index === history.length ? update(turn) : turn)));
       };
       try {
-        await streamChat(requestOf(model, parameters, history), stop.signal, {
+        await streamChat(requestOf(model, parameters, history, withImages), stop.signal, {
           onText: (text) => change((turn) => ({ ...turn, content: turn.content + text })),
           onReasoning: (text) => change((turn) => ({ ...turn, reasoning: (turn.reasoning ?? "") + text })),
           onCalls: (toolCalls) => change((turn) => ({ ...turn, toolCalls })),
@@ -37,7 +37,7 @@ export function useChat(model: string | undefined, parameters: Parameters) {
         if (running.current === stop) setBusy(false);
       }
     },
-    [model, parameters],
+    [model, parameters, withImages],
   );
 
   const send = useCallback((text: string, images: Image[] = []) => run([...turns, { role: "user", content: text, images }]), [run, turns]);

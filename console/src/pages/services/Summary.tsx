@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Plan, Replica, Service, ServiceRevision } from "../../api/schema";
+import { localized } from "../../app/sentences";
 import { Copy } from "../../parts/Code";
 import { ProblemView } from "../../parts/Feedback";
 import { formatBytes, formatContext, formatNumber } from "../../parts/format";
@@ -64,7 +65,7 @@ function FactLines({ service, plan, revisions }: { service: Service; plan?: Plan
   const first = revisions.find((item) => item.generation === 1);
   const newest = revisions[0];
   const lines: [string, ReactNode][] = [
-    [t("services.state"), <span key="s"><State state={service.state} />{service.reason && <div className="small quiet">{service.reason}</div>}</span>],
+    [t("services.state"), <span key="s"><State state={service.state} />{service.reason && <div className="small quiet">{localized(service.reason)}</div>}</span>],
     [t("services.modelVersion"), <Link key="m" to={`/models/${service.model_version.split(":")[0]}`}>{service.model_version}</Link>],
     [t("publish.mode"), t(`mode.${spec.mode ?? "balanced"}`)],
     [t("publish.pool"), spec.pool],
@@ -116,7 +117,7 @@ function Running({ replicas }: { replicas: Listing<Replica> }) {
           <dt><State state={replica.state} reason={replica.reason} /></dt>
           <dd>
             <div className="row wrap">
-              {replica.allocation ? <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link> : replica.reason || "–"}
+              {replica.allocation ? <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link> : localized(replica.reason) || "–"}
               {replica.allocation?.devices.map((device) => <Tag key={device.device_id}>{device.vendor} {device.index}{device.compute_percent < 100 ? ` · ${device.compute_percent} %` : ""}</Tag>)}
             </div>
             <div className="small quiet num">{replica.id} · {formatBytes(replica.memory_bytes)}</div>
