@@ -95,6 +95,8 @@ test("the catalogue and the list keep their filters in the address", async ({ pa
   const { items } = await call<{ items: { name: string; fit: { fits: boolean; vendor: string | null } }[] }>(request, "GET", "/catalog?type=embedding");
   const onProcessor = items.filter((item) => item.fit.fits && item.fit.vendor === "cpu").length;
   await expect(page.getByText(/^Runs on the processor/)).toHaveCount(onProcessor);
+  await page.goto("/models?tab=catalog&search=qwen3-coder-480b");
+  await expect(page.getByText("Recommended: long text")).toBeVisible();
   await page.goto("/models?tab=catalog&fit=no");
   await expect(page.getByText(/^Needs \d/).first()).toBeVisible();
   await expect(page.getByText(/^Runs on/)).toHaveCount(0);
@@ -102,6 +104,25 @@ test("the catalogue and the list keep their filters in the address", async ({ pa
   await expect(page.getByRole("link", { name: MODEL, exact: true }).first()).toBeVisible();
   await page.goto("/models?search=nothing-has-this-name");
   await expect(page.getByText("Nothing matches")).toBeVisible();
+});
+
+test("what a model is described as can be changed, here or by a command", async ({ page, request }) => {
+  const name = unique("edited");
+  await call(request, "POST", "/models", { name });
+  await page.goto(`/models/${name}`);
+  await page.getByRole("button", { name: "More" }).first().click();
+  await page.getByRole("menuitem", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Description").fill("For tests");
+  await dialog.getByRole("button", { name: "As code" }).click();
+  await expect(dialog.locator("pre").first()).toHaveText(`aicp model update ${name} --description 'For tests' --type chat --visibility public`);
+  await accessible(page);
+  await dialog.getByRole("tab", { name: "YAML" }).click();
+  await expect(dialog.locator("pre").filter({ hasText: "kind: model" })).toContainText('description: "For tests"');
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog).toBeHidden();
+  await expect(page.getByText("For tests").first()).toBeVisible();
+  await call(request, "DELETE", `/models/${name}`);
 });
 
 test("a version shows what it came from and what uses it; removing asks for the name", async ({ page, request }) => {

@@ -37,7 +37,10 @@ test("engines tell their versions and parameters", async ({ page }) => {
   await page.getByText(/Allowed parameters/).first().click();
   await expect(page.getByRole("columnheader", { name: "Parameter" })).toBeVisible();
   await page.getByRole("button", { name: "Install" }).first().click();
-  await expect(page.getByRole("dialog").getByLabel("Version")).toBeVisible();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByLabel("Version")).toBeVisible();
+  await dialog.getByRole("button", { name: "As code" }).click();
+  await expect(dialog.locator("pre").first()).toHaveText(/^aicp engine install \S+ \S+$/);
 });
 
 test("a user gets a password that is shown once; a name is given only once", async ({ page }) => {
@@ -46,6 +49,8 @@ test("a user gets a password that is shown once; a name is given only once", asy
     await page.goto("/platform/users?create=1");
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("User name").fill(name);
+    await dialog.getByRole("button", { name: "As code" }).click();
+    await expect(dialog.locator("pre").first()).toHaveText(`aicp user create ${name}`);
     await dialog.getByRole("button", { name: "Create user" }).click();
     if (attempt === 1) {
       await expect(page.getByTestId("secret")).toHaveText(/\S{8,}/);

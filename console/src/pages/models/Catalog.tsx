@@ -63,6 +63,7 @@ function CatalogCard({ model }: { model: CatalogModel }) {
         <span>{formatBytes(model.weight_bytes)}</span>
         <span>{t("models.contextOf", { tokens: formatContext(model.context_length) })}</span>
         <span>{model.license}</span>
+        {model.mode !== "balanced" && <Tag style={{ margin: 0 }}>{t("catalog.recommended", { mode: t(`mode.${model.mode}`).toLowerCase() })}</Tag>}
       </div>
       <div className="row wrap spread" style={{ marginTop: "auto" }}>
         {model.fit && <FitBadge fit={model.fit} />}

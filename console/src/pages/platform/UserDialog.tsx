@@ -4,7 +4,9 @@ import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { Role, User } from "../../api/schema";
 import { Secret } from "../../parts/Code";
+import { Equivalent } from "../../parts/Equivalent";
 import { useAction } from "../../queries/action";
+import { userCode } from "./userCode";
 
 const PLATFORM: Role[] = ["platform-admin", "key-admin", "auditor"];
 
@@ -19,6 +21,7 @@ export function UserDialog({ open, editing, onClose }: { open: boolean; editing:
   const { t } = useTranslation();
   const [form] = Form.useForm<Values>();
   const [secret, setSecret] = useState<string | null>(null);
+  const written = Form.useWatch((values: Values) => values, form);
   const body = (values: Values) => ({ email: values.email || null, password: values.password || undefined, platform_roles: values.platform_roles });
   const create = useAction((values: Values) => need(api.POST("/api/v1/users", { body: { ...body(values), name: values.name } })), ["user"], { form, onDone: (answer) => (answer.password ? setSecret(answer.password) : onClose()) });
   const update = useAction((values: Values) => need(api.PATCH("/api/v1/users/{name}", { params: { path: { name: editing?.name ?? "" } }, body: body(values) })), ["user"], { form, onDone: onClose });
@@ -42,6 +45,7 @@ export function UserDialog({ open, editing, onClose }: { open: boolean; editing:
           <Form.Item name="email" label={t("users.email")} rules={[{ type: "email", message: t("form.email") }]}><Input autoComplete="off" /></Form.Item>
           <Form.Item name="password" label={t(editing ? "users.newPassword" : "users.password")} extra={t(editing ? "users.newPasswordHint" : "users.passwordHint")} rules={[{ min: 8, message: t("password.rule") }]}><Input.Password autoComplete="new-password" /></Form.Item>
           <Form.Item name="platform_roles" label={t("users.platformRoles")} extra={t("users.rolesHint")}><Select mode="multiple" options={PLATFORM.map((value) => ({ value, label: t(`role.${value}`) }))} /></Form.Item>
+          <Equivalent same={userCode(editing?.name ?? (written?.name || "NAME"), written ?? {}, editing !== null)} />
         </Form>
       )}
     </Modal>
