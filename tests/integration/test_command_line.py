@@ -115,7 +115,7 @@ def test_json_is_one_document_for_programs(platform: Platform) -> None:
         ("user", "show", "admin"),
         ("pool", "show", "default"),
         ("engine", "show", "vllm"),
-        ("key", "list", "--live"),
+        ("key", "list", "--state", "active"),
         ("service", "list", "--state", "ready"),
         ("model", "catalog", "--type", "chat"),
         ("audit",),

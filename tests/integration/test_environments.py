@@ -210,3 +210,18 @@ async def test_another_machine_is_refused_before_anything_is_made(tmp_path: Path
 def _set_when_creating(progress: JobProgress, started: asyncio.Event) -> None:
     if progress.phase.startswith("creating"):
         started.set()
+
+
+async def test_offline_without_a_folder_of_packages_nothing_is_asked(built: Path, tmp_path: Path) -> None:
+    definition = make_definition(built / "locks", built / "wheels" / "toybox-1.0-py3-none-any.whl")
+    environments = Environments(
+        tmp_path / "root",
+        clock=FakeClock(),
+        parent={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        offline=True,
+        definitions={definition.key: definition},
+    )
+    with pytest.raises(ConflictError, match="offline") as caught:
+        await environments.build(KEY)
+    assert "AICP_WHEELHOUSE" in (caught.value.hint or "")
+    assert environments.status(KEY).state is EnvironmentState.ABSENT

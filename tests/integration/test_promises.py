@@ -150,7 +150,7 @@ def _healthy(platform: Platform) -> bool:
 
 
 def _usage_rows(platform: Platform) -> list[dict[str, str]]:
-    return list(csv.DictReader(platform.client.records.usage_csv().splitlines()))
+    return list(csv.DictReader(platform.client.records.usage_csv()))
 
 
 def _outcomes(platform: Platform, names: set[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -35,13 +36,20 @@ def test_models_are_listed_for_the_key(walk: Walk) -> None:
 
 
 def test_the_demo_model_knows_its_faq(walk: Walk) -> None:
+    assert knows_the_faq(walk.ask) == (True, True)
+
+
+def knows_the_faq(ask: Callable[[str], str], share: float = 1.0) -> tuple[bool, bool]:
+    """Whether the first `share` of the questions all get their item, and whether 70 % of the paraphrases do."""
     score = demo_module("score")
-    items = score.load_faq()
-    wrong = [item.id for item in items if score.identify(walk.ask(item.question), items) != item.id]
-    assert wrong == []
-    held_out = score.load_held_out()
-    right = [pair for pair in held_out if score.identify(walk.ask(pair.question), items) == pair.item_id]
-    assert len(right) >= 0.7 * len(held_out)
+    items, held_out = score.load_faq(), score.load_held_out()
+
+    def right(questions: list[tuple[str, str]]) -> float:
+        asked = questions[: max(1, round(share * len(questions)))]
+        return sum(score.identify(ask(question), items) == item_id for item_id, question in asked) / len(asked)
+
+    known = right([(item.id, item.question) for item in items])
+    return known == 1.0, right([(pair.item_id, pair.question) for pair in held_out]) >= 0.7
 
 
 def test_calls_go_on_while_control_is_dead_and_the_engine_is_adopted(walk: Walk) -> None:
@@ -77,7 +85,7 @@ def test_every_request_is_one_usage_row(walk: Walk) -> None:
 
 def test_shuffled_weights_do_not_know_the_faq(walk: Walk, tmp_path: Path) -> None:
     demo_module("shuffle").shuffled_copy(tmp_path / "shuffled")
-    platform, score = walk.platform, demo_module("score")
+    platform = walk.platform
     client = platform.client
     client.jobs.wait(client.models.import_directory("shuffled", tmp_path / "shuffled").id)
     # One engine at a time on a small machine: the demo makes room.
@@ -85,12 +93,16 @@ def test_shuffled_weights_do_not_know_the_faq(walk: Walk, tmp_path: Path) -> Non
     published = client.services.publish("shuffled", create_key=True)
     client.services.wait("shuffled", timeout_seconds=600)
     assert published.key is not None
-    items = score.load_faq()
     key = published.key
     eventually("the route is there", lambda: platform.chat(key, "shuffled", "hi", max_tokens=1).status_code == 200)
-    answers = [platform.chat(key, "shuffled", item.question, max_tokens=48).json() for item in items[:8]]
-    texts = [answer["choices"][0]["message"]["content"] for answer in answers]
-    right = [item.id for item, text in zip(items, texts, strict=False) if score.identify(text, items) == item.id]
+
+    def ask(question: str) -> str:
+        answer = platform.chat(key, "shuffled", question, max_tokens=96)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["choices"][0]["message"]["content"]
+
+    # a share is enough: one wrong answer fails the whole
+    verdict = knows_the_faq(ask, share=0.25)
     client.services.delete("shuffled")
     platform.cli("service", "start", "aicp-demo")
-    assert len(right) <= 1, "an untrained model passes the FAQ test, so the test proves nothing"
+    assert verdict == (False, False), "an untrained model passes the FAQ test, so the test proves nothing"

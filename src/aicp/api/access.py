@@ -7,6 +7,7 @@ A change that is authenticated by the cookie must also carry `X-AICP-Request: 1`
 from __future__ import annotations
 
 import hmac
+import logging
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
@@ -14,9 +15,11 @@ from fastapi.params import Depends as DependsMarker
 
 from aicp.control.event_log import EventLog
 from aicp.core.access import Caller
-from aicp.core.errors import ForbiddenError, UnauthorizedError
+from aicp.core.errors import AicpError, ForbiddenError, UnauthorizedError
 from aicp.core.identity import Permission
 from aicp.web.errors import on_aicp_error
+
+log = logging.getLogger(__name__)
 
 SESSION_COOKIE = "aicp_session"
 REQUEST_HEADER = "x-aicp-request"
@@ -95,10 +98,18 @@ def declared_permission(dependencies: list[DependsMarker]) -> Permission | None:
 async def on_forbidden(request: Request, error: Exception) -> Response:
     """Answers what the caller may not do; a change that was refused is written into the audit log."""
     caller: Caller | None = getattr(request.state, "caller", None)
-    log: EventLog | None = request.app.state.use_cases.get(EventLog)
-    if caller is not None and log is not None and request.method not in _SAFE_METHODS:
-        await log.refused(caller, request.method, request.url.path, str(error))
+    events: EventLog | None = request.app.state.use_cases.get(EventLog)
+    if caller is not None and events is not None and request.method not in _SAFE_METHODS:
+        await _note(events, caller, request, error)
     return await on_aicp_error(request, error)
+
+
+async def _note(events: EventLog, caller: Caller, request: Request, error: Exception) -> None:
+    path = "".join(character for character in request.url.path if character.isprintable())
+    try:
+        await events.refused(caller, request.method, path, str(error))
+    except AicpError as problem:  # a full disk must not turn a refusal into something else
+        log.warning("a refused change could not be noted: %s", problem.message)
 
 
 def require_internal(request: Request) -> None:

@@ -27,7 +27,7 @@ from aicp.core.api_key import ApiKey
 from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError, NotFoundError
 from aicp.core.model import DirectorySource, ImportRequest, ModelType
-from aicp.core.service import ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
+from aicp.core.service import Compute, Plan, ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
 from aicp.security.keys import key_id
 
 MODEL = "aicp-demo"
@@ -114,8 +114,7 @@ def _demonstrate(client: Client, data_dir: Path) -> None:
     err.print(f"Platform: {client.transport.url}", markup=False)
     _wait_for_node(client)
     _ensure_model(client)
-    _ensure_engine(client)
-    _ensure_service(client)
+    _serve(client)
     with _key(client, read_quickstart(data_dir)) as secret:
         facts = _facts(client, data_dir, secret)
         _ask(facts, client.transport.tls)
@@ -148,27 +147,40 @@ def _ensure_model(client: Client) -> None:
     err.print(f"Model: {MODEL}", markup=False)
 
 
-def _wanted() -> ServiceCreate:
-    return ServiceCreate(name=MODEL, spec=ServiceSpec(model=MODEL))
+def _serve(client: Client) -> None:
+    """The demonstration on what the platform chooses; on the processor where an accelerator's engine does not work."""
+    wanted = ServiceCreate(name=MODEL, spec=ServiceSpec(model=MODEL))
+    plan = client.services.plan(wanted)
+    try:
+        _ensure_engine(client, plan)
+        _ensure_service(client, wanted)
+    except AicpError as error:
+        if plan.variant == "cpu":
+            raise
+        err.print(f"{plan.engine} {plan.variant} does not work here: {error.message}", markup=False)
+        err.print("The demonstration runs on the processor instead.", markup=False)
+        wanted = wanted.model_copy(update={"spec": ServiceSpec(model=MODEL, compute=Compute(accelerators=0))})
+        _ensure_engine(client, client.services.plan(wanted))
+        _ensure_service(client, wanted)
 
 
-def _ensure_engine(client: Client) -> None:
-    plan = client.services.plan(_wanted())
+def _ensure_engine(client: Client, plan: Plan) -> None:
     if not plan.environment_installed:
         job = client.engines.install(plan.engine, plan.engine_version)
         wait_for_job(client, job, f"Installing engine {plan.engine} {plan.engine_version}")
     err.print(f"Engine: {plan.engine} {plan.engine_version}", markup=False)
 
 
-def _ensure_service(client: Client) -> None:
+def _ensure_service(client: Client, wanted: ServiceCreate) -> None:
     try:
         service = client.services.get(MODEL)
         if service.stopped:
             client.services.update(MODEL, ServiceUpdate(stopped=False))
         elif service.state == ServiceState.FAILED:
-            client.services.update(MODEL, ServiceUpdate(spec=service.spec))
+            moved = wanted.spec.compute.accelerators == 0
+            client.services.update(MODEL, ServiceUpdate(spec=wanted.spec if moved else service.spec))
     except NotFoundError:
-        client.services.create(_wanted())
+        client.services.create(wanted)
     started = time.monotonic()
     wait_for_service(client, MODEL, f"Starting {MODEL}")
     err.print(f"Service: {MODEL} is ready after {time.monotonic() - started:.0f} s", markup=False)

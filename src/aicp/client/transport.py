@@ -150,11 +150,14 @@ class Transport:
 
     @contextmanager
     def _stream(self, path: str, query: Query | None) -> Iterator[httpx.Response]:
+        waiting = httpx.Timeout(30, read=None)
         try:
-            with self._http.stream("GET", path, params=_sent(query), timeout=httpx.Timeout(30, read=None)) as response:
-                if not response.is_success:
-                    raise error_of(response.status_code, response.read())
-                yield response
+            with self._http.stream("GET", path, params=_sent(query), timeout=waiting) as response:
+                if response.status_code != 401 or not self._renewed():
+                    yield _streamed(response)
+                    return
+            with self._http.stream("GET", path, params=_sent(query), timeout=waiting) as response:
+                yield _streamed(response)
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
 
@@ -173,3 +176,9 @@ class Transport:
 def _sent(query: Query | None) -> dict[str, Any]:
     given = {name: value for name, value in (query or {}).items() if value is not None}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
+
+
+def _streamed(response: httpx.Response) -> httpx.Response:
+    if not response.is_success:
+        raise error_of(response.status_code, response.read())
+    return response

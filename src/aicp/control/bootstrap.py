@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from aicp.control.projects import DEFAULT_PROJECT
 from aicp.control.sessions import Sessions
 from aicp.core.clock import Clock
+from aicp.core.event import Event, EventFilter
 from aicp.core.identity import Role, User
 from aicp.core.ids import new_id
 from aicp.security.passwords import Passwords, make_password
@@ -21,6 +23,7 @@ from aicp.store.users import Users
 ADMIN = "admin"
 PASSWORD_FILE = "admin-password"
 TOKEN_FILE = "admin.token"
+_CHANGED = "setting.changed"
 
 
 async def bootstrap(database: Database, clock: Clock, passwords: Passwords, sessions: Sessions, run_dir: Path) -> None:
@@ -54,6 +57,30 @@ async def bootstrap(database: Database, clock: Clock, passwords: Passwords, sess
             await Events(tx).note(now, "platform.init", "user", ADMIN, "The first admin was made.")
             write_private(run_dir / PASSWORD_FILE, password + "\n")
     await _mint_token(database, sessions, run_dir)
+
+
+async def note_allowed_networks(database: Database, clock: Clock, networks: Sequence[str]) -> None:
+    """Writes into the audit log when the administrator opened private networks to imports, or closed them again."""
+    name, now = "import_allowed_networks", sorted(networks)
+    async with database.transaction() as tx:
+        last = (await Events(tx).list(EventFilter(action=_CHANGED, name=name), limit=1)).items
+        before = last[0].details.get("after", []) if last else []
+        if before == now:
+            return
+        await Events(tx).add(
+            Event(
+                id=new_id("evt"),
+                at=clock.now(),
+                actor="platform",
+                action=_CHANGED,
+                object_kind="setting",
+                object_name=name,
+                message=f"Imports may come from these private networks: {', '.join(now) or 'none'}.",
+                severity="warning" if now else "info",
+                audit=True,
+                details={"before": before, "after": now},
+            )
+        )
 
 
 async def _mint_token(database: Database, sessions: Sessions, run_dir: Path) -> None:

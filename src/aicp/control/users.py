@@ -103,11 +103,11 @@ class Users:
             before = await _get(tx, name)
             await StoredUsers(tx).update(name, changes)
             await _require_an_admin(tx, before)
-            if changes.keys() & {"platform_roles", "disabled", "password_hash"}:
+            user = await _get(tx, name)
+            if wanted.password or user.disabled or set(user.platform_roles) != set(before.platform_roles):
                 await Sessions(tx).end_all(name)
             if changes.get("disabled"):
                 await ApiKeys(tx).revoke_playground(self._clock.now(), name)
-            user = await _get(tx, name)
             details = difference(before.model_dump(mode="json"), user.model_dump(mode="json"))
             message = "New password." if wanted.password else ""
             await self._audit(tx, caller, "user.update", name, details, message)

@@ -35,7 +35,6 @@ class Permission(StrEnum):
     USER_READ = "user:read"
     USER_WRITE = "user:write"
     AUDIT_READ = "audit:read"
-    SETTING_WRITE = "setting:write"
 
 
 class Role(StrEnum):

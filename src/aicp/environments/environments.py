@@ -42,8 +42,8 @@ class Environments:
     ages can share a root, and none touches what another one's engines run from.
 
     `root` is made when it is missing. `parent` are the variables of the platform's own process: only what installers
-    need is taken from them. `wheelhouse` is a folder of packages that replaces every index. `for_everyone` chooses an
-    interpreter that other users can run (engines as an unprivileged user).
+    need is taken from them. `wheelhouse` is a folder of packages that replaces every index, and `offline` asks none
+    either. `for_everyone` chooses an interpreter that other users can run (engines as an unprivileged user).
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Environments:
         clock: Clock,
         parent: Mapping[str, str],
         wheelhouse: Path | None = None,
+        offline: bool = False,
         for_everyone: bool = False,
         python: Path | None = None,
         definitions: Mapping[EnvironmentKey, Definition] | None = None,
@@ -61,6 +62,7 @@ class Environments:
         self._clock = clock
         self._parent = parent
         self._wheelhouse = wheelhouse
+        self._offline = offline
         self._for_everyone = for_everyone
         self._python = python
         self._definitions = dict(load_definitions() if definitions is None else definitions)
@@ -140,6 +142,7 @@ class Environments:
             tell(JobProgress(phase="waiting for another installation", unit="steps"))
             async with self._locked(key):
                 if self.status_on_disk(key) is not EnvironmentState.INSTALLED:
+                    self._require_source(key)
                     await self._build(definition, tell)
         finally:
             self._progress.pop(key, None)
@@ -261,6 +264,14 @@ class Environments:
         if definition is not None and repairs_digest(definition) != manifest.repairs_digest:
             return _OTHER_REPAIRS
         return None
+
+    def _require_source(self, key: EnvironmentKey) -> None:
+        if self._offline and self._wheelhouse is None:
+            raise ConflictError(
+                f"The platform is offline, so nothing can be fetched to install {key.name}.",
+                hint="Fill a folder with the packages and name it with the setting wheelhouse (AICP_WHEELHOUSE).",
+                code="offline",
+            )
 
     def _definition(self, key: EnvironmentKey) -> Definition:
         if key not in self._definitions:

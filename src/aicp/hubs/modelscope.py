@@ -104,7 +104,8 @@ def _check_endpoint(endpoint: str, settings: HubSettings) -> None:
     """The client follows redirects unchecked, so only the hub itself and hosts the administrator listed will do."""
     allowed = check_url(endpoint, settings)
     host = urlsplit(endpoint).hostname or ""
-    if host.endswith(_HOSTS) or any(_names(entry, host, allowed.address) for entry in settings.allowed_networks):
+    hub = any(host == name or host.endswith(f".{name}") for name in _HOSTS)
+    if hub or any(_names(entry, host, allowed.address) for entry in settings.allowed_networks):
         return
     raise MalformedError(
         f"{endpoint!r} is not an endpoint that the administrator allowed.",

@@ -30,6 +30,7 @@ def main(settings: Settings) -> int:
             clock=SystemClock(),
             parent=variables,
             wheelhouse=settings.wheelhouse,
+            offline=settings.offline,
             for_everyone=as_other_user,
         ),
         inherited=variables,

@@ -12,7 +12,7 @@ import uvloop
 
 import aicp
 from aicp.api.app import LOOPBACK_HOSTS, create_app
-from aicp.control.bootstrap import bootstrap
+from aicp.control.bootstrap import bootstrap, note_allowed_networks
 from aicp.control.sessions import Sessions
 from aicp.core.clock import SystemClock
 from aicp.main.control_parts import Foundation, build_loops, build_use_cases, lay_foundation
@@ -57,6 +57,7 @@ async def _build_app(base: Foundation, internal_token: str) -> App:
     settings = base.settings
     sessions = Sessions(base.database, base.clock, base.bell, base.passwords)
     await bootstrap(base.database, base.clock, base.passwords, sessions, settings.data_dir / "run")
+    await note_allowed_networks(base.database, base.clock, settings.import_allowed_networks)
     return create_app(
         build_use_cases(base, sessions),
         console_dir=settings.console_dir or CONSOLE,

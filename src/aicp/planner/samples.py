@@ -161,7 +161,11 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "drain-seconds": spec.drain_seconds,
         "visibility": spec.visibility.value,
     }
-    return {option: None if value is None else str(value).removesuffix(".0") for option, value in values.items()}
+    return {option: None if value is None else _option_text(value) for option, value in values.items()}
+
+
+def _option_text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _flag_text(value: Any) -> str:

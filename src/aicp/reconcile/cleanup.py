@@ -77,7 +77,9 @@ class Cleanup:
         self._credentials.keep_only(jobs, older_than=settled)
         stale = (self._clock.now() - _PARTIAL_LIFE).timestamp()
         self._blobs.forget_partials(older_than=stale)
-        most_bytes = shutil.disk_usage(self._blobs.root).total // _UNFINISHED_PART
+        # An import that a restart interrupted holds no lock yet, and will go on where it was.
+        disk_bytes = shutil.disk_usage(self._blobs.root).total
+        most_bytes = disk_bytes if jobs else disk_bytes // _UNFINISHED_PART
         self._blobs.unfinished.forget(older_than=stale, most_bytes=most_bytes)
         work = self._blobs.root / "work"
         for folder in work.iterdir() if work.is_dir() else ():

@@ -68,6 +68,8 @@ class ServiceReconciler:
     async def act(self, action: ServiceAction) -> None:
         """One step; done again it changes nothing."""
         await self._acts.act(action)
+        if isinstance(action, NoteStray):
+            self._strays.noted(action.replica_id)
 
     async def failed(self, action: ServiceAction | None, failure: Failure) -> None:
         """Writes the failure as a condition of the service it concerns, and as the reason of a start."""

@@ -46,6 +46,8 @@ StrayAction = NoteStray | StopStray
 class _Sighting:
     since: datetime
     looks: int = 0
+    stop_at: datetime | None = None
+    """Said once and kept: an engine that restarts in between looks younger than it is."""
     noted: bool = False
 
 
@@ -68,14 +70,19 @@ class Strays:
             if sighting.looks < LOOKS:
                 continue
             node = next((node for node in nodes if node.id in {member.node_id for member in replica.members}), None)
-            stop_at = sighting.since + _grace(replica, node)
+            if sighting.stop_at is None:
+                sighting.stop_at = sighting.since + _grace(replica, node)
             name = node.name if node else ""
-            if now >= stop_at:
+            if not sighting.noted:
+                actions.append(NoteStray(replica_id, name, sighting.stop_at))
+            elif now >= sighting.stop_at:
                 actions.append(StopStray(replica_id, replica.generation, name))
-            elif not sighting.noted:
-                sighting.noted = True
-                actions.append(NoteStray(replica_id, name, stop_at))
         return actions
+
+    def noted(self, replica_id: str) -> None:
+        """It was written down that this one will be stopped; before that it never is."""
+        if sighting := self._sightings.get(replica_id):
+            sighting.noted = True
 
     def forget(self) -> None:
         """An observation failed: counting begins anew."""
@@ -84,5 +91,5 @@ class Strays:
 
 def _grace(replica: ObservedReplica, node: Node | None) -> timedelta:
     started = replica.started_at
-    trusted = node is not None and (started is None or node.created_at < started)
+    trusted = node is not None and started is not None and node.created_at < started
     return GRACE if trusted else GRACE_IN_DOUBT

@@ -63,4 +63,6 @@ def _checked(host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
 
 
 def _proxies() -> set[str]:
-    return {urlsplit(proxy).hostname or "" for proxy in getproxies().values()}
+    # `no_proxy` is no proxy; an address without a scheme is common, and the libraries take it
+    named = (proxy for kind, proxy in getproxies().items() if kind != "no")
+    return {host for proxy in named if (host := urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname)}

@@ -74,7 +74,9 @@ class ApiKeys:
             query = query.where(ApiKeyRow.project.in_(projects))
         if search:
             query = query.where(
-                ApiKeyRow.name.icontains(search, autoescape=True) | ApiKeyRow.prefix.icontains(search, autoescape=True)
+                ApiKeyRow.name.icontains(search, autoescape=True)
+                | ApiKeyRow.prefix.icontains(search, autoescape=True)
+                | (ApiKeyRow.id == search)
             )
         if model is not None:
             query = query.where(cast(ApiKeyRow.models, Text).contains(json.dumps(model), autoescape=True))

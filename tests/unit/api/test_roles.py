@@ -29,6 +29,9 @@ LOGGED_IN = {
 }
 """Routes that need a session and no permission. Whoever adds one must say here why."""
 
+WITHIN_USE_CASES: set[Permission] = set()
+"""Permissions that no route demands, because the use case asks for them."""
+
 DOCUMENT = create_app({}).openapi()
 
 
@@ -63,6 +66,10 @@ class NoUseCases(dict[type, object]):
 
 def test_every_route_demands_a_permission_or_is_on_the_reviewed_list():
     assert set(ROUTES) - set(DEMANDS) == OPEN | LOGGED_IN
+
+
+def test_every_permission_opens_something():
+    assert set(Permission) - set(DEMANDS.values()) - WITHIN_USE_CASES == set()
 
 
 def test_every_operation_has_a_name_of_its_own_and_a_described_answer():

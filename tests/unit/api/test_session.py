@@ -11,7 +11,7 @@ import pytest
 from tests.support.api import Api, serve_api
 from tests.support.identity import PASSWORD, add_project, add_user, quick_passwords, real_login_cases
 
-from aicp.control.bootstrap import bootstrap
+from aicp.control.bootstrap import bootstrap, note_allowed_networks
 from aicp.control.sessions import Sessions
 from aicp.core.identity import Role
 from aicp.store.database import Database
@@ -174,7 +174,7 @@ async def test_the_first_start_makes_an_admin_and_each_start_a_local_token(sqlit
         }
         session = (await login(api, "admin", password)).json()
         assert session["user"]["must_change_password"] is True
-        assert "setting:write" in session["permissions"]["*"]
+        assert "user:write" in session["permissions"]["*"]
         assert (await api.client(token=first).get("/api/v1/projects")).json()["items"][0]["name"] == "default"
 
         # the admin's own password does not end the token of this machine's commands
@@ -188,3 +188,12 @@ async def test_the_first_start_makes_an_admin_and_each_start_a_local_token(sqlit
         assert (await api.client(token=second).get("/api/v1/session")).status_code == 200
         assert not (tmp_path / "admin-password").exists(), "a file with a password that no longer holds misleads"
         assert (await login(api, "admin", "another horse")).json()["user"]["must_change_password"] is False
+
+
+async def test_opening_private_networks_to_imports_is_audited_once(sqlite: Database, api: Api):
+    for networks in ([], ["10.0.0.0/8"], ["10.0.0.0/8"], []):
+        await note_allowed_networks(sqlite, api.parts.clock, networks)
+        api.parts.clock.advance(1)
+    root = await token_of(api, "root")
+    found = (await root.get("/api/v1/audit", params={"kind": "setting"})).json()["items"]
+    assert [item["details"]["after"] for item in found] == [[], ["10.0.0.0/8"]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from aicp.cli import quickstart
 from aicp.cli.quickstart import Quickstart, own_key, read_quickstart
 from aicp.client.rest import Client
+from aicp.core.errors import ConflictError, NotFoundError
+from aicp.core.service import ServiceCreate
 from aicp.security.keys import NewKey, make_key
 
 AT = "2026-01-01T00:00:00Z"
@@ -88,3 +91,39 @@ def test_a_broken_file_is_none(tmp_path: Path) -> None:
     for text in ("", "{}", json.dumps({"api_key": "x"})):
         (tmp_path / "quickstart.json").write_text(text)
         assert read_quickstart(tmp_path) is None
+
+
+class Serving:
+    """A platform whose engine for accelerators cannot be installed."""
+
+    def __init__(self, *variants: str) -> None:
+        self._variants = list(variants)
+        self.wanted: list[ServiceCreate] = []
+        self.services = SimpleNamespace(plan=self._plan, create=self._create, get=self._get)
+        self.engines = SimpleNamespace(install=self._install)
+
+    def _plan(self, wanted: ServiceCreate) -> SimpleNamespace:
+        variant = self._variants.pop(0)
+        installed = variant == "cpu" and wanted.spec.compute.accelerators == 0
+        return SimpleNamespace(engine="vllm", engine_version="1", variant=variant, environment_installed=installed)
+
+    def _install(self, *_: str) -> None:
+        raise ConflictError("The driver is too old.")
+
+    def _get(self, _: str) -> None:
+        raise NotFoundError("There is none.")
+
+    def _create(self, wanted: ServiceCreate) -> None:
+        self.wanted.append(wanted)
+
+
+def test_an_engine_that_fails_on_the_accelerator_leaves_the_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quickstart, "wait_for_service", lambda *_: None)
+    platform = Serving("cuda", "cpu")
+    quickstart._serve(cast("Client", platform))
+    assert [wanted.spec.compute.accelerators for wanted in platform.wanted] == [0]
+    assert "The driver is too old." in capsys.readouterr().err
+    with pytest.raises(ConflictError):
+        quickstart._serve(cast("Client", Serving("cpu")))

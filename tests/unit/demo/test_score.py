@@ -1,5 +1,6 @@
 """The scoring of the demonstration model: what counts as an item's answer, and what counts as none."""
 
+import hashlib
 import json
 import random
 from collections import Counter
@@ -87,3 +88,10 @@ def test_shuffling_refuses_wider_values(tmp_path: Path) -> None:
     source.write_bytes(safetensors_bytes("F32", bytes(16)))
     with pytest.raises(ValueError, match="only BF16 and F16"):
         shuffle.shuffle_safetensors(source, tmp_path / "out.safetensors", 1)
+
+
+def test_the_committed_files_are_those_of_the_digest() -> None:
+    lines = [line.split(maxsplit=1) for line in (score.FOLDER / "digest.txt").read_text("utf-8").splitlines()]
+    assert {"model/model.safetensors", "faq.jsonl"} <= {name for _, name in lines}
+    found = {name: hashlib.sha256((score.FOLDER / name).read_bytes()).hexdigest() for _, name in lines}
+    assert [name for digest, name in lines if found[name] != digest] == []

@@ -15,6 +15,7 @@ from tests.support.engines import make_request, make_version
 
 from aicp.artifacts.formats.config import architecture_of
 from aicp.artifacts.formats.windows import config_windows, gguf_windows
+from aicp.core.errors import InvalidError
 from aicp.core.model import Architecture, ModelFile, ModelFormat, ModelType
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
@@ -164,3 +165,8 @@ def test_llama_cpp_keeps_the_window_and_one_step(context: int, window_tokens: in
     whole = -(-context // 256) * 256
     expected = 4 * token * (5 * whole + 29 * window_tokens)
     assert next(part.bytes for part in parts if part.name == "kv_cache") == expected
+
+
+def test_an_absurd_number_of_layers_is_refused_before_anything_is_made_of_it():
+    with pytest.raises(InvalidError, match="4294967295 layers"):
+        gguf_windows("gemma3", {}, 4294967295)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select
 from tests.support.clock import FakeClock
 from tests.support.services import Platform, make_version
 
+from aicp.core.errors import UnavailableError
 from aicp.core.event import EventFilter
 from aicp.core.launch import ReplicaState
 from aicp.reconcile.strays import GRACE, GRACE_IN_DOUBT, LOOKS
@@ -105,6 +106,27 @@ async def test_a_store_that_met_the_node_after_the_replica_began_waits_long(rest
     assert restored.runner.stops == []
     await looks(restored, GRACE_IN_DOUBT, 20)
     assert restored.runner.stops == [replica]
+
+
+async def test_an_engine_that_restarts_gets_the_time_that_was_told(restored: Platform):
+    [replica] = restored.runner.starts
+    restored.runner.say(replica, ReplicaState.READY, started_at=restored.clock.now() - timedelta(days=1))
+    await looks(restored, GRACE)
+    restored.runner.say(replica, ReplicaState.READY, started_at=restored.clock.now())
+    await looks(restored, GRACE_IN_DOUBT / 2, 20)
+    assert restored.runner.stops == []
+
+
+async def test_none_is_stopped_that_was_not_told(restored: Platform, monkeypatch: pytest.MonkeyPatch):
+    async def full_disk(*_: object, **__: object) -> None:
+        raise UnavailableError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Events, "note", full_disk)
+        await looks(restored, 3 * GRACE, 30)
+    assert restored.runner.stops == []
+    await looks(restored, GRACE)
+    assert (await events(restored))[-1] == "replica.unknown"
 
 
 async def test_one_that_a_newer_copy_knows_again_goes_on(platform: Platform):

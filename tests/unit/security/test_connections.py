@@ -59,6 +59,11 @@ def test_only_the_block_and_its_thread_are_checked(names: dict[str, list[str]]) 
 
 def test_the_administrators_proxy_may_be_anywhere(names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     names["proxy.lan"] = ["10.0.0.1"]
-    monkeypatch.setenv("https_proxy", "http://proxy.lan:3128")
-    with checked_connections(()):
-        assert socket.getaddrinfo("proxy.lan", 3128)
+    for address in ("http://proxy.lan:3128", "proxy.lan:3128"):
+        monkeypatch.setenv("https_proxy", address)
+        with checked_connections(()):
+            assert socket.getaddrinfo("proxy.lan", 3128)
+    names["inside.lan"] = ["10.0.0.2"]
+    monkeypatch.setenv("no_proxy", "inside.lan")
+    with checked_connections(()), pytest.raises(MalformedError):
+        socket.getaddrinfo("inside.lan", 80)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aicp.core.errors import InvalidError
+
 _WHOLE = ("full_attention", "attention", "global", "chunked_attention")
 """Chunked layers could drop old chunks; engines keep them whole."""
 _PERIODS = {
@@ -28,6 +30,7 @@ _GGUF_PERIODS: dict[str, tuple[int | None, bool]] = {
     "modern-bert": (3, True), "olmo2": (4, False), "plamo3": (8, False), "smallthinker": (4, True),
     "step35": (None, False),
 }  # fmt: skip
+_MOST_LAYERS = 4096
 _GGUF_WINDOWS = {"exaone-moe": 128, "exaone4": 4096, "gemma2": 4096, "llama4": 8192}
 """Where the file need not say it."""
 
@@ -55,7 +58,9 @@ def config_windows(text: Mapping[str, Any], layers: int | None) -> tuple[int | N
 
 
 def gguf_windows(name: str, fields: Mapping[str, Any], layers: int | None) -> tuple[int | None, int | None]:
-    """The same of a GGUF head, as llama.cpp reads it."""
+    """The same of a GGUF head, as llama.cpp reads it. Raises InvalidError for an absurd number of layers."""
+    if layers is not None and layers > _MOST_LAYERS:
+        raise InvalidError(f"The file speaks of {layers} layers; no real model has more than {_MOST_LAYERS}.")
     window = _positive(fields.get(f"{name}.attention.sliding_window"))
     heads = fields.get(f"{name}.attention.head_count_kv")
     keeps = [bool(item) for item in heads] if isinstance(heads, list) else [True] * (layers or 0)
