@@ -72,6 +72,7 @@ test("a project has members with roles; what removing them and it means is said 
   await page.getByRole("dialog").getByLabel("Description").fill("For a test");
   await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
   await expect(page.locator(".head .sub")).toHaveText("For a test");
+  await expect(page.getByRole("dialog")).toBeHidden(); // until then it takes the focus back
   await page.getByRole("combobox", { name: "User name" }).fill(user);
   await page.locator(".ant-select-item-option").filter({ hasText: user }).click();
   await page.getByRole("button", { name: "Add member" }).click();

@@ -2871,7 +2871,7 @@ export interface components {
          * @description One thing a user may do. `*_READ` sees, `*_WRITE` changes.
          * @enum {string}
          */
-        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read" | "setting:write";
+        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
         /**
          * Plan
          * @description What will run and why; the answer to a publish before it happens.

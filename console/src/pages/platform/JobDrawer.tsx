@@ -24,7 +24,7 @@ export function JobDrawer({ id, onOpen }: { id: string; onOpen: (id: string | un
   const { t } = useTranslation();
   const job = useQuery({ ...jobQuery(id), enabled: id !== "" });
   return (
-    <Drawer open={id !== ""} onClose={() => onOpen(undefined)} size={640} destroyOnHidden title={localized(job.data?.title) || t("jobs.job")} extra={job.data && <Actions job={job.data} onOpen={onOpen} />} styles={{ body: { padding: 20 } }}>
+    <Drawer open={id !== ""} onClose={() => onOpen(undefined)} size={640} destroyOnHidden title={localized(job.data?.title) || t("jobs.job")} extra={job.data && <Actions job={job.data} onOpen={onOpen} />} styles={{ body: { padding: 20, background: "var(--ant-color-bg-container)" } }}>
       {job.error ? <ProblemView error={job.error} retry={() => void job.refetch()} /> : job.data ? <Detail job={job.data} /> : <Skeleton active />}
     </Drawer>
   );
