@@ -281,7 +281,8 @@ def main() -> None:
                 platform.stop()
         figures["up"] = with_spread("seconds", starts)
         time.sleep(10)
-        figures["idle"] = idle_megabytes(platform)
+        samples = [idle_megabytes(platform) for _ in range(5) if time.sleep(2) is None]
+        figures["idle"] = {**samples[-1], **with_spread("mb", [sample["mb"] for sample in samples])}
         write_large_model(root / "large", ROOT / "demo" / "model", 1000)
         figures["import"] = import_ratios(platform, root / "large")
         platform.import_demo(MODEL)
@@ -299,6 +300,7 @@ def main() -> None:
         eventually("routed", lambda: platform.chat(key, "demo-gguf", "Hi", max_tokens=1).status_code == 200)
         errors["llamacpp"] = fit_error(platform, "demo-gguf", key, gguf["estimate"])
         figures["fit"] = {"error_percent": {name: run["error_percent"] for name, run in errors.items()}, "runs": errors}
+        figures["engines"] = {item.name: item.versions[0] for item in client.engines.list() if item.environments}
         platform.stop()
         write("spine", figures, ["httpx"])
 
