@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 0.5
 _PATIENCE_SECONDS = 0.3
 """How long a canceled worker may take to notice before its task is ended from outside."""
+_LAST_SECONDS = 5.0
 _MAX_ATTEMPTS = 5
 _RATE_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
@@ -203,6 +204,8 @@ class JobRunner:
         finally:
             context.cancel()
             work.cancel()
+            # What it still does with the database must be over before that is closed.
+            await asyncio.wait({work}, timeout=_LAST_SECONDS)
         await self._finish(job, context, state, result, error)
 
     async def _work(self, job: Job, context: JobContext) -> Mapping[str, Any]:
