@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aicp.client import records
 from aicp.client.rest import Client
+from aicp.core.event import EventQuery
+from aicp.core.usage import UsageQuery
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "client.md"
-_FILTER = re.compile(r"(\w+Filter)\([^)]*\)")
+_FILTER = re.compile(r"(\w+Query)\([^)]*\)")
 _HEAD = """# Python client
 
 Generated from the program (`make docs`). `from aicp.client.rest import Client`; how to begin stands in
@@ -44,7 +45,7 @@ def _table(owner: type[Any]) -> list[str]:
 
 def _fields(kind: type[Any]) -> list[str]:
     fields = ", ".join(f"`{name}`" for name in kind.__dataclass_fields__)
-    return [f"`aicp.client.records.{kind.__name__}`: {fields}. {inspect.getdoc(kind)}", ""]
+    return [f"`{kind.__module__}.{kind.__name__}`: {fields}. {inspect.getdoc(kind)}", ""]
 
 
 def text() -> str:
@@ -54,7 +55,7 @@ def text() -> str:
         sections = {name: type(part) for name, part in vars(client).items() if name != "transport"}
     for name, owner in sections.items():
         lines += [f"## `client.{name}`", "", inspect.getdoc(owner) or "", "", *_table(owner)]
-    for kind in (records.UsageFilter, records.EventFilter):
+    for kind in (UsageQuery, EventQuery):
         lines += _fields(kind)
     return "\n".join(lines).rstrip() + "\n"
 

@@ -225,3 +225,15 @@ async def test_offline_without_a_folder_of_packages_nothing_is_asked(built: Path
         await environments.build(KEY)
     assert "AICP_WHEELHOUSE" in (caught.value.hint or "")
     assert environments.status(KEY).state is EnvironmentState.ABSENT
+
+
+async def test_a_torch_wheel_that_nobody_tested_is_told(copy: Environments) -> None:
+    manifest = read_manifest(copy.directory(KEY))
+    assert manifest is not None
+    assert copy.status(KEY).message is None
+    write_manifest(copy.directory(KEY), manifest.model_copy(update={"torch_known": False}))
+    status = copy.status(KEY)
+    assert (status.state, status.message) == (
+        EnvironmentState.INSTALLED,
+        "Installed with a torch wheel that this engine was never tested with.",
+    )

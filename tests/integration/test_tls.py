@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 from tests.support.certificates import Authority
 from tests.support.platform import DEMO_MODEL, TlsPlatform, eventually
 
@@ -79,10 +80,10 @@ def test_from_login_to_an_answer(platform: TlsPlatform, elsewhere: Elsewhere) ->
 def _ask_with_the_official_client(platform: TlsPlatform, key: str) -> None:
     trusting = httpx.Client(verify=ssl.create_default_context(cafile=str(platform.ca)), trust_env=False)
     client = openai.OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=key, http_client=trusting, max_retries=0)
-    question = {"role": "user", "content": "hello"}
-    answer = client.chat.completions.create(model="through", messages=[question])  # type: ignore[list-item]
+    question: ChatCompletionUserMessageParam = {"role": "user", "content": "hello"}
+    answer = client.chat.completions.create(model="through", messages=[question])
     assert "hello" in (answer.choices[0].message.content or "")
-    pieces = client.chat.completions.create(model="through", messages=[question], stream=True)  # type: ignore[list-item]
+    pieces = client.chat.completions.create(model="through", messages=[question], stream=True)
     assert "hello" in "".join(chunk.choices[0].delta.content or "" for chunk in pieces if chunk.choices)
 
 

@@ -15,7 +15,7 @@ from aicp.api.csv_export import CSV_ANSWER, csv_response
 from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
 from aicp.control.event_log import EventLog
-from aicp.core.event import Event, EventFilter, EventPage
+from aicp.core.event import Event, EventPage, EventQuery
 from aicp.core.identity import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
@@ -37,12 +37,21 @@ def _filter(
     since: Annotated[AwareDatetime | None, Query(description="from this moment on")] = None,
     until: Annotated[AwareDatetime | None, Query(description="before this moment")] = None,
     project: str | None = None,
-) -> EventFilter:
-    projects = None if project is None else frozenset({project})
-    return EventFilter(None, kind, name, actor, action, severity, search, since, until, projects)
+) -> EventQuery:
+    return EventQuery(
+        project=project,
+        kind=kind,
+        name=name,
+        actor=actor,
+        action=action,
+        severity=severity,
+        search=search,
+        since=since,
+        until=until,
+    )
 
 
-FilterDep = Annotated[EventFilter, Depends(_filter)]
+FilterDep = Annotated[EventQuery, Depends(_filter)]
 
 
 @router.get("/audit", dependencies=[permits(Permission.AUDIT_READ)])

@@ -13,9 +13,9 @@ from aicp.api.access import CallerDep, permits
 from aicp.api.csv_export import CSV_ANSWER, csv_response
 from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
-from aicp.control.usage import Usage, UsageGroup, UsageQuery
+from aicp.control.usage import Usage, UsageGroup
 from aicp.core.identity import Permission
-from aicp.core.usage import Outcome, UsageRecord, UsageRow
+from aicp.core.usage import Outcome, UsageQuery, UsageRecord, UsageRow
 from aicp.core.value import Page
 
 router = APIRouter(prefix="/api/v1", tags=["usage"], dependencies=[permits(Permission.USAGE_READ)])
@@ -30,7 +30,9 @@ def _query(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
 ) -> UsageQuery:
-    return UsageQuery(project, api_key_id, service, outcome, since, until)
+    return UsageQuery(
+        project=project, api_key_id=api_key_id, service=service, outcome=outcome, since=since, until=until
+    )
 
 
 QueryDep = Annotated[UsageQuery, Depends(_query)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aicp.artifacts.locks import lock_in_place
 from aicp.core.errors import InvalidError, NoSpaceError
 
 _READ_BYTES = 4 * 2**20
@@ -196,20 +196,7 @@ class _Readback:
 
 
 def _open_locked(path: Path) -> int | None:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    try:
-        same = os.stat(path).st_ino == os.fstat(handle).st_ino
-    except FileNotFoundError:
-        same = False
-    if same:
-        return handle
-    os.close(handle)  # its owner finished and moved it away between our open and our lock
-    return _open_locked(path)
+    return lock_in_place(path, lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aicp.artifacts.locks import lock_in_place
 from aicp.core.errors import AicpError, UnavailableError
 
 
@@ -70,20 +70,11 @@ class Unfinished:
 
 
 def _locked(path: Path) -> int | None:
-    path.mkdir(exist_ok=True, mode=0o700)
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    try:
-        if os.stat(path).st_ino == os.fstat(handle).st_ino:
-            return handle
-    except FileNotFoundError:
-        pass
-    os.close(handle)  # its owner removed it between our open and our lock
-    return _locked(path)
+    def open_folder() -> int:
+        path.mkdir(exist_ok=True, mode=0o700)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+    return lock_in_place(path, open_folder)
 
 
 def _weight(folder: Path) -> tuple[float, int]:

@@ -165,7 +165,8 @@ def installed_on(engine: EngineInfo) -> list[str]:
     places: list[str] = []
     for place in engine.environments:
         found = place.status
-        state = "" if found.state == EnvironmentState.INSTALLED else f" ({found.state})"
+        said = found.message if found.state == EnvironmentState.INSTALLED else found.state
+        state = f" ({said})" if said else ""
         if found.state != EnvironmentState.ABSENT:
             places.append(f"{found.version}-{found.variant} on {place.node}{state}")
     return places

@@ -10,12 +10,11 @@ import typer
 
 from aicp.cli.connection import JsonFlag, connect
 from aicp.cli.output import out, print_facts, print_json, print_table, text_of
-from aicp.client.records import EventFilter, UsageFilter
 from aicp.core.errors import InvalidError
-from aicp.core.event import Event
+from aicp.core.event import Event, EventQuery
 from aicp.core.overview import OverviewFigure
 from aicp.core.quantity import format_bytes
-from aicp.core.usage import Outcome, UsageRecord
+from aicp.core.usage import Outcome, UsageQuery, UsageRecord
 
 Since = Annotated[datetime | None, typer.Option(help="From then on, local time.")]
 Until = Annotated[datetime | None, typer.Option(help="Before then, local time.")]
@@ -50,7 +49,7 @@ def usage(
     if outcome and not (requests or csv):
         raise InvalidError("--outcome is for single requests.", hint="Add --requests or --csv.")
     records = connect(ctx).records
-    which = UsageFilter(
+    which = UsageQuery(
         project=project, api_key_id=key, service=service, outcome=outcome, since=_zoned(since), until=_zoned(until)
     )
     if csv:
@@ -158,9 +157,9 @@ def _events(
     severity: Severity | None,
     since: datetime | None,
     until: datetime | None,
-) -> EventFilter:
+) -> EventQuery:
     objects = {"kind": kind, "name": name, "project": project, "severity": severity}
-    return EventFilter(actor=actor, action=action, search=search, since=_zoned(since), until=_zoned(until), **objects)
+    return EventQuery(actor=actor, action=action, search=search, since=_zoned(since), until=_zoned(until), **objects)
 
 
 def _print_events(found: list[Event], empty: str) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 
 from aicp.client.transport import Query, Transport
-from aicp.core.event import Event, EventPage
+from aicp.core.event import Event, EventPage, EventQuery
 from aicp.core.metric import MetricSeries
 from aicp.core.overview import Overview
-from aicp.core.usage import Outcome, UsageRecord, UsageRow
+from aicp.core.usage import UsageQuery, UsageRecord, UsageRow
 from aicp.core.value import Page, Value
 
 _MOST_AT_ONCE = 500
+_ANY_USE, _ANY_EVENT = UsageQuery(), EventQuery()
 
 
 class PlatformVersion(Value):
@@ -30,47 +31,19 @@ class Change(Value):
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageFilter:
-    """Which requests count; None is no limit. `since` and `until` have a time zone, `until` itself is outside."""
-
-    project: str | None = None
-    api_key_id: str | None = None
-    service: str | None = None
-    outcome: Outcome | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilter:
-    """Which events are wanted; None is no limit. `kind` and `name` are the object's, `search` a part of the text."""
-
-    project: str | None = None
-    kind: str | None = None
-    name: str | None = None
-    actor: str | None = None
-    action: str | None = None
-    severity: str | None = None
-    """Of an audit entry: warning when it was refused."""
-    search: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 class Records:
     """Read-only records of the platform."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def usage(self, which: UsageFilter = UsageFilter(), *, limit: int = 100, offset: int = 0) -> list[UsageRecord]:
+    def usage(self, which: UsageQuery = _ANY_USE, *, limit: int = 100, offset: int = 0) -> list[UsageRecord]:
         """Single requests, newest first: `limit` (at most 500) of them after the first `offset`."""
         query = {**asdict(which), "limit": limit, "offset": offset}
         return self._transport.get("/api/v1/usage", Page[UsageRecord], query).items
 
     def usage_summary(
-        self, which: UsageFilter = UsageFilter(), *, group_by: str | Sequence[str] = "service"
+        self, which: UsageQuery = _ANY_USE, *, group_by: str | Sequence[str] = "service"
     ) -> list[UsageRow]:
         """Usage summed by key, project, service, day or hour, or several of them.
 
@@ -79,19 +52,19 @@ class Records:
         groups = [group_by] if isinstance(group_by, str) else [*group_by]
         return self._transport.get("/api/v1/usage/summary", Page[UsageRow], {**asdict(which), "group_by": groups}).items
 
-    def usage_csv(self, which: UsageFilter = UsageFilter()) -> Iterator[str]:
+    def usage_csv(self, which: UsageQuery = _ANY_USE) -> Iterator[str]:
         """Single requests as lines of CSV, newest first; the first line names the columns."""
         return self._transport.lines("/api/v1/usage.csv", asdict(which))
 
-    def audit(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
+    def audit(self, which: EventQuery = _ANY_EVENT, *, limit: int = 100, offset: int = 0) -> list[Event]:
         """Who changed what, newest first: `limit` (any number) of them after the first `offset`."""
         return _newest(lambda query: self._transport.get("/api/v1/audit", EventPage, query), which, limit, offset)
 
-    def audit_csv(self, which: EventFilter = EventFilter()) -> Iterator[str]:
+    def audit_csv(self, which: EventQuery = _ANY_EVENT) -> Iterator[str]:
         """The same, all that match, as lines of CSV; the first line names the columns."""
         return self._transport.lines("/api/v1/audit.csv", asdict(which))
 
-    def events(self, which: EventFilter = EventFilter(), *, limit: int = 100, offset: int = 0) -> list[Event]:
+    def events(self, which: EventQuery = _ANY_EVENT, *, limit: int = 100, offset: int = 0) -> list[Event]:
         """What the platform saw and did by itself, newest first; `limit` may be any number."""
         return _newest(lambda query: self._transport.get("/api/v1/events", EventPage, query), which, limit, offset)
 
@@ -123,7 +96,7 @@ class Records:
         return self._transport.get("/api/v1/version", PlatformVersion)
 
 
-def _newest(ask: Callable[[Query], EventPage], which: EventFilter, limit: int, offset: int) -> list[Event]:
+def _newest(ask: Callable[[Query], EventPage], which: EventQuery, limit: int, offset: int) -> list[Event]:
     found: list[Event] = []
     place: dict[str, str | int] = {"offset": offset}
     while True:

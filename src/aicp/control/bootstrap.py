@@ -10,7 +10,7 @@ from pathlib import Path
 from aicp.control.projects import DEFAULT_PROJECT
 from aicp.control.sessions import Sessions
 from aicp.core.clock import Clock
-from aicp.core.event import Event, EventFilter
+from aicp.core.event import Event, EventQuery
 from aicp.core.identity import Role, User
 from aicp.core.ids import new_id
 from aicp.security.passwords import Passwords, make_password
@@ -63,7 +63,7 @@ async def note_allowed_networks(database: Database, clock: Clock, networks: Sequ
     """Writes into the audit log when the administrator opened private networks to imports, or closed them again."""
     name, now = "import_allowed_networks", sorted(networks)
     async with database.transaction() as tx:
-        last = (await Events(tx).list(EventFilter(action=_CHANGED, name=name), limit=1)).items
+        last = (await Events(tx).list(EventQuery(action=_CHANGED, name=name), limit=1)).items
         before = last[0].details.get("after", []) if last else []
         if before == now:
             return

@@ -11,7 +11,7 @@ from enum import StrEnum
 from aicp.core.access import Caller
 from aicp.core.clock import Clock
 from aicp.core.identity import Permission
-from aicp.core.usage import Outcome, UsageBatch, UsageRecord, UsageRow
+from aicp.core.usage import UsageBatch, UsageQuery, UsageRecord, UsageRow
 from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
@@ -29,18 +29,6 @@ class UsageGroup(StrEnum):
     SERVICE = "service"
     DAY = "day"
     HOUR = "hour"
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuery:
-    """Which usage; `since` is included, `until` is not."""
-
-    project: str | None = None
-    api_key_id: str | None = None
-    service: str | None = None
-    outcome: Outcome | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 class Usage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,21 +36,21 @@ class EventPage(Page[Event]):
     next: str | None = Field(default=None, description="what to send as `before` for the page after this one")
 
 
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which events: of one object, actor or action, with a text, from `since` to before `until`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which events are wanted; None is no limit. `kind` and `name` are the object's, `search` a part of the text."""
 
-    audit: bool | None = None
+    project: str | None = None
     kind: str | None = None
     name: str | None = None
     actor: str | None = None
     action: str | None = None
     severity: str | None = None
+    """Of an audit entry: warning when it was refused."""
     search: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    projects: Collection[str] | None = None
-    """Only events of these projects (None: all)."""
+    """Outside itself; both have a time zone."""
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

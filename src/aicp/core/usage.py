@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
@@ -58,3 +60,15 @@ class UsageRow(Value):
     completion_tokens: int
     ttft_ms_p50: float | None = None
     ttft_ms_p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuery:
+    """Which requests count; None is no limit. `since` and `until` have a time zone, `until` itself is outside."""
+
+    project: str | None = None
+    api_key_id: str | None = None
+    service: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None

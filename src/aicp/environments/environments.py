@@ -99,7 +99,7 @@ class Environments:
                 version=key.version,
                 variant=key.variant,
                 state=EnvironmentState.BROKEN if problem else EnvironmentState.INSTALLED,
-                message=problem,
+                message=problem or _unproven(manifest),
                 size_bytes=manifest.size_bytes,
                 lock_digest=manifest.lock_digest,
                 built_at=manifest.built_at,
@@ -326,3 +326,9 @@ def _try_lock(descriptor: int) -> bool:
 def _python_version(python: Path) -> str:
     command: Sequence[str] = [str(python), "-c", "import platform; print(platform.python_version())"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _unproven(manifest: Manifest) -> str | None:
+    if manifest.torch_known is False:
+        return "Installed with a torch wheel that this engine was never tested with."
+    return None

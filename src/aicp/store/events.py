@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.access import Caller
 from aicp.core.errors import InvalidError
-from aicp.core.event import Event, EventFilter, EventPage
+from aicp.core.event import Event, EventPage, EventQuery
 from aicp.core.ids import new_id
 from aicp.store.database import Base, Transaction
 
@@ -113,28 +114,52 @@ class Events:
         return event
 
     async def list(
-        self, which: EventFilter, *, before: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        which: EventQuery,
+        *,
+        audit: bool | None = None,
+        projects: Collection[str] | None = None,
+        before: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> EventPage:
-        """Newest first; `before` is the id of the event after which to go on. `total` counts all that match."""
-        query = select(EventRow).where(*_conditions(which))
-        total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
-        place = tuple_(EventRow.at, EventRow.id)
+        """Newest first, of `projects` only (None: all); `total` counts all that match. See `page`."""
+        counted = select(func.count()).select_from(EventRow).where(*_conditions(which, audit, projects))
+        total = await self._session.scalar(counted)
+        items, more = await self.page(which, audit=audit, projects=projects, before=before, offset=offset, limit=limit)
+        return EventPage(items=items, total=total or 0, offset=offset, limit=limit, next=more)
+
+    async def page(
+        self,
+        which: EventQuery,
+        *,
+        audit: bool | None = None,
+        projects: Collection[str] | None = None,
+        before: str | None = None,
+        offset: int = 0,
+        limit: int,
+    ) -> tuple[builtins.list[Event], str | None]:
+        """What follows the event `before`, newest first, and the id to go on from; None at the end.
+
+        Raises InvalidError when `before` is no event.
+        """
+        query = select(EventRow).where(*_conditions(which, audit, projects))
         if before is not None:
             last = await self._session.get(EventRow, before)
             if last is None:
                 raise InvalidError(f"There is no event {before!r} to go on from.", hint="Begin again without `before`.")
-            query = query.where(place < (last.at, last.id))
+            query = query.where(tuple_(EventRow.at, EventRow.id) < (last.at, last.id))
         newest_first = query.order_by(EventRow.at.desc(), EventRow.id.desc())
         # One more than asked for tells whether there is a page after this one.
         rows = (await self._session.scalars(newest_first.offset(offset).limit(limit + 1))).all()
         items = [Event.model_validate(row, from_attributes=True) for row in rows[:limit]]
-        more = items[-1].id if items and len(rows) > limit else None
-        return EventPage(items=items, total=total or 0, offset=offset, limit=limit, next=more)
+        return items, items[-1].id if items and len(rows) > limit else None
 
 
-def _conditions(which: EventFilter) -> list[ColumnElement[bool]]:
+def _conditions(which: EventQuery, audit: bool | None, projects: Collection[str] | None) -> list[ColumnElement[bool]]:
     exact = {
-        EventRow.audit: which.audit,
+        EventRow.audit: audit,
+        EventRow.project: which.project,
         EventRow.object_kind: which.kind,
         EventRow.object_name: which.name,
         EventRow.actor: which.actor,
@@ -146,8 +171,8 @@ def _conditions(which: EventFilter) -> list[ColumnElement[bool]]:
         conditions.append(EventRow.at >= which.since)
     if which.until is not None:
         conditions.append(EventRow.at < which.until)
-    if which.projects is not None:
-        conditions.append(EventRow.project.in_(which.projects))
+    if projects is not None:
+        conditions.append(EventRow.project.in_(projects))
     if which.search:
         texts = (EventRow.object_name, EventRow.message, EventRow.actor, EventRow.action, EventRow.request_id)
         conditions.append(or_(*(text.icontains(which.search, autoescape=True) for text in texts)))

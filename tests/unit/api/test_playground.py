@@ -13,7 +13,7 @@ from tests.support.upstream import Upstream, run_upstream
 
 from aicp.api.playground import MAX_BODY_BYTES
 from aicp.control.playground import Playground, connect_gateway
-from aicp.core.event import EventFilter
+from aicp.core.event import EventQuery
 from aicp.core.identity import Role
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
@@ -82,7 +82,7 @@ async def test_every_key_that_is_made_for_tries_leaves_an_event(api: Api):
     await viewer.post(CHAT, json={})
     ((key_id, _),) = await entries(api)
     async with api.parts.database.snapshot() as tx:
-        (event,) = (await Events(tx).list(EventFilter(action="key.create"))).items
+        (event,) = (await Events(tx).list(EventQuery(action="key.create"))).items
     assert (event.actor, event.object_name, event.project, event.audit) == ("viewer-default", key_id, "default", True)
     assert event.details["purpose"] == "playground"
     assert event.request_id

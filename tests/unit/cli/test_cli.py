@@ -23,11 +23,10 @@ from aicp.cli.output import EXIT_DENIED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, exit_
 from aicp.cli.progress import job_words
 from aicp.cli.publish import parse_flags
 from aicp.cli.services import changed_spec
-from aicp.client.records import EventFilter
 from aicp.client.rest import Client
 from aicp.client.transport import error_of
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
-from aicp.core.event import Event
+from aicp.core.event import Event, EventQuery
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
 from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
@@ -247,7 +246,7 @@ def test_the_audit_is_asked_for_with_every_filter(monkeypatch: pytest.MonkeyPatc
     asked: dict[str, Any] = {}
 
     class Records:
-        def audit(self, which: EventFilter, **page: int) -> list[Event]:
+        def audit(self, which: EventQuery, **page: int) -> list[Event]:
             asked.update(asdict(which), **page)
             return []
 

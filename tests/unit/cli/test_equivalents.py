@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from aicp.cli import app as cli
 from aicp.cli import declarations, publish
 from aicp.cli import services as commands
+from aicp.client.rest import Client
 from aicp.core.errors import InvalidError, NotFoundError
 from aicp.core.model import ModelType, Visibility
 from aicp.core.service import Compute, Mode, Service, ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
@@ -110,7 +111,7 @@ def applied(text: str, path: Path, service: Service | None) -> tuple[Any, ...]:
     services = SimpleNamespace(get=get, create=sending, update=sending)
     document = declarations.read_documents(path)[0]
     with pytest.raises(Sent) as sent:
-        declarations.apply_service(SimpleNamespace(services=services), document, wait=False)  # type: ignore[arg-type]
+        declarations.apply_service(cast("Client", SimpleNamespace(services=services)), document, wait=False)
     return sent.value.what
 
 

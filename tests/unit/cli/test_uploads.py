@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.upload_platform import UploadPlatform, refusal
@@ -14,6 +15,7 @@ from aicp.cli.uploads import FolderUpload
 from aicp.client import uploads as client_uploads
 from aicp.client.uploads import read_folder
 from aicp.core.errors import NoSpaceError
+from aicp.core.upload import Upload
 
 
 @pytest.fixture
@@ -72,17 +74,18 @@ def test_a_changed_folder_is_sent_anew(platform: UploadPlatform, folder: Path, s
 
 
 @pytest.mark.parametrize(("state", "deleted"), [("refused", 1), ("imported", 0)])
-def test_an_upload_that_is_over_is_sent_anew(platform: UploadPlatform, folder: Path, state: str, deleted: int) -> None:
+def test_an_upload_that_is_over_is_sent_anew(
+    platform: UploadPlatform, folder: Path, state: str, deleted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted(platform, folder)
     platform.state = state
-    upload = platform.client.uploads
-    announce = upload.announce
+    announce = platform.client.uploads.announce
 
-    def fresh(*args: object, **fields: object) -> object:
+    def fresh(*args: Any, **fields: Any) -> Upload:
         platform.state = "receiving"
-        return announce(*args, **fields)  # pyright: ignore
+        return announce(*args, **fields)
 
-    upload.announce = fresh  # pyright: ignore
+    monkeypatch.setattr(platform.client.uploads, "announce", fresh)
     FolderUpload(platform.client, folder, project="default").send()
     assert platform.deleted == deleted
     assert platform.files == {"a.bin": b"0123456789"}

@@ -14,7 +14,7 @@ from tests.support.platform_jobs import working
 from aicp.core.bell import Bell
 from aicp.core.clock import SystemClock
 from aicp.core.errors import InvalidError
-from aicp.core.event import EventFilter
+from aicp.core.event import EventQuery
 from aicp.core.job import FINISHED_JOB_STATES, Job
 from aicp.reconcile.jobs import JobContext, JobRunner
 from aicp.store.database import Database
@@ -126,7 +126,7 @@ async def test_error_is_kept_in_words(bench: Bench) -> None:
         "details": {"file": "x"},
     }
     async with bench.database.snapshot() as tx:
-        events = await Events(tx).list(EventFilter(kind="job"))
+        events = await Events(tx).list(EventQuery(kind="job"))
     assert [event.action for event in events.items] == ["job.failed"]
 
 

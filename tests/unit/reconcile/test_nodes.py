@@ -6,7 +6,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.services import Platform
 
-from aicp.core.event import EventFilter
+from aicp.core.event import EventQuery
 from aicp.core.node import NodeState
 from aicp.store.database import Database
 from aicp.store.events import Events
@@ -25,7 +25,7 @@ async def state(platform: Platform) -> NodeState:
 
 async def actions(platform: Platform) -> list[str]:
     async with platform.database.snapshot() as tx:
-        return [event.action for event in (await Events(tx).list(EventFilter(kind="node"))).items]
+        return [event.action for event in (await Events(tx).list(EventQuery(kind="node"))).items]
 
 
 async def test_a_node_is_lost_after_a_while_and_back_at_once(platform: Platform):

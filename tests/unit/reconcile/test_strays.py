@@ -11,7 +11,7 @@ from tests.support.clock import FakeClock
 from tests.support.services import Platform, make_version
 
 from aicp.core.errors import UnavailableError
-from aicp.core.event import EventFilter
+from aicp.core.event import EventQuery
 from aicp.core.launch import ReplicaState
 from aicp.reconcile.strays import GRACE, GRACE_IN_DOUBT, LOOKS
 from aicp.store.database import Database
@@ -54,7 +54,7 @@ async def forget(platform: Platform) -> list[tuple[Any, list[dict[str, Any]]]]:
 
 async def events(platform: Platform) -> list[str]:
     async with platform.database.snapshot() as tx:
-        page = await Events(tx).list(EventFilter(), limit=100)
+        page = await Events(tx).list(EventQuery(), limit=100)
     return [item.action for item in page.items if item.action.startswith("replica.unknown")]
 
 

@@ -10,7 +10,7 @@ from tests.support.runner import make_node_status
 
 from aicp.core.api_key import ApiKey, KeyState
 from aicp.core.errors import InvalidError
-from aicp.core.event import EventFilter, difference
+from aicp.core.event import EventQuery, difference
 from aicp.core.identity import User
 from aicp.core.launch import Allocation
 from aicp.core.node import NodeState
@@ -27,17 +27,17 @@ async def test_a_log_is_read_on_without_repeating_while_it_grows(database: Datab
         log = Events(tx)
         for number in range(5):
             await log.note(clock.now() + timedelta(seconds=number // 2), "node.seen", "node", f"n{number}", "")
-        first = await log.list(EventFilter(kind="node"), limit=2)
+        first = await log.list(EventQuery(kind="node"), limit=2)
         await log.note(clock.now() + timedelta(seconds=9), "node.seen", "node", "new", "")
         seen, before, totals = [*first.items], first.next, [first.total]
         while before:
-            page = await log.list(EventFilter(kind="node"), before=before, limit=2)
+            page = await log.list(EventQuery(kind="node"), before=before, limit=2)
             seen, before, totals = seen + page.items, page.next, [*totals, page.total]
         assert totals == [5, 6, 6]
         assert sorted(event.object_name for event in seen) == ["n0", "n1", "n2", "n3", "n4"]
         assert [event.at for event in seen] == sorted((event.at for event in seen), reverse=True)
         with pytest.raises(InvalidError, match="no event 'evt_gone'"):
-            await log.list(EventFilter(), before="evt_gone")
+            await log.list(EventQuery(), before="evt_gone")
 
 
 async def test_events_are_found_by_every_filter(database: Database, clock: FakeClock) -> None:
@@ -47,18 +47,20 @@ async def test_events_are_found_by_every_filter(database: Database, clock: FakeC
         await log.note(now, "replica.failed", "service", "demo", "Out of memory.", project="default", severity="error")
         await log.note(now + timedelta(hours=1), "node.seen", "node", "n1", "")
         for which in (
-            EventFilter(kind="service"),
-            EventFilter(name="demo"),
-            EventFilter(action="replica.failed"),
-            EventFilter(severity="error"),
-            EventFilter(search="replica.FAIL"),
-            EventFilter(projects={"default"}),
-            EventFilter(until=now + timedelta(minutes=1)),
+            EventQuery(kind="service"),
+            EventQuery(name="demo"),
+            EventQuery(action="replica.failed"),
+            EventQuery(severity="error"),
+            EventQuery(search="replica.FAIL"),
+            EventQuery(project="default"),
+            EventQuery(until=now + timedelta(minutes=1)),
         ):
             assert [event.object_name for event in (await log.list(which)).items] == ["demo"], which
-        assert [e.object_name for e in (await log.list(EventFilter(since=now + timedelta(seconds=1)))).items] == ["n1"]
-        assert (await log.list(EventFilter(actor="platform"))).total == 2
-        assert (await log.list(EventFilter(audit=True))).total == 0
+        assert [e.object_name for e in (await log.list(EventQuery(since=now + timedelta(seconds=1)))).items] == ["n1"]
+        assert (await log.list(EventQuery(actor="platform"))).total == 2
+        assert (await log.list(EventQuery(), audit=True)).total == 0
+        assert (await log.list(EventQuery(), projects={"default"})).total == 1
+        assert (await log.list(EventQuery(project="default"), projects={"other"})).total == 0
 
 
 def test_a_difference_has_only_what_changed() -> None:

@@ -9,7 +9,7 @@ from tests.support.clock import FakeClock
 from tests.support.runner import make_node_status
 
 from aicp.core.api_key import ApiKey
-from aicp.core.event import EventFilter
+from aicp.core.event import EventQuery
 from aicp.core.model import ModelType
 from aicp.core.service import ServiceSpec
 from aicp.store.api_keys import ApiKeys
@@ -46,5 +46,5 @@ async def test_search(database: Database, clock: FakeClock, kind: Any, search: s
     async with database.transaction() as tx:
         await fill(tx, clock)
     async with database.snapshot() as tx:
-        page = Events(tx).list(EventFilter(search=search)) if kind is Events else kind(tx).list(search=search)
+        page = Events(tx).list(EventQuery(search=search)) if kind is Events else kind(tx).list(search=search)
         assert (await page).total == total
