@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import secrets
 import shutil
@@ -45,6 +46,7 @@ class Caller(threading.Thread):
         self.statuses: list[int] = []
         self.answered: list[str] = []
         self.cut: list[str] = []
+        self.sent_at = math.inf
         self.reached: dict[str, float] = {}
         """Of those cut: when each was sent whose connection had been taken."""
         self.without_retry_after = 0
@@ -54,7 +56,7 @@ class Caller(threading.Thread):
             if self.stopped.is_set():
                 return
             name = f"{self.prefix}-{number}"
-            sent_at = time.monotonic()
+            self.sent_at = sent_at = time.monotonic()
             try:
                 answer = self.walk.platform.chat(
                     self.walk.facts["api_key"], MODEL, "What is aicp?", request_id=name, **self.fields
@@ -122,6 +124,9 @@ def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> No
     for caller in callers:
         caller.start()
     eventually("calls are answered", lambda: all(len(caller.statuses) > 2 for caller in callers), seconds=60)
+    eventually(
+        "an engine is at work on all", lambda: all(caller.sent_at < time.monotonic() - 0.3 for caller in callers)
+    )
     started = time.monotonic()
     platform.kill("gateway")
     eventually("the gateway answers", lambda: _healthy(platform), seconds=10)
@@ -145,7 +150,7 @@ def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> No
     assert interrupted <= reached.keys(), "an answered request was counted as interrupted"
     # What was sent in the very moment may have died unread; all else was at work on an engine, and has left its row.
     at_work = {name for name, sent_at in reached.items() if sent_at < started - 0.2}
-    assert at_work, "no request was at work when the gateway died"
+    assert len(at_work) > 1, "hardly a request was at work when the gateway died"
     assert at_work <= interrupted, "a request at work when the gateway died has left no row"
     assert back_seconds < 1.5, f"the gateway took {back_seconds:.2f} s to come back"
 
