@@ -154,7 +154,12 @@ async def test_code_in_an_upload_is_refused(world: ModelWorld) -> None:
     upload = await create(world, [{"path": "x.py", "size_bytes": 0}, {"path": "model.safetensors", "size_bytes": 0}])
     answer = await world.start_import("m", {"kind": "upload", "upload_id": upload["id"]})
     assert answer.status_code == 422
-    assert answer.json()["error"]["details"]["files"] == [{"path": "x.py", "reason": "code"}]
+    refused = answer.json()["error"]["details"]["files"]
+    assert refused == [{"path": "x.py", "reason": "code"}]
+    upload = (await world.client.get(f"/api/v1/uploads/{upload['id']}")).json()
+    await world.wait(upload["job_id"])
+    answer = await world.start_import("m", {"kind": "upload", "upload_id": upload["id"]})
+    assert (answer.status_code, answer.json()["error"]["details"]["files"]) == (422, refused)
 
 
 @pytest.mark.parametrize("upload_id", ["upl_unknown", "..", "../../x", "a/b", "A"])

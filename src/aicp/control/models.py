@@ -30,7 +30,7 @@ from aicp.core.model import (
     Visibility,
 )
 from aicp.core.registry import Registry
-from aicp.core.upload import UploadState
+from aicp.core.upload import Upload, UploadState
 from aicp.core.value import Page
 from aicp.hubs.base import Hub, HubContext, HubSettings
 from aicp.store.database import Database, Transaction
@@ -216,9 +216,16 @@ class Models:
         if request.version == LATEST:
             raise InvalidError("`latest` is the alias of the newest version and names none.")
         project = await self._check_target(caller, name, request)
+        upload = None
         if isinstance(request.source, UploadSource):
-            await self._check_upload(caller, request.source.upload_id)
+            upload = await self._own_upload(caller, request.source.upload_id)
+        # What is wrong with the files is told the same way whether their check has come to it yet or not.
         await asyncio.to_thread(self._preview, request)
+        if upload is not None and upload.state is UploadState.REFUSED:
+            raise ConflictError(
+                f"The upload was refused: {upload.error}", hint="Delete it and send the files again.",
+                code="upload_refused",
+            )  # fmt: skip
         now, job_id = self._clock.now(), new_id("job")
         fields = request.model_copy(update={"project": project}).model_dump(mode="json", exclude_none=True)
         secrets = _take_secrets(fields["source"])
@@ -252,8 +259,8 @@ class Models:
                 )
             return model.project
 
-    async def _check_upload(self, caller: Caller, upload_id: str) -> None:
-        """Only who made an upload may import it, and not once its check has refused it."""
+    async def _own_upload(self, caller: Caller, upload_id: str) -> Upload:
+        """An upload that is still there. Only who made it may import it."""
         async with self._database.snapshot() as tx:
             upload = await UploadQueries(tx).get(upload_id)
         if upload.created_by != caller.user or upload.expires_at < self._clock.now():
@@ -263,11 +270,7 @@ class Models:
                 f"Upload {upload_id!r} has been imported already.", hint="Send the files again.",
                 code="upload_imported",
             )  # fmt: skip
-        if upload.state is UploadState.REFUSED:
-            raise ConflictError(
-                f"The upload was refused: {upload.error}", hint="Delete it and send the files again.",
-                code="upload_refused",
-            )  # fmt: skip
+        return upload
 
     def _preview(self, request: ImportRequest) -> None:
         hub = self._hubs.get(request.source.kind)

@@ -239,3 +239,22 @@ async def test_jobs_of_one_kind_hold_up_no_other_kind(bench: Bench) -> None:
         assert (await bench.get(slow[2])).state == "queued"
         release.set()
         assert [(await bench.end(job_id)).state for job_id in slow] == ["succeeded"] * 3
+
+
+async def test_the_work_is_over_when_its_runner_is(bench: Bench) -> None:
+    began, over = asyncio.Event(), asyncio.Event()
+
+    async def work(job: Job, context: JobContext) -> Mapping[str, Any]:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            async with bench.database.snapshot() as tx:  # as work does that ends in the middle of a transaction
+                await Jobs(tx).get(job.id)
+            over.set()
+        return {}
+
+    async with working(bench.runner(work)):
+        await bench.create()
+        await began.wait()
+    assert over.is_set()
