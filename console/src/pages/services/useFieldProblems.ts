@@ -1,15 +1,14 @@
 import type { FormInstance } from "antd";
 import { useEffect } from "react";
 import { localized } from "../../app/sentences";
-import { Problem } from "../../api/client";
+import { fieldMessages } from "../../queries/fields";
 import { fieldOf, FOLDED, type PublishValues } from "./spec";
 
 /** Shows what the platform found wrong at the fields themselves, for as long as it holds; `unfold` opens folded ones. */
 export function useFieldProblems(form: FormInstance<PublishValues>, problem: unknown, unfold: () => void): void {
   useEffect(() => {
-    const told = problem instanceof Problem ? Object.entries(problem.fields) : [];
     const values = form.getFieldsValue(true) as PublishValues;
-    const marks = told.flatMap(([path, text]) => {
+    const marks = Object.entries(fieldMessages(problem)).flatMap(([path, text]) => {
       const name = fieldOf(path, values);
       return name ? [{ name, errors: [localized(text)] }] : [];
     });
