@@ -18,6 +18,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     platform.start()
     try:
         eventually("the demo is ready", lambda: platform.client.services.get("aicp-demo").replicas_ready, seconds=300)
-        yield Walk(platform)
+        walk = Walk(platform)
+        eventually("what is called ready answers", lambda: walk.try_once().status_code == 200, seconds=3)
+        yield walk
     finally:
         platform.stop()

@@ -21,6 +21,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 FIELDS = ["console_url", "api_base", "api_key", "model", "admin_user", "admin_password"]
 
 
+def _as_a_terminal_does() -> None:
+    """What runs in the background of a script ignores Ctrl-C, and hands that on; a shell's foreground does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Quickstart:
     """`aicp quickstart` in a terminal; `output` is all it has printed so far."""
 
@@ -30,7 +35,13 @@ class Quickstart:
         with self._log.open("w") as log:
             command = [sys.executable, "-m", "aicp.cli.app", "quickstart"]
             self.process = subprocess.Popen(
-                command, env=platform.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=platform.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_as_a_terminal_does,
             )
 
     @property

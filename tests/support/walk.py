@@ -29,6 +29,10 @@ class Walk:
         self.platform = platform
         self.facts = json.loads((platform.data_dir / "quickstart.json").read_text())
 
+    def try_once(self) -> httpx.Response:
+        """One token of the demo, whatever comes of it."""
+        return self.platform.chat(self.facts["api_key"], self.facts["model"], "ready?", max_tokens=1)
+
     def ask(self, question: str) -> str:
         answer = self.platform.chat(self.facts["api_key"], self.facts["model"], question, max_tokens=96)
         assert answer.status_code == 200, answer.text

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -15,9 +17,12 @@ from aicp.api.app import LOOPBACK_HOSTS, create_app
 from aicp.control.bootstrap import bootstrap, note_allowed_networks
 from aicp.control.sessions import Sessions
 from aicp.core.clock import SystemClock
+from aicp.core.errors import AicpError
 from aicp.main.control_parts import Foundation, build_loops, build_use_cases, lay_foundation
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, is_loopback
+from aicp.reconcile.loop import Loop
+from aicp.runners.base import Runner
 from aicp.security.redaction import redact
 from aicp.store.database import Database
 from aicp.store.migrate import migrate
@@ -26,6 +31,7 @@ from aicp.web.serving import App, serve_app
 
 log = logging.getLogger(__name__)
 
+FIRST_LOOK_SECONDS = 10.0
 CONSOLE = Path(aicp.__file__).parents[2] / "console" / "dist"
 
 
@@ -69,7 +75,9 @@ async def _build_app(base: Foundation, internal_token: str) -> App:
 
 async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
     settings = base.settings
-    loops = [asyncio.create_task(work, name=name) for name, work in build_loops(base).items()]
+    parts = build_loops(base)
+    await look_first(stop, base.runner, parts.nodes, parts.services)
+    loops = [asyncio.create_task(part.run(), name=name) for name, part in parts.all().items()]
     failed: list[str] = []
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -96,6 +104,20 @@ async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
         await asyncio.gather(*loops, return_exceptions=True)
         await base.runner.close()
     return 1 if failed else 0
+
+
+async def look_first(stop: asyncio.Event, runner: Runner, *loops: Loop[Any, Any]) -> None:
+    """One pass before anybody is answered: what the store says of replicas is as old as the last run.
+
+    An agent that starts beside this process is waited for; one that is away is told later, as lost.
+    """
+    with suppress(TimeoutError, AicpError):
+        async with asyncio.timeout(FIRST_LOOK_SECONDS):
+            while not stop.is_set() and not await runner.nodes():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 0.05)
+            for loop in loops:
+                await loop.step()
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

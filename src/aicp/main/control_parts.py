@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aicp.api.access import Authenticator
 from aicp.artifacts.blobs import Blobs
@@ -149,8 +149,29 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
     }
 
 
-def build_loops(base: Foundation) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """What runs beside the requests, by name; each runs until it is canceled."""
+class Runs(Protocol):
+    """Works beside the requests until it is canceled."""
+
+    async def run(self) -> None:
+        """Until canceled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """What runs beside the requests."""
+
+    nodes: Loop[Any, Any]
+    services: Loop[Any, Any]
+    others: Mapping[str, Runs]
+
+    def all(self) -> Mapping[str, Runs]:
+        """Every one by its name."""
+        return {"nodes": self.nodes, "services": self.services, **self.others}
+
+
+def build_loops(base: Foundation) -> Loops:
+    """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
     nodes = NodeReconciler(database, base.runner, clock, bell)
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
@@ -161,10 +182,12 @@ def build_loops(base: Foundation) -> Mapping[str, Coroutine[Any, Any, None]]:
         EngineInstaller(base.runner, bell),
         EngineRemover(base.runner, bell),
     ]
-    return {
-        "nodes": Loop(nodes, bell, clock).run(),
-        "services": Loop(services, bell, clock).run(),
-        "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]).run(),
-        "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads).run(),
-        "metrics": MetricSampler(database, clock).run(),
-    }
+    return Loops(
+        nodes=Loop(nodes, bell, clock),
+        services=Loop(services, bell, clock),
+        others={
+            "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
+            "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads),
+            "metrics": MetricSampler(database, clock),
+        },
+    )
