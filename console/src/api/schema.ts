@@ -311,7 +311,7 @@ export interface paths {
         head?: never;
         /**
          * Update Key
-         * @description Changes what is given; `models` or `expires_at` null lifts the limit.
+         * @description Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit.
          */
         patch: operations["update_key"];
         trace?: never;
@@ -560,6 +560,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update Organization
+         * @description Sets the limits that all projects of an organization share; only for who may write all projects.
+         */
+        patch: operations["update_organization"];
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -691,7 +711,7 @@ export interface paths {
         head?: never;
         /**
          * Update Project
-         * @description Changes the description.
+         * @description Changes what is given; `limits` null lifts every limit. Limits need the right to write all projects.
          */
         patch: operations["update_project"];
         trace?: never;
@@ -1396,6 +1416,8 @@ export interface components {
             id: string;
             /** Last Used At */
             last_used_at: string | null;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
             /**
              * Models
              * @description allowed public model names; None: all of the project
@@ -1403,12 +1425,25 @@ export interface components {
             models: string[] | null;
             /** Name */
             name: string;
+            /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks: string[] | null;
             /** Prefix */
             prefix: string;
+            /** @default default */
+            priority: components["schemas"]["Priority"];
             /** Project */
             project: string;
             /** Revoked At */
             revoked_at: string | null;
+            /**
+             * Weight
+             * @description share among keys of the same priority when replicas are busy
+             * @default 1
+             */
+            weight: number;
         };
         /**
          * ApiKeyCreate
@@ -1417,15 +1452,30 @@ export interface components {
         ApiKeyCreate: {
             /** Expires At */
             expires_at?: string | null;
+            /** @default {} */
+            limits?: components["schemas"]["Limits"];
             /** Models */
             models?: string[] | null;
             /** Name */
             name: string;
             /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks?: string[] | null;
+            /** @default default */
+            priority?: components["schemas"]["Priority"];
+            /**
              * Project
              * @default default
              */
             project?: string;
+            /**
+             * Weight
+             * @description share among keys of the same priority when replicas are busy
+             * @default 1
+             */
+            weight?: number;
         };
         /**
          * ApiKeyCreated
@@ -1443,10 +1493,20 @@ export interface components {
         ApiKeyUpdate: {
             /** Expires At */
             expires_at?: string | null;
+            /** @description all of them anew; null lifts every limit */
+            limits?: components["schemas"]["Limits"] | null;
             /** Models */
             models?: string[] | null;
             /** Name */
             name?: string | null;
+            /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks?: string[] | null;
+            priority?: components["schemas"]["Priority"] | null;
+            /** Weight */
+            weight?: number | null;
         };
         /**
          * Architecture
@@ -2143,6 +2203,50 @@ export interface components {
          */
         KeyState: "active" | "expired" | "revoked";
         /**
+         * Limits
+         * @description What may be consumed; None is no limit. Minutes slide; days and months are those of UTC.
+         *
+         *     Limits of a key, its project and its organization hold together: the strictest rules. Requests over a limit are
+         *     refused with 429, those in flight are never cut.
+         */
+        Limits: {
+            /**
+             * Concurrency
+             * @description requests at the same time
+             */
+            concurrency?: number | null;
+            /**
+             * Input Tpm
+             * @description input tokens per minute
+             */
+            input_tpm?: number | null;
+            /**
+             * Output Tpm
+             * @description output tokens per minute
+             */
+            output_tpm?: number | null;
+            /**
+             * Rpm
+             * @description requests per minute
+             */
+            rpm?: number | null;
+            /**
+             * Tokens Per Day
+             * @description tokens in a day (UTC)
+             */
+            tokens_per_day?: number | null;
+            /**
+             * Tokens Per Month
+             * @description tokens in a month (UTC)
+             */
+            tokens_per_month?: number | null;
+            /**
+             * Tpm
+             * @description tokens per minute, input and output together
+             */
+            tpm?: number | null;
+        };
+        /**
          * Login
          * @description Credentials for a session.
          */
@@ -2486,8 +2590,18 @@ export interface components {
             created_at: string;
             /** Id */
             id: string;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
             /** Name */
             name: string;
+        };
+        /**
+         * OrganizationUpdate
+         * @description What may change on an organization.
+         */
+        OrganizationUpdate: {
+            /** @description all of them anew */
+            limits: components["schemas"]["Limits"];
         };
         /**
          * Outcome
@@ -3029,6 +3143,12 @@ export interface components {
             language: string;
         };
         /**
+         * Priority
+         * @description Class of a request: a higher one is served first when replicas are busy.
+         * @enum {string}
+         */
+        Priority: "critical" | "interactive" | "default" | "batch";
+        /**
          * Project
          * @description The unit of ownership: models, services, keys and usage belong to one.
          */
@@ -3045,6 +3165,8 @@ export interface components {
             description: string;
             /** Id */
             id: string;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
             /** Name */
             name: string;
             /** Organization */
@@ -3060,6 +3182,8 @@ export interface components {
              * @default
              */
             description?: string;
+            /** @default {} */
+            limits?: components["schemas"]["Limits"];
             /** Name */
             name: string;
             /**
@@ -3070,11 +3194,13 @@ export interface components {
         };
         /**
          * ProjectUpdate
-         * @description What may change on a project; its name never does.
+         * @description What may change on a project, each only when given; its name never does.
          */
         ProjectUpdate: {
             /** Description */
-            description: string;
+            description?: string | null;
+            /** @description all of them anew; null lifts every limit */
+            limits?: components["schemas"]["Limits"] | null;
         };
         /**
          * Published
@@ -3804,6 +3930,7 @@ export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
 export type KeyState = components['schemas']['KeyState'];
+export type Limits = components['schemas']['Limits'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -3823,6 +3950,7 @@ export type NodeState = components['schemas']['NodeState'];
 export type NodeStatus = components['schemas']['NodeStatus'];
 export type NodeUpdate = components['schemas']['NodeUpdate'];
 export type Organization = components['schemas']['Organization'];
+export type OrganizationUpdate = components['schemas']['OrganizationUpdate'];
 export type Outcome = components['schemas']['Outcome'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewFigure = components['schemas']['OverviewFigure'];
@@ -3851,6 +3979,7 @@ export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
 export type Preferences = components['schemas']['Preferences'];
+export type Priority = components['schemas']['Priority'];
 export type Project = components['schemas']['Project'];
 export type ProjectCreate = components['schemas']['ProjectCreate'];
 export type ProjectUpdate = components['schemas']['ProjectUpdate'];
@@ -7550,6 +7679,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Organization_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_organization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganizationUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
                 };
             };
             /** @description The request cannot be understood. */

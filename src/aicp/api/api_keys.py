@@ -61,7 +61,7 @@ async def get_key(key_id: str, caller: CallerDep, keys: KeysUse) -> ApiKey:
 
 @router.patch("/{key_id}", dependencies=_WRITE)
 async def update_key(key_id: str, body: ApiKeyUpdate, caller: CallerDep, keys: KeysUse) -> ApiKey:
-    """Changes what is given; `models` or `expires_at` null lifts the limit."""
+    """Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit."""
     return await keys.update(caller, key_id, body)
 
 

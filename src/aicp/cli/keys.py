@@ -8,10 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
+from aicp.cli.limits import LIMIT_HELP, changed_limits, limits_text
 from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
 from aicp.core.api_key import ApiKeyUpdate, KeyState
 from aicp.core.errors import InvalidError
+from aicp.core.limits import Limits, Priority
 
+LimitOption = Annotated[list[str] | None, typer.Option("--limit", help=LIMIT_HELP)]
+NetworkOption = Annotated[
+    list[str] | None, typer.Option("--network", help="Network it may be used from, as CIDR; repeat for several.")
+]
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
 
 
@@ -22,11 +28,23 @@ def create(
     project: str = "default",
     model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
+    limit: LimitOption = None,
+    priority: Annotated[Priority, typer.Option(help="Its class when replicas are busy.")] = Priority.DEFAULT,
+    weight: Annotated[float, typer.Option(help="Its share among keys of that class.")] = 1.0,
+    network: NetworkOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Create a key; its secret is shown once."""
-    expires_at = expires.astimezone() if expires else None
-    created = connect(ctx).keys.create(name, project=project, models=model, expires_at=expires_at)
+    created = connect(ctx).keys.create(
+        name,
+        project=project,
+        models=model,
+        expires_at=expires.astimezone() if expires else None,
+        limits=changed_limits(Limits(), limit or []),
+        priority=priority,
+        weight=weight,
+        networks=network,
+    )
     if json_:
         return print_json(created)
     # The secret alone on standard output, so that it can be captured.
@@ -76,6 +94,9 @@ def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
             ("project", key.project),
             ("models", "all" if key.models is None else key.models),
             ("expires", key.expires_at),
+            ("limits", limits_text(key.limits)),
+            ("priority", f"{key.priority.value}, weight {key.weight:g}"),
+            ("networks", "any" if key.networks is None else key.networks),
             ("revoked", key.revoked_at),
             ("last used", key.last_used_at),
             ("created", f"{text_of(key.created_at)} by {key.created_by or '-'}"),
@@ -92,22 +113,41 @@ def update(
     all_models: Annotated[bool, typer.Option("--all-models", help="Allow every model of its project.")] = False,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Valid until it is revoked.")] = False,
+    limit: LimitOption = None,
+    priority: Annotated[Priority | None, typer.Option(help="Its class when replicas are busy.")] = None,
+    weight: Annotated[float | None, typer.Option(help="Its share among keys of that class.")] = None,
+    network: NetworkOption = None,
+    any_network: Annotated[bool, typer.Option("--any-network", help="Usable from anywhere.")] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Change a key's name, allowed models or expiry; its secret stays."""
+    """Change a key's name, allowed models, expiry, limits, priority or networks; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
     if expires and no_expiry:
         raise InvalidError("--expires and --no-expiry exclude each other.")
-    given: dict[str, Any] = {"name": name, "expires_at": expires.astimezone() if expires else None, "models": model}
+    if network and any_network:
+        raise InvalidError("--network and --any-network exclude each other.")
+    given: dict[str, Any] = {
+        "name": name,
+        "expires_at": expires.astimezone() if expires else None,
+        "models": model,
+        "priority": priority,
+        "weight": weight,
+        "networks": network,
+    }
     changes = {field: value for field, value in given.items() if value is not None}
     if all_models:
         changes["models"] = None
     if no_expiry:
         changes["expires_at"] = None
-    if not changes:
+    if any_network:
+        changes["networks"] = None
+    if not changes and not limit:
         raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
-    key = connect(ctx).keys.update(key_id, ApiKeyUpdate.model_validate(changes))
+    keys = connect(ctx).keys
+    if limit:
+        changes["limits"] = changed_limits(keys.get(key_id).limits, limit)
+    key = keys.update(key_id, ApiKeyUpdate.model_validate(changes))
     print_done(key, f"Changed {key.name}.", as_json=json_)
 
 

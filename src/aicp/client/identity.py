@@ -11,6 +11,7 @@ from aicp.core.identity import (
     Member,
     MemberUpdate,
     Organization,
+    OrganizationUpdate,
     Project,
     ProjectCreate,
     ProjectUpdate,
@@ -20,6 +21,7 @@ from aicp.core.identity import (
     UserCreated,
     UserUpdate,
 )
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Page
 
 
@@ -52,15 +54,26 @@ class Keys:
         project: str = "default",
         models: Sequence[str] | None = None,
         expires_at: datetime | None = None,
+        limits: Limits | None = None,
+        priority: Priority = Priority.DEFAULT,
+        weight: float = 1.0,
+        networks: Sequence[str] | None = None,
     ) -> ApiKeyCreated:
-        """A new key; `secret` is in this answer only."""
+        """A new key; `secret` is in this answer only. `networks` are those it may be used from (None: anywhere)."""
         body = ApiKeyCreate(
-            name=name, project=project, models=None if models is None else [*models], expires_at=expires_at
+            name=name,
+            project=project,
+            models=None if models is None else [*models],
+            expires_at=expires_at,
+            limits=limits or Limits(),
+            priority=priority,
+            weight=weight,
+            networks=None if networks is None else [*networks],
         )
         return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
 
     def update(self, key_id: str, changes: ApiKeyUpdate) -> ApiKey:
-        """Changes name, allowed models or expiry; what is given as None is cleared, what is not given stays."""
+        """Changes name, allowed models, limits and so on; what is given as None is cleared, what is not given stays."""
         return self._transport.patch(f"/api/v1/keys/{key_id}", ApiKey, changes)
 
     def revoke(self, key_id: str) -> None:
@@ -82,6 +95,11 @@ class Projects:
         """Organizations the caller may see."""
         return self._transport.get("/api/v1/organizations", Page[Organization]).items
 
+    def update_organization(self, name: str, limits: Limits) -> Organization:
+        """Sets the limits that all projects of an organization share."""
+        body = OrganizationUpdate(limits=limits)
+        return self._transport.patch(f"/api/v1/organizations/{name}", Organization, body)
+
     def get(self, name: str) -> Project:
         """One project."""
         return self._transport.get(f"/api/v1/projects/{name}", Project)
@@ -91,7 +109,7 @@ class Projects:
         return self._transport.post("/api/v1/projects", Project, body)
 
     def update(self, name: str, changes: ProjectUpdate) -> Project:
-        """Changes the description; the name never changes."""
+        """Changes description or limits; the name never changes."""
         return self._transport.patch(f"/api/v1/projects/{name}", Project, changes)
 
     def delete(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from aicp.core.access import Caller
@@ -11,6 +12,7 @@ from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Page
 from aicp.security.keys import key_digest, make_key
 from aicp.store.api_keys import ApiKeys as StoredKeys
@@ -19,6 +21,7 @@ from aicp.store.events import Events
 from aicp.store.projects import Projects
 
 _MOST_MODELS = 1000
+_RAISED = frozenset({Priority.CRITICAL, Priority.INTERACTIVE})
 
 
 class ApiKeys:
@@ -67,7 +70,7 @@ class ApiKeys:
     async def create(self, caller: Caller, wanted: ApiKeyCreate) -> ApiKeyCreated:
         """Makes a key. Its secret is in this answer only."""
         caller.require(Permission.KEY_WRITE, wanted.project, what=f"Project {wanted.project!r}")
-        self._check(wanted)
+        self._check(caller, wanted)
         fresh = make_key()
         key = ApiKey(
             id=fresh.id,
@@ -76,6 +79,10 @@ class ApiKeys:
             prefix=fresh.prefix,
             models=_cleaned(wanted.models),
             expires_at=wanted.expires_at,
+            limits=wanted.limits,
+            priority=wanted.priority,
+            weight=wanted.weight,
+            networks=_cleaned_networks(wanted.networks),
             created_at=self._clock.now(),
             created_by=caller.user,
         )
@@ -88,13 +95,9 @@ class ApiKeys:
         return ApiKeyCreated(key=key, secret=fresh.secret)
 
     async def update(self, caller: Caller, key_id: str, wanted: ApiKeyUpdate) -> ApiKey:
-        """Changes what is given; `models` or `expires_at` null lifts the limit."""
-        changes = wanted.model_dump(exclude_unset=True)
-        if changes.get("name", ...) is None:
-            raise InvalidError("A key needs a name.", details={"fields": {"name": "missing"}})
-        self._check(wanted)
-        if "models" in changes:
-            changes["models"] = _cleaned(wanted.models)
+        """Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit."""
+        self._check(caller, wanted)
+        changes = _changes(wanted)
         async with self._database.transaction() as tx:
             key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
             if key.revoked_at is not None:
@@ -116,7 +119,10 @@ class ApiKeys:
             await self._audit(tx, caller, "key.revoke", key, {"name": key.name})
         self._bell.ring("key", key_id)
 
-    def _check(self, wanted: ApiKeyCreate | ApiKeyUpdate) -> None:
+    def _check(self, caller: Caller, wanted: ApiKeyCreate | ApiKeyUpdate) -> None:
+        if wanted.priority in _RAISED or (wanted.weight or 1.0) > 1.0:
+            # else everybody who may make keys would be first in every queue
+            caller.require_everywhere(Permission.KEY_WRITE)
         if wanted.expires_at is not None and wanted.expires_at <= self._clock.now():
             raise InvalidError("The key would be over at once.", details={"fields": {"expires_at": "in the past"}})
         if wanted.models is not None and len(wanted.models) > _MOST_MODELS:
@@ -127,6 +133,34 @@ class ApiKeys:
         await Events(tx).audit(
             caller, now, action, "key", key.id, project=key.project, message=key.name, details=details
         )
+
+
+def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
+    """The fields that are set; null is a value for those that it clears, and an error for the others."""
+    changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    for name in ("name", "priority", "weight"):
+        if changes.get(name, ...) is None:
+            raise InvalidError(f"A key needs a {name}.", details={"fields": {name: "missing"}})
+    if "models" in changes:
+        changes["models"] = _cleaned(wanted.models)
+    if "networks" in changes:
+        changes["networks"] = _cleaned_networks(wanted.networks)
+    if changes.get("limits", ...) is None:
+        changes["limits"] = Limits()
+    return changes
+
+
+def _cleaned_networks(networks: list[str] | None) -> list[str] | None:
+    if networks is None:
+        return None
+    try:
+        return sorted({str(ipaddress.ip_network(text.strip())) for text in networks})
+    except ValueError as error:
+        raise InvalidError(
+            f"That is no network: {error}.",
+            hint="Give addresses such as 10.1.2.3 or networks such as 10.1.0.0/16.",
+            details={"fields": {"networks": "not a network"}},
+        ) from error
 
 
 def _cleaned(models: list[str] | None) -> list[str] | None:

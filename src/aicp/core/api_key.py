@@ -6,7 +6,11 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Request, Value
+
+_WEIGHT = Field(default=1.0, gt=0, le=1000, description="share among keys of the same priority when replicas are busy")
+_NETWORKS = Field(default=None, max_length=100, description="networks it may be used from, as CIDR; None: anywhere")
 
 
 class KeyState(StrEnum):
@@ -26,6 +30,10 @@ class ApiKey(Value):
     prefix: str
     models: list[str] | None = Field(default=None, description="allowed public model names; None: all of the project")
     expires_at: AwareDatetime | None = None
+    limits: Limits = Limits()
+    priority: Priority = Priority.DEFAULT
+    weight: float = _WEIGHT
+    networks: list[str] | None = _NETWORKS
     revoked_at: AwareDatetime | None = None
     last_used_at: AwareDatetime | None = None
     created_at: AwareDatetime
@@ -39,6 +47,10 @@ class ApiKeyCreate(Request):
     project: str = "default"
     models: list[str] | None = None
     expires_at: AwareDatetime | None = None
+    limits: Limits = Limits()
+    priority: Priority = Priority.DEFAULT
+    weight: float = _WEIGHT
+    networks: list[str] | None = _NETWORKS
 
 
 class ApiKeyUpdate(Request):
@@ -47,6 +59,10 @@ class ApiKeyUpdate(Request):
     name: str | None = Field(default=None, min_length=1, max_length=100)
     models: list[str] | None = None
     expires_at: AwareDatetime | None = None
+    limits: Limits | None = Field(default=None, description="all of them anew; null lifts every limit")
+    priority: Priority | None = None
+    weight: float | None = Field(default=None, gt=0, le=1000)
+    networks: list[str] | None = _NETWORKS
 
 
 class ApiKeyCreated(Value):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
 
 from aicp.core.route import KeyEntry
+from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 
 _LONGEST_KEY = 256
@@ -18,14 +20,29 @@ _LONGEST_KEY = 256
 class Key:
     """A live key."""
 
-    __slots__ = ("digest", "expires_at", "id", "models", "project")
+    __slots__ = ("accounts", "digest", "expires_at", "id", "models", "networks", "priority", "project", "weight")
 
-    def __init__(self, entry: KeyEntry) -> None:
+    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
         self.models = None if entry.models is None else frozenset(entry.models)
         self.expires_at = entry.expires_at
+        self.priority, self.weight = entry.priority, entry.weight
+        self.networks = None if entry.networks is None else tuple(map(ipaddress.ip_network, entry.networks))
+        self.accounts = accounts
+        """Whose limits it falls under."""
+
+    def may_come_from(self, address: str) -> bool:
+        """Whether a client's address is in its networks; a local socket has none and is always in."""
+        if self.networks is None or not address:
+            return True
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in network for network in self.networks)
 
 
 class KeyRing:
@@ -35,14 +52,19 @@ class KeyRing:
     single cost of a request. Nothing but a live key ever gets there, so the list of known ones stays short.
     """
 
-    def __init__(self, pepper: str, entries: Iterable[KeyEntry]) -> None:
+    def __init__(
+        self,
+        pepper: str,
+        entries: Iterable[KeyEntry],
+        accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
+    ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
         except binascii.Error as error:
             raise ValueError("the pepper of the route table is not base64") from error
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
-        self._keys = {entry.id: Key(entry) for entry in entries}
+        self._keys = {entry.id: Key(entry, accounts(entry)) for entry in entries}
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, Key] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.replicas import Replica
 
@@ -61,6 +62,7 @@ class Routes:
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
         self.table: Table | None = None
+        self.accounts = Accounts()
 
     @property
     def etag(self) -> str:
@@ -69,7 +71,8 @@ class Routes:
 
     def swap(self, raw: RouteTable) -> None:
         """Takes a new table. Requests in flight keep their replicas. Raises ValueError and keeps the old table."""
-        keys = KeyRing(raw.pepper, raw.keys)
+        self.accounts.swap(raw)
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of)
         before, self._replicas = self._replicas, {}
         routes = [Route(entry, self._targets(entry, before)) for entry in raw.routes]
         self.table = Table(raw.etag, keys, routes)

@@ -27,6 +27,7 @@ from aicp.gateway.metrics import Metrics
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Shipping
+from aicp.gateway.totals import TotalsKeeper
 from aicp.gateway.usage import UsageLog
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class _Process:
         self._usage = UsageLog(directory)
         self._routes = Routes(directory / "routes.json")
         self._following = Following(self._routes, self._control, gateway_id, clock)
+        self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control)
         self._site = Site(self._usage, Metrics(), clock, random.random, config.limits)
         self._gateway = Gateway(self._site, self._routes, config.internal_token, self._gauges, RequestIds())
@@ -77,6 +79,7 @@ class _Process:
     async def start(self) -> None:
         config, loop = self._config, asyncio.get_running_loop()
         kept = self._routes.load()
+        self._totals.load()
         tls = _server_tls(config.tls_certificate, config.tls_key)
         self._server = await loop.create_server(
             lambda: ClientConnection(self._gateway, self._live, loop),
@@ -90,6 +93,7 @@ class _Process:
             self._following.follow,
             self._following.beat,
             self._following.keep,
+            self._totals.run,
             self._shipping.run,
             self._shipping.keep_on_disk,
             self._sweep,

@@ -14,6 +14,7 @@ from aicp.core.api_key import ApiKey, KeyState
 from aicp.core.route import KeyEntry
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.limits import limits_entry, stored_limits
 from aicp.store.sorting import order_by
 
 KeyPurpose = Literal["application", "playground"]
@@ -34,6 +35,10 @@ class ApiKeyRow(Base):
     purpose: Mapped[str] = mapped_column(String(20))
     models: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     expires_at: Mapped[datetime | None]
+    limits: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    priority: Mapped[str] = mapped_column(String(20), default="default")
+    weight: Mapped[float] = mapped_column(default=1.0)
+    networks: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -100,18 +105,26 @@ class ApiKeys:
                 project=row.project,
                 models=row.models,
                 expires_at=row.expires_at.timestamp() if row.expires_at else None,
+                priority=row.priority,
+                weight=row.weight,
+                networks=row.networks,
+                limits=limits_entry(row.limits),
             )
             for row in await self._session.scalars(query.order_by(ApiKeyRow.id))
         ]
 
     async def create(self, key: ApiKey, digest: str, purpose: KeyPurpose = "application") -> None:
         """Adds a key."""
-        self._session.add(ApiKeyRow(**key.model_dump(), digest=digest, purpose=purpose))
+        columns = key.model_dump() | {"limits": stored_limits(key.limits), "priority": key.priority.value}
+        self._session.add(ApiKeyRow(**columns, digest=digest, purpose=purpose))
         await self._session.flush()
 
     async def update(self, key_id: str, changes: Mapping[str, Any]) -> None:
-        """Sets columns by name."""
+        """Sets fields by name."""
         if changes:
+            changes = dict(changes)
+            if "limits" in changes:
+                changes["limits"] = stored_limits(changes["limits"])
             await self._session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(**changes))
 
     async def revoke_project(self, project: str, now: datetime) -> None:

@@ -1,0 +1,28 @@
+"""Limits of keys, projects and organizations; priority, weight and networks of keys."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for table in ("api_keys", "organizations", "projects"):
+        _add(table, sa.Column("limits", sa.JSON(), nullable=False, server_default="{}"))
+    _add("api_keys", sa.Column("priority", sa.String(length=20), nullable=False, server_default="default"))
+    _add("api_keys", sa.Column("weight", sa.Double(), nullable=False, server_default="1"))
+    with op.batch_alter_table("api_keys", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("networks", sa.JSON(none_as_null=True), nullable=True))
+
+
+def _add(table: str, column: sa.Column[object]) -> None:
+    """A column with a value for the rows that are there; later rows bring their own."""
+    with op.batch_alter_table(table, schema=None) as batch_op:
+        batch_op.add_column(column)
+    with op.batch_alter_table(table, schema=None) as batch_op:
+        batch_op.alter_column(column.name, server_default=None)
