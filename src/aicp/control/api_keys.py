@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from aicp.core.access import Caller
@@ -82,7 +81,7 @@ class ApiKeys:
             limits=wanted.limits,
             priority=wanted.priority,
             weight=wanted.weight,
-            networks=_cleaned_networks(wanted.networks),
+            networks=wanted.networks,
             created_at=self._clock.now(),
             created_by=caller.user,
         )
@@ -143,24 +142,9 @@ def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
             raise InvalidError(f"A key needs a {name}.", details={"fields": {name: "missing"}})
     if "models" in changes:
         changes["models"] = _cleaned(wanted.models)
-    if "networks" in changes:
-        changes["networks"] = _cleaned_networks(wanted.networks)
     if changes.get("limits", ...) is None:
         changes["limits"] = Limits()
     return changes
-
-
-def _cleaned_networks(networks: list[str] | None) -> list[str] | None:
-    if networks is None:
-        return None
-    try:
-        return sorted({str(ipaddress.ip_network(text.strip())) for text in networks})
-    except ValueError as error:
-        raise InvalidError(
-            f"That is no network: {error}.",
-            hint="Give addresses such as 10.1.2.3 or networks such as 10.1.0.0/16.",
-            details={"fields": {"networks": "not a network"}},
-        ) from error
 
 
 def _cleaned(models: list[str] | None) -> list[str] | None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from aicp.core.limits import Limits, Priority
 from aicp.core.value import Request, Value
 
+
+def _network(text: str) -> str:
+    """A network, or an address as the network of it alone, as everybody writes it."""
+    try:
+        return str(ipaddress.ip_network(text.strip()))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither an address nor a network such as 10.1.0.0/16") from error
+
+
+Network = Annotated[str, AfterValidator(_network)]
 _WEIGHT = Field(default=1.0, gt=0, le=1000, description="share among keys of the same priority when replicas are busy")
 _NETWORKS = Field(default=None, max_length=100, description="networks it may be used from, as CIDR; None: anywhere")
 
@@ -33,7 +45,7 @@ class ApiKey(Value):
     limits: Limits = Limits()
     priority: Priority = Priority.DEFAULT
     weight: float = _WEIGHT
-    networks: list[str] | None = _NETWORKS
+    networks: list[Network] | None = _NETWORKS
     revoked_at: AwareDatetime | None = None
     last_used_at: AwareDatetime | None = None
     created_at: AwareDatetime
@@ -50,7 +62,7 @@ class ApiKeyCreate(Request):
     limits: Limits = Limits()
     priority: Priority = Priority.DEFAULT
     weight: float = _WEIGHT
-    networks: list[str] | None = _NETWORKS
+    networks: list[Network] | None = _NETWORKS
 
 
 class ApiKeyUpdate(Request):
@@ -62,7 +74,7 @@ class ApiKeyUpdate(Request):
     limits: Limits | None = Field(default=None, description="all of them anew; null lifts every limit")
     priority: Priority | None = None
     weight: float | None = Field(default=None, gt=0, le=1000)
-    networks: list[str] | None = _NETWORKS
+    networks: list[Network] | None = _NETWORKS
 
 
 class ApiKeyCreated(Value):
