@@ -311,9 +311,29 @@ export interface paths {
         head?: never;
         /**
          * Update Key
-         * @description Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit.
+         * @description Changes what is given; `models`, `expires_at`, `limits`, `networks` and so on: null lifts the limit.
          */
         patch: operations["update_key"];
+        trace?: never;
+    };
+    "/api/v1/keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Key
+         * @description Gives a key another secret, in this answer only; the old one is taken for `overlap_seconds`.
+         */
+        post: operations["rotate_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/metrics": {
@@ -1410,6 +1430,8 @@ export interface components {
             created_at: string;
             /** Created By */
             created_by: string | null;
+            /** @default {} */
+            defaults: components["schemas"]["Defaults"];
             /** Expires At */
             expires_at: string | null;
             /** Id */
@@ -1418,6 +1440,11 @@ export interface components {
             last_used_at: string | null;
             /** @default {} */
             limits: components["schemas"]["Limits"];
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens: number | null;
             /**
              * Models
              * @description allowed public model names; None: all of the project
@@ -1432,12 +1459,19 @@ export interface components {
             networks: string[] | null;
             /** Prefix */
             prefix: string;
+            /**
+             * Previous Until
+             * @description until when the secret before the last rotation is taken too
+             */
+            previous_until: string | null;
             /** @default default */
             priority: components["schemas"]["Priority"];
             /** Project */
             project: string;
             /** Revoked At */
             revoked_at: string | null;
+            /** Rotated At */
+            rotated_at: string | null;
             /**
              * Weight
              * @description share among keys of the same priority when replicas are busy
@@ -1450,10 +1484,17 @@ export interface components {
          * @description A new key.
          */
         ApiKeyCreate: {
+            /** @default {} */
+            defaults?: components["schemas"]["Defaults"];
             /** Expires At */
             expires_at?: string | null;
             /** @default {} */
             limits?: components["schemas"]["Limits"];
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens?: number | null;
             /** Models */
             models?: string[] | null;
             /** Name */
@@ -1487,14 +1528,33 @@ export interface components {
             secret: string;
         };
         /**
+         * ApiKeyRotate
+         * @description A new secret for a key.
+         */
+        ApiKeyRotate: {
+            /**
+             * Overlap Seconds
+             * @description the old secret is taken for so long; 0 ends it at once
+             * @default 86400
+             */
+            overlap_seconds?: number;
+        };
+        /**
          * ApiKeyUpdate
          * @description What may change on a key.
          */
         ApiKeyUpdate: {
+            /** @description all of them anew; null lifts every one */
+            defaults?: components["schemas"]["Defaults"] | null;
             /** Expires At */
             expires_at?: string | null;
             /** @description all of them anew; null lifts every limit */
             limits?: components["schemas"]["Limits"] | null;
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens?: number | null;
             /** Models */
             models?: string[] | null;
             /** Name */
@@ -1714,6 +1774,24 @@ export interface components {
             status: boolean | null;
             /** Type */
             type: string;
+        };
+        /**
+         * Defaults
+         * @description Parameters that a key's requests get where they name none. None leaves the engine's own.
+         */
+        Defaults: {
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            /** Top P */
+            top_p?: number | null;
         };
         /**
          * DeviceShare
@@ -3902,6 +3980,7 @@ export type Allocation = components['schemas']['Allocation'];
 export type ApiKey = components['schemas']['ApiKey'];
 export type ApiKeyCreate = components['schemas']['ApiKeyCreate'];
 export type ApiKeyCreated = components['schemas']['ApiKeyCreated'];
+export type ApiKeyRotate = components['schemas']['ApiKeyRotate'];
 export type ApiKeyUpdate = components['schemas']['ApiKeyUpdate'];
 export type Architecture = components['schemas']['Architecture'];
 export type CatalogFit = components['schemas']['CatalogFit'];
@@ -3910,6 +3989,7 @@ export type ChangeNotice = components['schemas']['ChangeNotice'];
 export type Choice = components['schemas']['Choice'];
 export type Compute = components['schemas']['Compute'];
 export type Condition = components['schemas']['Condition'];
+export type Defaults = components['schemas']['Defaults'];
 export type DeviceShare = components['schemas']['DeviceShare'];
 export type DirectorySource = components['schemas']['DirectorySource'];
 export type EngineFlag = components['schemas']['EngineFlag'];
@@ -5881,6 +5961,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    rotate_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyCreated"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -142,7 +142,7 @@ def apply_key(client: Client, document: Document, wait: bool) -> Result:
     return "changed"
 
 
-_KEY_FIELDS = ("models", "expires_at", "limits", "priority", "weight", "networks")
+_KEY_FIELDS = ("models", "expires_at", "limits", "priority", "weight", "networks", "max_output_tokens", "defaults")
 
 APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "model": apply_model,
@@ -232,8 +232,8 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
     for key in sorted(client.keys.list(project=project), key=lambda key: (key.name, key.project)):
         if not key.revoked_at:
             fields = key.model_dump(mode="json", exclude_defaults=True, include={*_KEY_FIELDS} - {"models"})
-            if "limits" in fields:
-                fields["limits"] = key.limits.model_dump(exclude_none=True)
+            for name in fields.keys() & {"limits", "defaults"}:
+                fields[name] = getattr(key, name).model_dump(exclude_none=True)
             yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **fields}, []
 
 

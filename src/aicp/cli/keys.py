@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
-from aicp.cli.limits import LIMIT_HELP, changed_limits, limits_text
+from aicp.cli.limits import DEFAULT_HELP, LIMIT_HELP, changed_defaults, changed_limits, limits_text
 from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
-from aicp.core.api_key import ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKeyCreated, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.errors import InvalidError
 from aicp.core.limits import Limits, Priority
 
@@ -18,6 +18,11 @@ LimitOption = Annotated[list[str] | None, typer.Option("--limit", help=LIMIT_HEL
 NetworkOption = Annotated[
     list[str] | None, typer.Option("--network", help="Network it may be used from, as CIDR; repeat for several.")
 ]
+MostOption = Annotated[
+    int | None,
+    typer.Option("--max-output-tokens", min=1, help="Most output tokens of a request; set where it names none."),
+]
+DefaultOption = Annotated[list[str] | None, typer.Option("--default", help=DEFAULT_HELP)]
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
 
 
@@ -32,6 +37,8 @@ def create(
     priority: Annotated[Priority, typer.Option(help="Its class when replicas are busy.")] = Priority.DEFAULT,
     weight: Annotated[float, typer.Option(help="Its share among keys of that class.")] = 1.0,
     network: NetworkOption = None,
+    max_output_tokens: MostOption = None,
+    default: DefaultOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Create a key; its secret is shown once."""
@@ -44,11 +51,17 @@ def create(
         priority=priority,
         weight=weight,
         networks=network,
+        max_output_tokens=max_output_tokens,
+        defaults=changed_defaults(Defaults(), default or []),
     )
+    _show_secret(created, json_)
+
+
+def _show_secret(created: ApiKeyCreated, json_: bool) -> None:
     if json_:
         return print_json(created)
     # The secret alone on standard output, so that it can be captured.
-    err.print(f"Key {created.key.id} ({name}); it is shown this once:", markup=False)
+    err.print(f"Key {created.key.id} ({created.key.name}); it is shown this once:", markup=False)
     typer.echo(created.secret)
 
 
@@ -97,6 +110,10 @@ def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
             ("limits", limits_text(key.limits)),
             ("priority", f"{key.priority.value}, weight {key.weight:g}"),
             ("networks", "any" if key.networks is None else key.networks),
+            ("most output tokens", key.max_output_tokens),
+            ("default parameters", limits_text(key.defaults)),
+            ("rotated", key.rotated_at),
+            ("old secret until", key.previous_until),
             ("revoked", key.revoked_at),
             ("last used", key.last_used_at),
             ("created", f"{text_of(key.created_at)} by {key.created_by or '-'}"),
@@ -117,6 +134,9 @@ def update(
     priority: Annotated[Priority | None, typer.Option(help="Its class when replicas are busy.")] = None,
     weight: Annotated[float | None, typer.Option(help="Its share among keys of that class.")] = None,
     network: NetworkOption = None,
+    max_output_tokens: MostOption = None,
+    any_output: Annotated[bool, typer.Option("--any-output", help="No maximum of output tokens.")] = False,
+    default: DefaultOption = None,
     any_network: Annotated[bool, typer.Option("--any-network", help="Usable from anywhere.")] = False,
     json_: JsonFlag = False,
 ) -> None:
@@ -134,21 +154,36 @@ def update(
         "priority": priority,
         "weight": weight,
         "networks": network,
+        "max_output_tokens": max_output_tokens,
     }
     changes = {field: value for field, value in given.items() if value is not None}
-    if all_models:
-        changes["models"] = None
-    if no_expiry:
-        changes["expires_at"] = None
-    if any_network:
-        changes["networks"] = None
-    if not changes and not limit:
+    lifted = {
+        "models": all_models,
+        "expires_at": no_expiry,
+        "networks": any_network,
+        "max_output_tokens": any_output,
+    }
+    changes |= {field: None for field, lifts in lifted.items() if lifts}
+    if not changes and not limit and not default:
         raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
     keys = connect(ctx).keys
     if limit:
         changes["limits"] = changed_limits(keys.get(key_id).limits, limit)
+    if default:
+        changes["defaults"] = changed_defaults(keys.get(key_id).defaults, default)
     key = keys.update(key_id, ApiKeyUpdate.model_validate(changes))
     print_done(key, f"Changed {key.name}.", as_json=json_)
+
+
+@app.command()
+def rotate(
+    ctx: typer.Context,
+    key_id: str,
+    overlap_seconds: Annotated[int, typer.Option(help="The old secret is taken for so long; 0 ends it now.")] = 86_400,
+    json_: JsonFlag = False,
+) -> None:
+    """Give a key another secret, shown once; the old one goes on for a while."""
+    _show_secret(connect(ctx).keys.rotate(key_id, overlap_seconds=overlap_seconds), json_)
 
 
 @app.command()

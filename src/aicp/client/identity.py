@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aicp.client.transport import Transport
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.identity import (
     Member,
     MemberUpdate,
@@ -58,6 +58,8 @@ class Keys:
         priority: Priority = Priority.DEFAULT,
         weight: float = 1.0,
         networks: Sequence[str] | None = None,
+        max_output_tokens: int | None = None,
+        defaults: Defaults | None = None,
     ) -> ApiKeyCreated:
         """A new key; `secret` is in this answer only. `networks` are those it may be used from (None: anywhere)."""
         body = ApiKeyCreate(
@@ -69,12 +71,19 @@ class Keys:
             priority=priority,
             weight=weight,
             networks=None if networks is None else [*networks],
+            max_output_tokens=max_output_tokens,
+            defaults=defaults or Defaults(),
         )
         return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
 
     def update(self, key_id: str, changes: ApiKeyUpdate) -> ApiKey:
         """Changes name, allowed models, limits and so on; what is given as None is cleared, what is not given stays."""
         return self._transport.patch(f"/api/v1/keys/{key_id}", ApiKey, changes)
+
+    def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> ApiKeyCreated:
+        """Another secret, in this answer only; the old one is taken for `overlap_seconds`."""
+        body = ApiKeyRotate(overlap_seconds=overlap_seconds)
+        return self._transport.post(f"/api/v1/keys/{key_id}/rotate", ApiKeyCreated, body)
 
     def revoke(self, key_id: str) -> None:
         """Ends the key; the gateway refuses it within a second."""

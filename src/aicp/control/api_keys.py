@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from aicp.core.access import Caller
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
@@ -82,6 +83,8 @@ class ApiKeys:
             priority=wanted.priority,
             weight=wanted.weight,
             networks=wanted.networks,
+            max_output_tokens=wanted.max_output_tokens,
+            defaults=wanted.defaults,
             created_at=self._clock.now(),
             created_by=caller.user,
         )
@@ -107,6 +110,21 @@ class ApiKeys:
             await self._audit(tx, caller, "key.update", changed, details)
         self._bell.ring("key", key_id)
         return changed
+
+    async def rotate(self, caller: Caller, key_id: str, wanted: ApiKeyRotate) -> ApiKeyCreated:
+        """Gives a key another secret, in this answer only; the old one is taken for a while, an older one no more."""
+        fresh = make_key(key_id)
+        now = self._clock.now()
+        until = now + timedelta(seconds=wanted.overlap_seconds)
+        async with self._database.transaction() as tx:
+            key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            if key.revoked_at is not None:
+                raise ConflictError("The key was revoked; that cannot be undone.", hint="Make a new key.")
+            await StoredKeys(tx).rotate(key_id, key_digest(self._pepper, fresh.secret), now, until)
+            rotated = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            await self._audit(tx, caller, "key.rotate", rotated, {"previous_until": until.isoformat()})
+        self._bell.ring("key", key_id)
+        return ApiKeyCreated(key=rotated, secret=fresh.secret)
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
         """Ends a key for good; one that ended before is success too."""
@@ -144,6 +162,8 @@ def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
         changes["models"] = _cleaned(wanted.models)
     if changes.get("limits", ...) is None:
         changes["limits"] = Limits()
+    if changes.get("defaults", ...) is None:
+        changes["defaults"] = Defaults()
     return changes
 
 

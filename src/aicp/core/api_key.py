@@ -23,6 +23,9 @@ def _network(text: str) -> str:
 Network = Annotated[str, AfterValidator(_network)]
 _WEIGHT = Field(default=1.0, gt=0, le=1000, description="share among keys of the same priority when replicas are busy")
 _NETWORKS = Field(default=None, max_length=100, description="networks it may be used from, as CIDR; None: anywhere")
+_MAX_OUTPUT = Field(
+    default=None, ge=1, le=10**9, description="most output tokens a request may ask for; it is set where it names none"
+)
 
 
 class KeyState(StrEnum):
@@ -31,6 +34,17 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+
+
+class Defaults(Request):
+    """Parameters that a key's requests get where they name none. None leaves the engine's own."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
 
 
 class ApiKey(Value):
@@ -46,6 +60,12 @@ class ApiKey(Value):
     priority: Priority = Priority.DEFAULT
     weight: float = _WEIGHT
     networks: list[Network] | None = _NETWORKS
+    max_output_tokens: int | None = _MAX_OUTPUT
+    defaults: Defaults = Defaults()
+    rotated_at: AwareDatetime | None = None
+    previous_until: AwareDatetime | None = Field(
+        default=None, description="until when the secret before the last rotation is taken too"
+    )
     revoked_at: AwareDatetime | None = None
     last_used_at: AwareDatetime | None = None
     created_at: AwareDatetime
@@ -63,6 +83,8 @@ class ApiKeyCreate(Request):
     priority: Priority = Priority.DEFAULT
     weight: float = _WEIGHT
     networks: list[Network] | None = _NETWORKS
+    max_output_tokens: int | None = _MAX_OUTPUT
+    defaults: Defaults = Defaults()
 
 
 class ApiKeyUpdate(Request):
@@ -75,6 +97,19 @@ class ApiKeyUpdate(Request):
     priority: Priority | None = None
     weight: float | None = Field(default=None, gt=0, le=1000)
     networks: list[Network] | None = _NETWORKS
+    max_output_tokens: int | None = _MAX_OUTPUT
+    defaults: Defaults | None = Field(default=None, description="all of them anew; null lifts every one")
+
+
+class ApiKeyRotate(Request):
+    """A new secret for a key."""
+
+    overlap_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        le=90 * 86_400,
+        description="the old secret is taken for so long; 0 ends it at once",
+    )
 
 
 class ApiKeyCreated(Value):

@@ -26,6 +26,7 @@ class KeyEntry:
     """A live API key. `digest` = hex HMAC-SHA256(pepper, key); `models` None allows every route that `project` sees.
 
     `priority` is its class and `weight` its share among keys of that class; `networks` are those it may come from.
+    `previous_digest` is that of the secret before the last rotation, which is taken until `previous_until`.
     """
 
     id: str
@@ -37,6 +38,10 @@ class KeyEntry:
     weight: float = 1.0
     networks: list[str] | None = None
     limits: LimitsEntry | None = None
+    max_output_tokens: int | None = None
+    defaults: dict[str, float] | None = None
+    previous_digest: str | None = None
+    previous_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange, Site
+from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes
@@ -107,6 +108,8 @@ class Gateway:
         if route is None:
             raise unknown_model(name)
         record.service = route.service
+        if key.defaults or key.max_output_tokens is not None:
+            apply_rules(key, endpoint, fields)
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:

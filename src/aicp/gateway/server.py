@@ -69,7 +69,7 @@ class _Process:
         self._routes = Routes(directory / "routes.json")
         self._following = Following(self._routes, self._control, gateway_id, clock)
         self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
-        self._shipping = Shipping(directory, self._usage, gateway_id, self._control)
+        self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         self._site = Site(self._usage, Metrics(), clock, random.random, config.limits)
         self._gateway = Gateway(self._site, self._routes, config.internal_token, self._gauges, RequestIds())
         self._live = Connections()

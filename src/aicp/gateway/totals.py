@@ -37,6 +37,8 @@ class TotalsKeeper:
     def __init__(self, directory: Path, accounts: Accounts, gateway_id: str, control: Teller) -> None:
         self._directory, self._accounts, self._gateway_id, self._control = directory, accounts, gateway_id, control
         self._path = directory / "totals.json"
+        self._kept = 0
+        """The last batch that the totals on disk hold."""
 
     def load(self) -> None:
         """Takes the last totals, and what was logged since; for the start, once there is a route table."""
@@ -48,9 +50,14 @@ class TotalsKeeper:
         except (OSError, msgspec.DecodeError) as error:
             log.warning("the kept totals are of no use and are left aside: %s", error)
         self._accounts.take(totals)
+        self._kept = totals.sequence
         for number, path in segments(self._directory):
             if number > totals.sequence:
                 self._accounts.recover(number, map(_record.decode, closed_records(path.read_bytes())))
+
+    def needs(self, segment: int) -> bool:
+        """Whether a shipped segment is not in the totals on disk yet: a crash would forget what it holds."""
+        return self._accounts.has_quotas and segment > self._kept
 
     async def run(self) -> None:
         """Asks once a second while there is a limit that needs it, for ever."""
@@ -68,6 +75,8 @@ class TotalsKeeper:
                 await asyncio.to_thread(self._save, totals)
             except OSError as error:
                 log.error("the totals cannot be kept for the next start: %s", error)
+            else:
+                self._kept = totals.sequence
 
     def _save(self, totals: Totals) -> None:
         unfinished = self._path.with_name(f".{self._path.name}.new")

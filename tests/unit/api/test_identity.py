@@ -13,7 +13,7 @@ from tests.support.identity import PEPPER, add_project, add_user, identity_cases
 
 from aicp.core.identity import Role
 from aicp.core.model import ModelCreate
-from aicp.core.route import LimitsEntry
+from aicp.core.route import KeyEntry, LimitsEntry
 from aicp.security.keys import key_digest, key_id
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
@@ -216,6 +216,33 @@ async def test_only_who_writes_all_keys_raises_their_priority(api: Api):
         assert (await key_admin.post("/api/v1/keys", json={"name": "app", **body})).status_code == 201
     lowered = await developer.post("/api/v1/keys", json={"name": "low", "priority": "batch", "weight": 0.5})
     assert lowered.status_code == 201
+
+
+async def test_a_rotated_key_has_two_secrets_for_a_while(api: Api):
+    developer = api.client(Role.DEVELOPER)
+    created = (await developer.post("/api/v1/keys", json={"name": "app"})).json()
+    path, clock = f"/api/v1/keys/{created['key']['id']}", api.parts.clock
+
+    async def entry() -> KeyEntry:
+        async with api.parts.database.snapshot() as tx:
+            (found,) = await ApiKeys(tx).entries(clock.now())
+        return found
+
+    rotated = (await developer.post(f"{path}/rotate", json={"overlap_seconds": 60})).json()
+    assert key_id(rotated["secret"]) == created["key"]["id"]
+    assert rotated["secret"] != created["secret"]
+    assert (await entry()).digest == key_digest(PEPPER, rotated["secret"])
+    assert (await entry()).previous_digest == key_digest(PEPPER, created["secret"])
+    assert (await entry()).previous_until == clock.now().timestamp() + 60
+    clock.advance(60)
+    assert (await entry()).previous_digest is None
+    again = (await developer.post(f"{path}/rotate", json={"overlap_seconds": 0})).json()
+    assert ((await entry()).digest, (await entry()).previous_digest) == (key_digest(PEPPER, again["secret"]), None)
+    assert (await api.client(Role.VIEWER).post(f"{path}/rotate", json={})).status_code == 403
+    await developer.delete(path)
+    assert error(await developer.post(f"{path}/rotate", json={})) == (409, "conflict")
+    assert (await actions(api)).count("key.rotate") == 2
+    assert again["secret"] not in (await api.client().get("/api/v1/audit")).text
 
 
 async def test_limits_of_a_project_are_not_its_own_people_s(api: Api):

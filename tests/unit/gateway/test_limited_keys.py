@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.control_plane import ControlPlane
-from tests.support.gateway_process import GatewayProcess, entry_of, until
+from tests.support.gateway_process import PEPPER, GatewayProcess, entry_of, until
 from tests.support.http_wire import Answer, request
 from tests.support.openai_engine import Engine, Wire, answer_normally
 
 from aicp.core.route import LimitsEntry, ScopeEntry
+from aicp.security.keys import key_digest, make_key
 
 CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
 PATH = "/v1/chat/completions"
 
 
 async def limit(
-    gateway: GatewayProcess, control: ControlPlane, limits: LimitsEntry, *, networks: list[str] | None = None
+    gateway: GatewayProcess, control: ControlPlane, limits: LimitsEntry | None = None, **fields: Any
 ) -> None:
-    """Gives the test's key limits and returns when the gateway knows them."""
+    """Gives the test's key limits, or other fields, and returns when the gateway knows them."""
     assert control.table is not None
-    key = replace(entry_of(gateway.key), limits=limits, networks=networks)
+    key = replace(entry_of(gateway.key), limits=limits, **fields)
     etag = f"{control.table.etag}+"
     control.publish(replace(control.table, etag=etag, keys=[key], projects=[ScopeEntry("default", None, "default")]))
     await gateway.with_table(etag)
+    await until(lambda: etag in (gateway.directory / "routes.json").read_text())
 
 
 async def test_sixty_four_clients_cannot_overshoot(gateway: GatewayProcess, control: ControlPlane) -> None:
@@ -130,3 +133,45 @@ async def test_pipelined_requests_count_one_by_one(gateway: GatewayProcess, cont
             codes.append(line.split(b"HTTP/1.1 ")[1].split()[0])
     writer.close()
     assert codes == [b"200"] * 3 + [b"429"] * 2
+
+
+async def test_both_secrets_of_a_rotated_key_open_until_the_old_one_ends(
+    gateway: GatewayProcess, control: ControlPlane
+) -> None:
+    old, new = gateway.key, make_key(entry_of(gateway.key).id).secret
+    ends = time.time() + 2
+    digests = {"digest": key_digest(PEPPER, new), "previous_digest": key_digest(PEPPER, old), "previous_until": ends}
+    await limit(gateway, control, LimitsEntry(rpm=2), **digests)
+    assert [(await gateway.ask(PATH, CHAT, key=key)).status for key in (old, new)] == [200, 200]
+    assert (await gateway.ask(PATH, CHAT, key=old)).status == 429, "both are the same key"
+    statuses: list[int] = []
+    while not statuses or statuses[-1] == 200:
+        statuses.append((await gateway.ask("/v1/models", method="GET", key=old)).status)
+        assert time.time() < ends + 2
+        await asyncio.sleep(0.05)
+    assert statuses[-1] == 401
+    assert time.time() >= ends
+    assert (await gateway.ask("/v1/models", method="GET", key=new)).status == 200
+
+
+async def test_a_key_s_parameters_go_where_a_request_names_none(
+    gateway: GatewayProcess, control: ControlPlane, engine: Engine
+) -> None:
+    await limit(gateway, control, max_output_tokens=50, defaults={"temperature": 0.2, "top_k": 5, "seed": 7})
+    bare = {"model": "demo", "messages": CHAT["messages"]}
+    assert (await gateway.ask(PATH, bare)).status == 200
+    asked = engine.asked[-1].json()
+    assert (asked["temperature"], asked["top_k"], asked["seed"], asked["max_tokens"]) == (0.2, 5, 7, 50)
+    assert (await gateway.ask(PATH, bare | {"temperature": 1, "max_completion_tokens": 9})).status == 200
+    asked = engine.asked[-1].json()
+    assert (asked["temperature"], asked["max_completion_tokens"], "max_tokens" in asked) == (1, 9, False)
+    refused = await gateway.ask(PATH, bare | {"max_tokens": 51})
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "max_tokens")
+    assert (await gateway.ask(PATH, bare | {"max_tokens": "51"})).status == 400
+    answer = await gateway.ask("/v1/messages", bare | {"max_tokens": 20})
+    assert answer.status == 200
+    assert engine.asked[-1].json()["temperature"] == 0.2
+    assert "seed" not in engine.asked[-1].json()
+    embedded = await gateway.ask("/v1/embeddings", {"model": "embed", "input": "x"})
+    assert embedded.status == 200
+    assert "temperature" not in engine.asked[-1].json()

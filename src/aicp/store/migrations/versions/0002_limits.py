@@ -1,9 +1,11 @@
-"""Limits of keys, projects and organizations; priority, weight and networks of keys."""
+"""Limits of keys, projects and organizations; priority, weight, networks, defaults and rotation of keys."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+
+from aicp.store.database import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -16,8 +18,13 @@ def upgrade() -> None:
         _add(table, sa.Column("limits", sa.JSON(), nullable=False, server_default="{}"))
     _add("api_keys", sa.Column("priority", sa.String(length=20), nullable=False, server_default="default"))
     _add("api_keys", sa.Column("weight", sa.Double(), nullable=False, server_default="1"))
+    _add("api_keys", sa.Column("defaults", sa.JSON(), nullable=False, server_default="{}"))
     with op.batch_alter_table("api_keys", schema=None) as batch_op:
         batch_op.add_column(sa.Column("networks", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column("max_output_tokens", sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column("rotated_at", UtcDateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("previous_digest", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("previous_until", UtcDateTime(timezone=True), nullable=True))
 
 
 def _add(table: str, column: sa.Column[object]) -> None:
