@@ -71,7 +71,7 @@ class Shipping:
 
     async def ship(self) -> None:
         """Seals what has ended and ships everything sealed. Raises AicpError or OSError; then it is tried again."""
-        if not self._sealed():
+        if not self.waiting():
             self._usage.seal()
         for number, path in self._sealed():
             if number not in self._accepted and not await self._accept(number, path):
