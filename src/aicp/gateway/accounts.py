@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
-from aicp.gateway.limits import Account, Calendar, Refusal, Room, over_limit
+from aicp.gateway.limits import Account, Calendar, Room, over_limit
 from aicp.gateway.usage import Record
 
 _DAY = 86_400
+_REQUESTS, _TOKENS = (
+    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%ds\r\n" % (what, what, what)
+    for what in (b"requests", b"tokens")
+)
 
 
 class Grant:
@@ -33,7 +37,7 @@ class Grant:
         began = record.started_at.timestamp()
         for account in self._accounts:
             account.end(self._reserved, (prompt, output), now)
-            if counted:
+            if counted and account.has_quota:
                 account.quota.add(counted, segment, began)
 
 
@@ -48,8 +52,7 @@ class Accounts:
     @property
     def has_quotas(self) -> bool:
         """Whether any scope has a limit by day or month, so that the store's totals are needed."""
-        limits = (account.limits for account in self._accounts.values())
-        return any(one.tokens_per_day is not None or one.tokens_per_month is not None for one in limits)
+        return any(account.has_quota for account in self._accounts.values())
 
     def swap(self, table: RouteTable) -> None:
         """Takes the limits of a new table; counts of scopes that are still limited go on."""
@@ -74,8 +77,8 @@ class Accounts:
         """Takes from all of `accounts` or from none. `now` is monotonic, `at` the time of day. Raises ApiError 429."""
         unix = at.timestamp()
         for account in accounts:
-            refusal: Refusal | None = account.refusal(prompt, output, now)
-            if refusal is None:
+            refusal = account.refusal(prompt, output, now)
+            if refusal is None and account.has_quota:
                 refusal = account.over_quota(prompt + output, unix, self._today(unix))
             if refusal is not None:
                 raise over_limit(account, refusal)
@@ -101,9 +104,8 @@ class Accounts:
     def _keep(self, before: dict[str, Account], scope: str, name: str, limits: LimitsEntry | None) -> None:
         if limits is None:
             return
-        account = before.get(scope) or Account(name, limits)
-        account.limits = limits
-        self._accounts[scope] = account
+        account = self._accounts[scope] = before.get(scope) or Account(name, limits)
+        account.follow(limits)
 
     def _today(self, unix: float) -> Calendar:
         if int(unix) // _DAY != self._calendar.day:
@@ -122,19 +124,20 @@ def calendar_of(unix: float) -> Calendar:
 
 def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
     """`x-ratelimit-*` of the tightest scope, as OpenAI names them; empty without limits by the minute."""
-    lines: list[bytes] = []
-    for what, rooms in (
-        (b"requests", [account.request_room(now) for account in accounts]),
-        (b"tokens", [account.token_room(now) for account in accounts]),
-    ):
-        room = min((room for room in rooms if room is not None), key=_left, default=None)
-        if room is not None:
-            lines.append(
-                b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
-                % (what, room.most, what, room.left, what, room.seconds)
-            )
-    return b"".join(lines)
+    requests: Room | None = None
+    tokens: Room | None = None
+    for account in accounts:
+        room = account.request_room(now)
+        if room is not None and (requests is None or room < requests):
+            requests = room
+        room = account.token_room(now)
+        if room is not None and (tokens is None or room < tokens):
+            tokens = room
+    if requests is None:
+        return b"" if tokens is None else _TOKENS % _shown(tokens)
+    return _REQUESTS % _shown(requests) + (b"" if tokens is None else _TOKENS % _shown(tokens))
 
 
-def _left(room: Room) -> int:
-    return room.left
+def _shown(room: Room) -> tuple[int, int, int]:
+    left, most, seconds = room
+    return most, left, seconds

@@ -13,6 +13,7 @@ from aicp.core.route import LimitsEntry, Total
 from aicp.gateway.errors import ApiError
 
 _MINUTE = 60
+_SLOTS = _MINUTE + 1
 _DAY = 86_400
 
 
@@ -22,40 +23,49 @@ class Window:
     It looks back one second further than a minute, so that no minute, wherever it begins, holds more than a limit.
     """
 
-    __slots__ = ("_amounts", "_latest", "_sum")
+    __slots__ = ("_amounts", "_latest", "_newest", "_sum")
 
     def __init__(self) -> None:
-        self._amounts = [0] * (_MINUTE + 1)
-        self._latest = 0
+        self._amounts = [0] * _SLOTS
+        self._latest = self._newest = 0
         self._sum = 0
 
     def add(self, amount: int, now: float) -> None:
         """Counts `amount` at `now`."""
-        self._move(int(now))
-        self._amounts[self._latest % (_MINUTE + 1)] += amount
+        second = int(now)
+        if second > self._latest:
+            self._move(second)
+        self._newest = self._latest
+        self._amounts[self._latest % _SLOTS] += amount
         self._sum += amount
 
     def used(self, now: float) -> int:
         """The sum at `now`."""
-        self._move(int(now))
+        second = int(now)
+        if second > self._latest:
+            self._move(second)
         return self._sum
 
     def seconds_until(self, amount: int, now: float) -> int:
         """After how many seconds `amount` of the sum has gone by, at least 1."""
-        self._move(int(now))
+        self.used(now)
         gone = 0
         for age in range(_MINUTE, -1, -1):
-            gone += self._amounts[(self._latest - age) % (_MINUTE + 1)]
+            gone += self._amounts[(self._latest - age) % _SLOTS]
             if gone >= amount:
-                return max(_MINUTE + 1 - age, 1)
-        return _MINUTE + 1
+                return max(_SLOTS - age, 1)
+        return _SLOTS
+
+    def seconds_until_empty(self, now: float) -> int:
+        """After how many seconds all of it has gone by."""
+        return self._newest + _SLOTS - self._latest if self.used(now) else 0
 
     def _move(self, second: int) -> None:
-        for passed in range(self._latest + 1, min(second, self._latest + _MINUTE + 1) + 1):
-            place = passed % (_MINUTE + 1)
+        for passed in range(self._latest + 1, min(second, self._latest + _SLOTS) + 1):
+            place = passed % _SLOTS
             self._sum -= self._amounts[place]
             self._amounts[place] = 0
-        self._latest = max(self._latest, second)
+        self._latest = second
 
 
 @dataclass(slots=True)
@@ -68,13 +78,8 @@ class Refusal:
     quota: bool = False
 
 
-@dataclass(slots=True)
-class Room:
-    """What is left of one limit by the minute: for the `x-ratelimit-*` headers."""
-
-    most: int
-    left: int
-    seconds: int
+Room = tuple[int, int, int]
+"""What is left of a limit by the minute, the limit, and the seconds until all of it is there again."""
 
 
 class Quota:
@@ -114,110 +119,113 @@ class Quota:
         return counted_day + self._sums.get(today, 0), counted_month + month
 
 
-class Account:
-    """The counts of one scope. They outlive route tables; `limits` follow them."""
+class _Minute:
+    """A limit on tokens by the minute: what has gone through, and how much of a pair (input, output) counts."""
 
-    __slots__ = (
-        "input",
-        "limits",
-        "name",
-        "output",
-        "pending_input",
-        "pending_output",
-        "quota",
-        "requests",
-        "running",
-        "tokens",
-    )
+    __slots__ = ("input", "most", "name", "output", "window")
+
+    def __init__(self, name: str, most: int, window: Window) -> None:
+        self.name, self.most, self.window = name, most, window
+        self.input, self.output = name != "output_tpm", name != "input_tpm"
+
+    def of(self, prompt: int, output: int) -> int:
+        """What counts."""
+        return (prompt if self.input else 0) + (output if self.output else 0)
+
+
+class Account:
+    """The counts of one scope. They outlive route tables. Only what is limited is counted."""
+
+    __slots__ = ("_concurrency", "_minutes", "_pending", "_quotas", "_requests", "_rpm", "_running", "name", "quota")
 
     def __init__(self, name: str, limits: LimitsEntry) -> None:
         self.name = name
         """What a refusal calls it: key, project or organization."""
-        self.limits = limits
-        self.requests, self.tokens, self.input, self.output = Window(), Window(), Window(), Window()
-        self.pending_input = self.pending_output = self.running = 0
+        self._requests = Window()
+        self._minutes: tuple[_Minute, ...] = ()
+        self._pending = (0, 0)
+        self._running = 0
         self.quota = Quota()
+        self.follow(limits)
+
+    @property
+    def has_quota(self) -> bool:
+        """Whether days or months are limited."""
+        return bool(self._quotas)
+
+    def follow(self, limits: LimitsEntry) -> None:
+        """Takes limits that have changed; what is limited anew is counted from now on."""
+        windows = {minute.name: minute.window for minute in self._minutes}
+        self._rpm, self._concurrency = limits.rpm, limits.concurrency
+        wanted = (("tpm", limits.tpm), ("input_tpm", limits.input_tpm), ("output_tpm", limits.output_tpm))
+        self._minutes = tuple(
+            _Minute(name, most, windows.get(name) or Window()) for name, most in wanted if most is not None
+        )
+        days = (("tokens_per_day", limits.tokens_per_day), ("tokens_per_month", limits.tokens_per_month))
+        self._quotas = tuple((name, most) for name, most in days if most is not None)
 
     def begin(self, prompt: int, output: int, now: float) -> None:
         """Reserves."""
-        self.requests.add(1, now)
-        self.pending_input += prompt
-        self.pending_output += output
-        self.running += 1
+        if self._rpm is not None:
+            self._requests.add(1, now)
+        given, made = self._pending
+        self._pending = (given + prompt, made + output)
+        self._running += 1
 
     def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
         """Replaces a reservation (input, output) by what was used."""
-        self.pending_input -= reserved[0]
-        self.pending_output -= reserved[1]
-        self.running -= 1
-        self.tokens.add(used[0] + used[1], now)
-        self.input.add(used[0], now)
-        self.output.add(used[1], now)
+        given, made = self._pending
+        self._pending = (given - reserved[0], made - reserved[1])
+        self._running -= 1
+        for minute in self._minutes:
+            minute.window.add(minute.of(*used), now)
 
     def refusal(self, prompt: int, output: int, now: float) -> Refusal | None:
         """Why a request of so many tokens must not begin at `now` (monotonic); None when it may.
 
         A request that is larger than a whole limit may begin when nothing else counts against it.
         """
-        limits = self.limits
-        if limits.concurrency is not None and self.running >= limits.concurrency:
-            return Refusal("concurrency", limits.concurrency, 1)
-        if limits.rpm is not None and self.requests.used(now) >= limits.rpm:
-            return Refusal("rpm", limits.rpm, self.requests.seconds_until(1, now))
-        for name, most, used, wanted in self._minutes(prompt, output, now):
-            over = used + min(wanted, most) - most
+        if self._concurrency is not None and self._running >= self._concurrency:
+            return Refusal("concurrency", self._concurrency, 1)
+        if self._rpm is not None and self._requests.used(now) >= self._rpm:
+            return Refusal("rpm", self._rpm, self._requests.seconds_until(1, now))
+        for minute in self._minutes:
+            used = minute.window.used(now) + minute.of(*self._pending)
+            over = used + min(minute.of(prompt, output), minute.most) - minute.most
             if over > 0:
-                return Refusal(name, most, self._wait(name, over, now))
+                # what is still reserved goes by a minute after its end
+                return Refusal(minute.name, minute.most, minute.window.seconds_until(over, now))
         return None
 
     def over_quota(self, wanted: int, unix: float, calendar: Calendar) -> Refusal | None:
         """The same for days and months; `unix` is the time of day."""
-        limits = self.limits
-        if limits.tokens_per_day is None and limits.tokens_per_month is None:
+        if not self._quotas:
             return None
         day, month = self.quota.used(unix, calendar.first_of_month)
-        reserved = self.pending_input + self.pending_output
-        for name, most, used, ends in (
-            ("tokens_per_day", limits.tokens_per_day, day, calendar.next_day),
-            ("tokens_per_month", limits.tokens_per_month, month, calendar.next_month),
-        ):
-            if most is not None and used + reserved + min(wanted, most) > most:
+        reserved = sum(self._pending)
+        for name, most in self._quotas:
+            used, ends = (day, calendar.next_day) if name == "tokens_per_day" else (month, calendar.next_month)
+            if used + reserved + min(wanted, most) > most:
                 return Refusal(name, most, max(int(ends - unix) + 1, 1), quota=True)
         return None
 
     def request_room(self, now: float) -> Room | None:
         """What is left of the requests per minute."""
-        most = self.limits.rpm
+        most = self._rpm
         if most is None:
             return None
-        used = self.requests.used(now)
-        return Room(most, max(most - used, 0), self.requests.seconds_until(used, now) if used else 0)
+        return max(most - self._requests.used(now), 0), most, self._requests.seconds_until_empty(now)
 
     def token_room(self, now: float) -> Room | None:
         """What is left of the tightest limit on tokens per minute."""
-        rooms = [
-            Room(most, max(most - used, 0), self._wait(name, used, now) if used else 0)
-            for name, most, used, _ in self._minutes(0, 0, now)
-        ]
-        return min(rooms, key=lambda room: room.left, default=None)
-
-    def _minutes(self, prompt: int, output: int, now: float) -> list[tuple[str, int, int, int]]:
-        """Name, limit, use and wish of every limit on tokens per minute that is set."""
-        limits = self.limits
-        if limits.tpm is None and limits.input_tpm is None and limits.output_tpm is None:
-            return []
-        given, made = self.pending_input, self.pending_output
-        rows = (
-            ("tpm", limits.tpm, self.tokens.used(now) + given + made, prompt + output),
-            ("input_tpm", limits.input_tpm, self.input.used(now) + given, prompt),
-            ("output_tpm", limits.output_tpm, self.output.used(now) + made, output),
-        )
-        return [(name, most, used, wanted) for name, most, used, wanted in rows if most is not None]
-
-    def _wait(self, name: str, amount: int, now: float) -> int:
-        """Seconds until so many tokens have gone by; what is still reserved goes by a minute after its end."""
-        window = {"tpm": self.tokens, "input_tpm": self.input, "output_tpm": self.output}[name]
-        return window.seconds_until(amount, now)
+        tightest: Room | None = None
+        for minute in self._minutes:
+            left = max(minute.most - minute.window.used(now) - minute.of(*self._pending), 0)
+            if tightest is None or left < tightest[0]:
+                # what is reserved is there for a minute at least
+                seconds = _SLOTS if minute.of(*self._pending) else minute.window.seconds_until_empty(now)
+                tightest = (left, minute.most, seconds)
+        return tightest
 
 
 @dataclass(frozen=True, slots=True)

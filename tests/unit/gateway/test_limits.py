@@ -93,7 +93,8 @@ def test_the_strictest_of_key_project_and_organization_holds_and_takes_from_all_
     assert "The organization 'o' may send 2 requests a minute" in error.message
     assert error.code == "rate_limit_exceeded"
     key, project, organization = accounts.of(entry)
-    assert [one.requests.used(1.0) for one in (key, project, organization)] == [2, 2, 2]
+    rooms = [one.request_room(1.0) for one in (key, project, organization)]
+    assert [room and room[0] for room in rooms] == [3, 1, 0]
     accounts.reserve(accounts.of(entry), 1, 1, 62.0, AT)
 
 
