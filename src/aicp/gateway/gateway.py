@@ -19,6 +19,7 @@ from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key,
 from aicp.gateway.exchange import Exchange, Site
 from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
+from aicp.gateway.prompts import read_prompt
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes
 from aicp.gateway.usage import Record
@@ -120,7 +121,8 @@ class Gateway:
             meter.open()
         except OSError as error:
             raise _cannot_record(error) from error
-        return Exchange(self.site, route, call, meter, answer)
+        prompt = read_prompt(route, key.project, fields, request.headers, call)
+        return Exchange(self.site, route, call, meter, answer, prompt)
 
     def _reserve(self, key: Key, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
