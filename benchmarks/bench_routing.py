@@ -1,6 +1,6 @@
 """How well the gateway's routing finds prefixes: `make bench-routing` writes benchmarks/results/routing.json.
 
-Virtual time, so the machine's noise has no part in it; about five minutes on two cores. See benchmarks/gateway/routing.py.
+Virtual time, so the noise of a machine has no part in it; about five minutes. See benchmarks/gateway/routing.py.
 """
 
 from __future__ import annotations
