@@ -34,9 +34,7 @@ class Key:
         "networks",
         "previous_digest",
         "previous_until",
-        "priority",
         "project",
-        "weight",
     )
 
     def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
@@ -45,7 +43,6 @@ class Key:
         self.digest = entry.digest
         self.models = None if entry.models is None else frozenset(entry.models)
         self.expires_at = entry.expires_at
-        self.priority, self.weight = entry.priority, entry.weight
         self.networks = None if entry.networks is None else tuple(map(ipaddress.ip_network, entry.networks))
         self.max_output_tokens = entry.max_output_tokens
         self.defaults = {name: Raw(encode(value)) for name, value in (entry.defaults or {}).items()}

@@ -24,7 +24,6 @@ from aicp.security.keys import encode_pepper, key_digest, key_id
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDPOINTS = ["/v1/chat/completions", "/v1/completions"]
 _Most = Annotated[int, msgspec.Meta(ge=1)] | None
-_PRIORITIES = ("critical", "interactive", "default", "batch")
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -80,8 +79,6 @@ class FileKey(_Strict):
     project: str = "default"
     models: list[str] | None = None
     expires_at: float | None = None
-    priority: str = "default"
-    weight: float = 1.0
     networks: list[str] | None = None
     limits: FileLimits | None = None
     max_output_tokens: int | None = None
@@ -164,8 +161,6 @@ def _key(number: int, key: FileKey, pepper: bytes) -> KeyEntry:
         raise InvalidError(
             f"The secret of keys[{number}] is no key of this gateway.", hint="Make one with `aicp gateway --new-key`."
         )
-    if key.priority not in _PRIORITIES:
-        raise InvalidError(f"keys[{number}].priority is one of {', '.join(_PRIORITIES)}, not {key.priority!r}.")
     fields: dict[str, Any] = msgspec.structs.asdict(key) | {"limits": _limits(key.limits)}
     del fields["secret"]
     return KeyEntry(id=name, digest=key_digest(pepper, key.secret), **fields)

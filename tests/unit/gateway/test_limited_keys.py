@@ -139,7 +139,7 @@ async def test_both_secrets_of_a_rotated_key_open_until_the_old_one_ends(
     gateway: GatewayProcess, control: ControlPlane
 ) -> None:
     old, new = gateway.key, make_key(entry_of(gateway.key).id).secret
-    ends = time.time() + 2
+    ends = time.time() + 5
     digests = {"digest": key_digest(PEPPER, new), "previous_digest": key_digest(PEPPER, old), "previous_until": ends}
     await limit(gateway, control, LimitsEntry(rpm=2), **digests)
     assert [(await gateway.ask(PATH, CHAT, key=key)).status for key in (old, new)] == [200, 200]
@@ -147,7 +147,7 @@ async def test_both_secrets_of_a_rotated_key_open_until_the_old_one_ends(
     statuses: list[int] = []
     while not statuses or statuses[-1] == 200:
         statuses.append((await gateway.ask("/v1/models", method="GET", key=old)).status)
-        assert time.time() < ends + 2
+        assert time.time() < ends + 10
         await asyncio.sleep(0.05)
     assert statuses[-1] == 401
     assert time.time() >= ends

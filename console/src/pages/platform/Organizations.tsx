@@ -37,7 +37,7 @@ function OrganizationDialog({ editing, onClose }: { editing: Organization | null
   const update = useAction((limits: Limits) => need(api.PATCH("/api/v1/organizations/{name}", { params: { path: { name } }, body: { limits } })), ["project"], { form, onDone: onClose });
   return (
     <Modal title={t("projects.organizationTitle", { name })} open={editing !== null} onCancel={onClose} okText={t("action.save")} cancelText={t("action.cancel")} confirmLoading={update.isPending} onOk={() => form.submit()} destroyOnHidden>
-      <Form form={form} layout="vertical" preserve={false} initialValues={{ limits: editing?.limits }} onFinish={(values: { limits?: Limits }) => update.mutate(limitsSet(values.limits))}>
+      <Form form={form} layout="vertical" preserve={false} clearOnDestroy initialValues={{ limits: editing?.limits }} onFinish={(values: { limits?: Limits }) => update.mutate(limitsSet(values.limits))}>
         <LimitsFields />
         <Equivalent same={{ command: ["aicp", "project", "limit-organization", name, ...limitWords(written, editing?.limits)], method: "PATCH", path: `/api/v1/organizations/${name}`, body: { limits: limitsSet(written) } }} />
       </Form>

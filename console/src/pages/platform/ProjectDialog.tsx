@@ -10,7 +10,7 @@ import { LimitsFields, limitsSet, limitWords, sameLimits } from "./LimitsFields"
 /** Makes a project, or changes what it is described as and its limits; its name stays, everything refers to it. */
 export function ProjectDialog({ open, editing, onClose }: { open: boolean; editing?: Project; onClose: () => void }) {
   const { t } = useTranslation();
-  const everywhere = useMay()("project:write");
+  const everywhere = useMay()("project:write", "*");
   const [form] = Form.useForm<ProjectCreate>();
   const written = Form.useWatch((values: ProjectCreate) => values, form);
   const create = useAction((values: ProjectCreate) => need(api.POST("/api/v1/projects", { body: creation(values) })), ["project", "session"], { form, onDone: onClose });
@@ -18,7 +18,7 @@ export function ProjectDialog({ open, editing, onClose }: { open: boolean; editi
   const name = editing?.name ?? (written?.name || "NAME");
   return (
     <Modal title={editing ? t("projects.editTitle", { name }) : t("projects.create")} open={open} onCancel={onClose} okText={t(editing ? "action.save" : "projects.create")} cancelText={t("action.cancel")} confirmLoading={create.isPending || update.isPending} onOk={() => form.submit()} destroyOnHidden>
-      <Form<ProjectCreate> form={form} layout="vertical" preserve={false} initialValues={editing} onFinish={(values) => (editing ? update : create).mutate(values)}>
+      <Form<ProjectCreate> form={form} layout="vertical" preserve={false} clearOnDestroy initialValues={editing} onFinish={(values) => (editing ? update : create).mutate(values)}>
         <Form.Item name="name" label={t("projects.name")} extra={editing && t("projects.nameStays")} rules={editing ? [] : [{ required: true, message: t("form.required") }, { pattern: /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/, message: t("form.name") }]}><Input autoFocus={!editing} disabled={Boolean(editing)} autoComplete="off" /></Form.Item>
         <Form.Item name="description" label={t("models.description")}><Input.TextArea autoFocus={Boolean(editing)} maxLength={2000} autoSize={{ minRows: 2, maxRows: 6 }} /></Form.Item>
         {everywhere && <Collapse ghost size="small" items={[{ key: "limits", label: t("limits.title"), forceRender: true, children: <LimitsFields /> }]} />}

@@ -38,7 +38,7 @@ export function Projects() {
         ]}
         empty={{ icon: <ProjectOutlined />, title: t("projects.none"), text: t("projects.sub"), action: create }}
       />
-      {may("project:write") && <div style={{ marginTop: 16 }}><Organizations /></div>}
+      {may("project:write", "*") && <div style={{ marginTop: 16 }}><Organizations /></div>}
       <ProjectDialog open={creating !== ""} onClose={() => setCreating("")} />
     </div>
   );

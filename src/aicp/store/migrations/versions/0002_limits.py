@@ -1,4 +1,4 @@
-"""Limits of keys, projects and organizations; priority, weight, networks, defaults and rotation of keys."""
+"""Limits of keys, projects and organizations; networks, defaults and rotation of keys."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ depends_on = None
 def upgrade() -> None:
     for table in ("api_keys", "organizations", "projects"):
         _add(table, sa.Column("limits", sa.JSON(), nullable=False, server_default="{}"))
-    _add("api_keys", sa.Column("priority", sa.String(length=20), nullable=False, server_default="default"))
-    _add("api_keys", sa.Column("weight", sa.Double(), nullable=False, server_default="1"))
     _add("api_keys", sa.Column("defaults", sa.JSON(), nullable=False, server_default="{}"))
     with op.batch_alter_table("api_keys", schema=None) as batch_op:
         batch_op.add_column(sa.Column("networks", sa.JSON(none_as_null=True), nullable=True))
