@@ -1,7 +1,7 @@
 """The figures of the gateway, each beside the engine without one and beside other gateways on the same core.
 
 `make bench-gateway` writes benchmarks/results/gateway.json. Needs two cores, a C compiler and, for the peers, a package
-index (once); about eight minutes. With arguments (`benchmarks/bench_gateway.py --only small,stream --rounds 3`) the
+index (once); about twenty minutes. With arguments (`benchmarks/bench_gateway.py --only small,stream --rounds 3`) the
 figures are printed and nothing is written.
 """
 
@@ -19,27 +19,29 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from gateway import life, plain, stream  # noqa: E402
+from gateway import life, plain, routing, stream  # noqa: E402
 from gateway.peers import peers_environment, peers_versions  # noqa: E402
 from gateway.programs import LOAD_CORE, Programs  # noqa: E402
 from gateway.stage import Ground  # noqa: E402
 from report import write  # noqa: E402
 
-ROUNDS = 6
+ROUNDS = 5
 SECTIONS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "small": plain.small,
     "body16k": plain.body16k,
     "stream": stream.measure,
     "abort_ms": life.abort,
     "streams_idle": life.idle,
+    "routing": lambda _: routing.measure(),
 }
 """By their names in the result; a section that needs no common ground ignores it."""
 METHOD = (
     "Gateways run on core 0, engines and clients (both in C) on core 1, over loopback, all of them at raised priority "
     "where that is allowed. Every round measures each side once, in rotating order; ratios and differences are those "
-    "of single rounds. Ours is `aicp-server gateway` with a hashed key, a route over 8 replicas and its usage log on "
-    "disk, which a control plane counts; sglang-router runs with cache_aware over the same 8; LiteLLM with one worker "
-    "over the same 8, without database. Processor time is that of all threads, with what follows the answers."
+    "of single rounds. Ours is `aicp-server gateway` with a hashed key that has limits, a route over 8 replicas, and "
+    "its usage log on disk, which a control plane counts; sglang-router runs with cache_aware over the same 8; LiteLLM "
+    "with one worker over the same 8, without database. Processor time is that of all threads, with what follows the "
+    "answers. Routing is measured in virtual time, as by `make bench-routing`."
 )
 NOTE = (
     "Measured on shared cores with other work at the same time: single values lie far apart, and only comparisons "

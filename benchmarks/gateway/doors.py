@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from tests.support.control_plane import TOKEN, ControlPlane
 from tests.support.gateway_process import ENDPOINTS, entry_of, free_port, new_secret, table_of
 from tests.support.http_wire import Asked
 
-from aicp.core.route import RouteEntry, Target
+from aicp.core.route import LimitsEntry, RouteEntry, Target
 
 _START_SECONDS = 180.0
+_LIMITS = LimitsEntry(rpm=10**9, tpm=10**12, concurrency=10**6)
 _SEQUENCE = re.compile(rb'"sequence":(\d+)')
 _REFUSED_FIELDS = ["priority", "chat_template"]
 
@@ -41,6 +42,10 @@ class Door:
     def cpu_seconds(self) -> float:
         """Processor time of its processes and all their threads since their start; user and system."""
         return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
+    def kernel_seconds(self) -> float:
+        """The part of it that was spent in the kernel, most of it on sockets."""
+        return sum(process.cpu_times().system for process in self._processes())
 
     def resident_bytes(self) -> int:
         """Its memory that is in RAM."""
@@ -65,8 +70,8 @@ class _Intake(ControlPlane):
 
 @contextmanager
 def ours(directory: Path, ports: Sequence[int], **_: Any) -> Iterator[Door]:
-    """`aicp-server gateway` as it runs in the platform: a hashed key, a route over all engines, usage on disk, which a
-    control plane counts."""
+    """`aicp-server gateway` as it runs in the platform: a hashed key with limits that nobody reaches, a route over all
+    engines, usage on disk, which a control plane counts."""
     key, port = new_secret(), free_port()
     targets = [Target(f"rep_{number}", f"http://127.0.0.1:{port}", "t") for number, port in enumerate(ports)]
     route = RouteEntry(MODEL, MODEL, "default", "chat", "test", MODEL, ENDPOINTS["chat"], _REFUSED_FIELDS, targets)
@@ -75,7 +80,7 @@ def ours(directory: Path, ports: Sequence[int], **_: Any) -> Iterator[Door]:
     token.write_text(TOKEN)
     token.chmod(0o600)
     directory.chmod(0o700)
-    with _control(_Intake(table=table_of([route], [entry_of(key)]))) as control:
+    with _control(_Intake(table=table_of([route], [replace(entry_of(key), limits=_LIMITS)]))) as control:
         options = {"data-dir": directory, "gateway-port": port, "port": control.port, "log-level": "warning"}
         flags = [f"--{name}={value}" for name, value in options.items()]
         with _running([Path(sys.executable).with_name("aicp-server"), "gateway", *flags], directory) as pid:

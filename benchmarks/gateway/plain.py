@@ -42,12 +42,15 @@ def _measure(ground: Ground, bodies: Path, connections: int, names: Sequence[str
         results = ground.alternate(doors, burst)
     lines = bodies.read_bytes().splitlines()
     cpu = by_door(results, lambda one: one["cpu_seconds"] / one["requests"] * 1e6)
+    kernel = by_door(results, lambda one: one["kernel_seconds"] / one["requests"] * 1e6)
     cpu.pop("direct")
+    kernel.pop("direct")
     return {
         **{f"rps_vs_{name}": compare(results["ours"], results[name], _rate) for name in names if name != "ours"},
         "cpu_us_per_request": cpu["ours"],
         "rps_of": by_door(results, _rate),
         "cpu_us_per_request_of": cpu,
+        "kernel_us_per_request_of": kernel,
         "p50_ms_of": by_door(results, lambda one: one["latency_us"]["p50"] / 1000),
         "load": {"connections": connections, "seconds": _SECONDS, "body_bytes": sum(map(len, lines)) // len(lines)},
     }

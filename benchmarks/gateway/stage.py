@@ -42,18 +42,23 @@ class Ground:
     def alternate(self, doors: Sequence[Door], burst: Callable[[Door], dict[str, Any]]) -> dict[str, list[Any]]:
         """The results of `burst` by the door's name: every door in every round, each first as often as the others.
 
-        One more round before them warms everything up and is thrown away. Processor time, `cpu_seconds`, is added; it
-        contains what a door does behind its answers, so nothing of it falls into another one's burst.
+        One more round before them warms everything up and is thrown away. Processor time, `cpu_seconds` and
+        its part `kernel_seconds`, is added; it contains what a door does behind its answers, so nothing of that falls
+        into another one's burst.
         """
         results: dict[str, list[Any]] = {door.name: [] for door in doors}
         for number in range(-1, self.rounds):
             first = number % len(doors)
             for door in (*doors[first:], *doors[:first]):
-                before = door.cpu_seconds()
+                all_before, kernel_before = door.cpu_seconds(), door.kernel_seconds()
                 result = burst(door)
                 _settle(door)
+                spent = {
+                    "cpu_seconds": door.cpu_seconds() - all_before,
+                    "kernel_seconds": door.kernel_seconds() - kernel_before,
+                }
                 if number >= 0:
-                    results[door.name].append({**result, "cpu_seconds": door.cpu_seconds() - before})
+                    results[door.name].append({**result, **spent})
         return results
 
 
