@@ -31,8 +31,6 @@ _WANTED = frozenset(
         b"expect",
         b"x-request-id",
         b"x-session-id",
-        b"x-priority",
-        b"x-slo-ttft-ms",
         b"anthropic-version",
     }
 )
