@@ -21,12 +21,16 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer."""
+    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
+
+    `cache_tokens` is how many tokens its KV cache holds, where that is known.
+    """
 
     replica_id: str
     address: str
     token: str | None = None
     max_requests: int | None = None
+    cache_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _WANTED = frozenset(
         b"transfer-encoding",
         b"expect",
         b"x-request-id",
+        b"x-session-id",
         b"anthropic-version",
     }
 )

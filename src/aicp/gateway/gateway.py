@@ -17,6 +17,7 @@ from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, orig
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
 from aicp.gateway.exchange import Exchange, Site
 from aicp.gateway.meter import Meter
+from aicp.gateway.prompts import read_prompt
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes
 from aicp.gateway.usage import Record
@@ -111,7 +112,8 @@ class Gateway:
             meter.open()
         except OSError as error:
             raise _cannot_record(error) from error
-        return Exchange(self.site, route, call, meter, answer)
+        prompt = read_prompt(route, key.project, fields, request.headers, call)
+        return Exchange(self.site, route, call, meter, answer, prompt)
 
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
