@@ -1,11 +1,11 @@
 """How well requests find their prefixes: the gateway's own routing in virtual time on simulated replicas.
 
-`python benchmarks/gateway/routing.py [first|second|whole]` prints the figures; `measure()` gives them to others. The constants of
-routing were set by looking at the first half hour of the trace; what is reported is the second half hour, and the whole.
+`python benchmarks/gateway/routing.py [first|second|whole]` prints the figures; `measure()` gives them to others. The
+constants of routing were set by looking at the first half of the trace's requests; reported is the second.
 
-The peer of comparison is ideal routing: it knows every replica's cache and queue exactly and at once, sends a request to
-the longest prefix (ties: the shortest wait), and spills by the same rule. A replica reads prompts one after the other at
-its speed, times a random factor, writes answers side by side, and holds the blocks that it used last.
+The peer of comparison is ideal routing: it knows every replica's cache and queue exactly and at once, sends a request
+to the longest prefix (ties: the shortest wait), and spills by the same rule. A replica reads prompts one after the
+other at its speed, times a random factor, writes answers side by side, and holds the blocks that it used last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import random
 import statistics
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -37,7 +37,7 @@ from aicp.gateway.metrics import Metrics  # noqa: E402
 from aicp.gateway.prompts import Prompt, read_prompt  # noqa: E402
 from aicp.gateway.replicas import Replica  # noqa: E402
 from aicp.gateway.routes import Route  # noqa: E402
-from aicp.gateway.routing import Option, choose, dispatch  # noqa: E402
+from aicp.gateway.routing import Views, choose, dispatch  # noqa: E402
 from aicp.gateway.speeds import Traffic  # noqa: E402
 from aicp.gateway.tokens import Tokens  # noqa: E402
 from aicp.gateway.visits import Visit  # noqa: E402
@@ -119,7 +119,10 @@ class Replay:
         self.engines, self._router, self._stream = engines, router, stream
         self.chance = random.Random(seed)
         self.clock, self.metrics = VirtualClock(), Metrics()
-        targets = [Target(str(n), f"http://127.0.0.1:{n + 1}", None, None, engine.capacity * BLOCK_TOKENS) for n, engine in enumerate(engines)]
+        targets = [
+            Target(str(n), f"http://127.0.0.1:{n + 1}", None, None, engine.capacity * BLOCK_TOKENS)
+            for n, engine in enumerate(engines)
+        ]
         entry = RouteEntry("m", "m", None, "chat", "vllm", "m", [CHAT.path], [], targets)
         self.route = Route(entry, tuple(Replica(target) for target in targets), Traffic())
         self._texts: dict[int, str] = {}
@@ -184,15 +187,16 @@ def ours(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
 
 def ideal(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
     """The longest prefix by exact knowledge, and the same rule for spills."""
-    now, options = replay.clock.seconds, list[Option]()
-    for replica in replay.route.replicas:
-        engine, option = replay.engines[int(replica.id)], Option(replica, prompt, now)
-        option.wait = max(0.0, engine.free_at - now)
-        option.cost = -engine.known(arrival.blocks) + option.wait / 1e6
-        option.plain = option.wait + len(arrival.blocks) * BLOCK_TOKENS / engine.prefill
-        options.append(option)
-    chosen, _ = choose(options, replay.chance.random)
-    return Visit(chosen.replica)
+    now, replicas = replay.clock.seconds, replay.route.replicas
+    views = Views(replicas, prompt, now)
+    views.waits = [max(0.0, engine.free_at - now) for engine in replay.engines]
+    known = [engine.known(arrival.blocks) for engine in replay.engines]
+    views.costs = [wait / 1e6 - hit for wait, hit in zip(views.waits, known, strict=True)]
+    tokens = len(arrival.blocks) * BLOCK_TOKENS
+    views.plain = [wait + tokens / engine.prefill for wait, engine in zip(views.waits, replay.engines, strict=True)]
+    chosen, spilled = choose(views, replay.chance.random)
+    replay.metrics.spills += spilled
+    return Visit(replicas[chosen])
 
 
 def fewest(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
@@ -216,3 +220,41 @@ def walk(router: Router, speeds: Sequence[float], seed: int, half: int | None) -
         "p99_ttft": percentile(replay.waits, 0.99),
         "spills": replay.metrics.spills / len(replay.waits),
     }
+
+
+FLEETS: dict[str, tuple[float, ...]] = {
+    "four": (1.0,) * 4,
+    "sixteen": (1.0,) * 16,
+    "four_unlike": (1.6, 1.2, 0.8, 0.4),
+}
+"""Relative speeds of the replicas. The trace goes as many times faster as the replicas together are fast for four."""
+ROUTERS: dict[str, Router] = {"ours": ours, "ideal": ideal, "fewest_in_flight": fewest}
+
+
+def measure(half: int | None = 1, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
+    """For every fleet: `hit_of_ideal`, `imbalance`, and what stands behind them. Takes two minutes.
+
+    `half`: 0 or 1 for one half of the trace, None for all of it. Imbalance is the busiest replica's seconds of
+    prefill by the mean's; where all are alike that is the same as tokens computed.
+    """
+    figures: dict[str, Any] = {
+        "trace": {0: "first half", 1: "second half (held out)", None: "whole hour"}[half],
+        "cache_tokens": CACHE_BLOCKS * BLOCK_TOKENS,
+        "prefill_tokens_per_second": TOTAL_PREFILL / 4,
+    }
+    for fleet, speeds in FLEETS.items():
+        runs = {name: [walk(router, speeds, seed, half) for seed in seeds] for name, router in ROUTERS.items()}
+        shares = [mine["hit"] / best["hit"] for mine, best in zip(runs["ours"], runs["ideal"], strict=True)]
+        figures[fleet] = {
+            "hit_of_ideal": spread(shares),
+            "imbalance": spread([run["imbalance"] for run in runs["ours"]]),
+            **{
+                name: {key: round(statistics.median(run[key] for run in found), 4) for key in found[0]}
+                for name, found in runs.items()
+            },
+        }
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure({"first": 0, "whole": None}.get(sys.argv[-1], 1)), indent=2))

@@ -1,8 +1,9 @@
 """The conversation trace of Mooncake: a real hour of a chat service, prompts as numbers of 512-token blocks.
 
 mooncake_conversation.txt.xz is FAST25-release/traces/conversation_trace.jsonl of https://github.com/kvcache-ai/Mooncake
-(commit 3b5a594133958449a1feaf1c9e0fc1b553e34a28, Apache-2.0), one request a line: milliseconds, tokens of its answer, and its
-blocks as runs (first number, length). The input's exact length is left out; its last block counts as a whole one.
+(commit 3b5a594133958449a1feaf1c9e0fc1b553e34a28, Apache-2.0), one request a line: milliseconds, tokens of its answer,
+and its blocks as runs (first number, length). The input's exact length is left out; its last block counts as
+a whole one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Arrival:
 
 
 def read(*, half: int | None = None, speed: float = 1.0, seed: int = 0) -> list[Arrival]:
-    """All arrivals, or those of its first (0) or second (1) half hour, `speed` times as fast.
+    """All arrivals, or those of its first (0) or second (1) half, `speed` times as fast.
 
     They are spread within the trace's steps of three seconds by chance, since all at once is how nobody asks.
     """

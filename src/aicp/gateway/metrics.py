@@ -51,7 +51,7 @@ class Metrics:
         self._services: dict[str, _Service] = {}
         self.wrong_keys = 0
         self.retries = 0
-        self.prefix_blocks = self.prefix_hits = self.spills = 0
+        self.prefix_bytes = self.prefix_hit_bytes = self.spills = 0
 
     def count(self, record: Record) -> None:
         """Adds a request that has ended."""
@@ -92,8 +92,8 @@ class Metrics:
         counters = {
             "wrong_keys_total": self.wrong_keys,
             "retries_total": self.retries,
-            "prefix_blocks_total": self.prefix_blocks,
-            "prefix_blocks_hit_total": self.prefix_hits,
+            "prefix_bytes_total": self.prefix_bytes,
+            "prefix_hit_bytes_total": self.prefix_hit_bytes,
             "spills_total": self.spills,
         }
         lines.extend(f"# TYPE aicp_gateway_{name} counter\naicp_gateway_{name} {n}" for name, n in counters.items())

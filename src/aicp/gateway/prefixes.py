@@ -59,7 +59,14 @@ class Held:
 
     def depth(self, blocks: Sequence[int]) -> int:
         """How many of the first blocks are held."""
-        return max(_depth(self._young, blocks), _depth(self._old, blocks))
+        if not blocks:
+            return 0
+        first, known = blocks[0], 0
+        if first in self._young:
+            known = _depth(self._young, blocks)
+        if first in self._old and known < len(blocks):
+            known = max(known, _depth(self._old, blocks))
+        return known
 
     def add(self, blocks: Sequence[int], tokens_per_byte: float) -> None:
         """The replica is sent a prompt of these blocks."""
@@ -78,7 +85,7 @@ def _depth(generation: set[int], blocks: Sequence[int]) -> int:
         return 0
     low, high = 1, len(blocks)
     while low < high:
-        middle = (low + high) // 2
+        middle = (low + high) >> 1
         if blocks[middle] in generation:
             low = middle + 1
         else:

@@ -48,11 +48,11 @@ class Replica:
     """
 
     __slots__ = (
-        "_failures",
         "_probing",
         "_retry_at",
         "decode",
         "decode_seconds",
+        "failures",
         "held",
         "inflight",
         "pool",
@@ -76,7 +76,8 @@ class Replica:
         self.prefill_seconds, self.decode_seconds = FIRST_PREFILL_SECONDS, FIRST_DECODE_SECONDS
         """What routing reckons with."""
         self.held = Held(target.cache_tokens or _CACHE_TOKENS)
-        self._failures = 0
+        self.failures = 0
+        """One after the other, since it last answered."""
         self._retry_at = 0.0
         self._probing = False
 
@@ -87,15 +88,15 @@ class Replica:
 
     def succeeded(self) -> None:
         """It answered; a 4xx counts as an answer."""
-        self._failures = 0
+        self.failures = 0
         self._probing = False
 
     def failed(self, now: float) -> None:
         """It refused, vanished or answered 5xx. `now` is monotonic."""
-        self._failures += 1
+        self.failures += 1
         self._probing = False
-        if self._failures >= _FAILURES_TO_OPEN:
-            pause = _FIRST_PAUSE_SECONDS * 2 ** min(self._failures - _FAILURES_TO_OPEN, 8)
+        if self.failures >= _FAILURES_TO_OPEN:
+            pause = _FIRST_PAUSE_SECONDS * 2 ** min(self.failures - _FAILURES_TO_OPEN, 8)
             self._retry_at = now + min(pause, _LONGEST_PAUSE_SECONDS)
 
     def left_open(self) -> None:
@@ -105,17 +106,16 @@ class Replica:
     def began(self) -> None:
         """A request is about to be sent; after failures it is the one probe."""
         self.inflight += 1
-        self._probing = self._failures >= _FAILURES_TO_OPEN
+        self._probing = self.failures >= _FAILURES_TO_OPEN
 
     def trusted(self, now: float) -> bool:
         """False while its breaker is open, and while one probe is under way afterwards."""
-        if self._failures < _FAILURES_TO_OPEN:
+        if self.failures < _FAILURES_TO_OPEN:
             return True
         return now >= self._retry_at and not self._probing
 
-    def waiting(self, now: float) -> float:
-        """Prompt tokens that a request sent now would wait for."""
+    def settle(self, now: float) -> None:
+        """Drops the charges that are due of requests that tell nothing before their end."""
         silent = self.silent
         while silent and silent[0].due <= now:
             silent.popleft().drop()
-        return self.queued

@@ -1,6 +1,6 @@
 """Which replica serves a request: the one where its answer is expected first, told in seconds.
 
-    cost = (queued + 64 + prompt - hit) * prefill + running * answer * decode / 20 - 19 * hit * mean prefill
+    cost = (queued + 128 + prompt - hit) * prefill + running * answer * decode / 20 - 19 * hit * mean prefill
 
 `queued` are the uncached tokens of prompts on their way to the replica or waiting there, `hit` the tokens of this
 prompt that it holds, `prefill` its seconds for a prompt token, `running` its requests in flight, `answer` the usual
@@ -27,28 +27,40 @@ _SESSION_TOKENS = 1024
 _RUNNING_SHARE = 0.05
 _HIT_WORTH = 19.0
 """A token that need not be read is worth so many more to those who come after."""
-_SPILL_SHARE = 2.0
-_SPILL_SECONDS = 2.0
+_SPILL_SHARE = 1.25
+_SPILL_SECONDS = 4.0
 
 
-class Option:
-    """A replica as a request sees it, in seconds: `wait` for what is there before it, `plain` with its own prompt read,
-    `cost` with what the replica holds of the prompt."""
+class Views:
+    """What a request sees of replicas, in their order. Seconds: `waits` for what is there before it, `plain` with its
+    own prompt read, `costs` with what they hold of the prompt. `hits` are bytes."""
 
-    __slots__ = ("cost", "hit", "plain", "replica", "uncached", "wait")
+    __slots__ = ("costs", "hits", "plain", "waits")
 
-    def __init__(self, replica: Replica, prompt: Prompt, now: float) -> None:
-        self.replica = replica
-        traffic, prefill, tokens = prompt.traffic, replica.prefill_seconds, prompt.tokens
-        running = replica.inflight * traffic.answer_tokens * replica.decode_seconds
-        self.hit = replica.held.depth(prompt.blocks) if prompt.blocks else 0
-        self.wait = replica.waiting(now) * prefill + _RUNNING_SHARE * running
-        self.uncached = max(1.0, tokens - ENDS[self.hit] * prompt.per_byte)
-        self.plain = self.wait + (REQUEST_TOKENS + tokens) * prefill
-        saved = tokens - self.uncached
-        if prompt.session and replica.held.depth(prompt.session):
-            saved = max(tokens - 1.0, _SESSION_TOKENS)
-        self.cost = self.plain - saved * (prefill + _HIT_WORTH * traffic.prefill_seconds)
+    def __init__(self, replicas: Sequence[Replica], prompt: Prompt, now: float) -> None:
+        blocks, session, per_byte, traffic = prompt.blocks, prompt.session, prompt.per_byte, prompt.traffic
+        most, own = prompt.tokens - 1.0, REQUEST_TOKENS + prompt.tokens
+        running, worth = _RUNNING_SHARE * traffic.answer_tokens, _HIT_WORTH * traffic.prefill_seconds
+        self.waits: list[float] = []
+        self.plain: list[float] = []
+        self.costs: list[float] = []
+        self.hits: list[int] = []
+        for replica in replicas:
+            if replica.silent:
+                replica.settle(now)
+            prefill = replica.prefill_seconds
+            wait = replica.queued * prefill + running * replica.inflight * replica.decode_seconds
+            plain = wait + own * prefill
+            hit = saved = 0
+            if blocks:
+                hit = ENDS[replica.held.depth(blocks)]
+                saved = min(hit * per_byte, most)
+            if session and replica.held.depth(session):
+                saved = max(most, _SESSION_TOKENS)
+            self.waits.append(wait)
+            self.plain.append(plain)
+            self.costs.append(plain - saved * (prefill + worth) if saved else plain)
+            self.hits.append(hit)
 
 
 def dispatch(
@@ -65,33 +77,36 @@ def dispatch(
     """
     if prompt is None:
         return next((Visit(replica) for replica in replicas if replica not in tried), None)
-    left = [replica for replica in replicas if replica not in tried]
-    trusted = [replica for replica in left if replica.trusted(now)] or left
+    left = [replica for replica in replicas if replica not in tried] if tried else replicas
+    trusted = [replica for replica in left if not replica.failures or replica.trusted(now)] or left
     if not trusted:
         return None
     if now >= prompt.traffic.look_at:
         look(replicas, prompt.traffic, now)
-    chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], random)
-    metrics.prefix_blocks += len(prompt.blocks)
-    metrics.prefix_hits += chosen.hit
+    views = Views(trusted, prompt, now)
+    chosen, spilled = choose(views, random)
+    hit = views.hits[chosen]
+    metrics.prefix_bytes += prompt.size
+    metrics.prefix_hit_bytes += hit
     metrics.spills += spilled
-    visit = Visit(chosen.replica)
-    visit.expect(prompt, chosen.uncached, now)
+    visit = Visit(trusted[chosen])
+    visit.expect(prompt, max(1.0, prompt.tokens - hit * prompt.per_byte), now)
     return visit
 
 
-def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Option, bool]:
-    """The cheapest option, ties by chance, and whether it is a spill.
+def choose(views: Views, random: Callable[[], float]) -> tuple[int, bool]:
+    """The place of the cheapest replica, ties by chance, and whether it is a spill.
 
     A replica with much more waiting than the others is spared even when its hit would be worth the wait: the request
     goes where it is cheapest without any hit, so that what is wanted often is soon held by several.
     """
-    best = _least(options, [option.cost for option in options], random)
-    mean = sum(option.wait for option in options) / len(options)
-    if best.wait <= mean + _SPILL_SECONDS or best.wait <= mean * _SPILL_SHARE:
+    waits = views.waits
+    best = _least(views.costs, random)
+    mean = sum(waits) / len(waits)
+    if waits[best] <= mean + _SPILL_SECONDS or waits[best] <= mean * _SPILL_SHARE:
         return best, False
-    other = _least(options, [option.plain for option in options], random)
-    return other, other is not best
+    other = _least(views.plain, random)
+    return other, other != best
 
 
 def look(replicas: Sequence[Replica], traffic: Traffic, now: float) -> None:
@@ -104,7 +119,9 @@ def look(replicas: Sequence[Replica], traffic: Traffic, now: float) -> None:
         replica.prefill_seconds, replica.decode_seconds = reading, writing
 
 
-def _least(options: Sequence[Option], costs: Sequence[float], random: Callable[[], float]) -> Option:
-    least = min(costs)
-    ties = [option for option, cost in zip(options, costs, strict=True) if cost == least]
-    return ties[0] if len(ties) == 1 else ties[int(random() * len(ties))]
+def _least(values: Sequence[float], random: Callable[[], float]) -> int:
+    least = min(values)
+    if values.count(least) == 1:
+        return values.index(least)
+    ties = [place for place, value in enumerate(values) if value == least]
+    return ties[int(random() * len(ties))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_KEPT = 0.95
+_KEPT = 0.98
 _FORGOTTEN_SECONDS = 300.0
-_ALIKE = 1.25
+_ALIKE = 1.5
 _FIRST_BYTES_PER_TOKEN = 4.0
 _FIRST_ANSWER_TOKENS = 200.0
 
@@ -40,7 +40,7 @@ class Pace:
 def believed(seen: Sequence[float], default: float) -> list[float]:
     """What to reckon with, given what was seen of each replica of a route (0.0: nothing).
 
-    What differs by a quarter at most is taken for equal: chance would otherwise make one of many like replicas the
+    What differs by a half at most is taken for equal: chance would otherwise make one of many like replicas the
     favourite.
     One of which nothing was seen is like the mean of the others.
     """

@@ -7,7 +7,7 @@ from aicp.gateway.prompts import Prompt
 from aicp.gateway.replicas import STEP_ANSWERS, Charge, Replica
 from aicp.gateway.tokens import Tokens
 
-REQUEST_TOKENS = 64
+REQUEST_TOKENS = 128
 """What a request costs besides its tokens, in tokens."""
 
 
