@@ -17,7 +17,6 @@ from aicp.api.app import LOOPBACK_HOSTS, create_app
 from aicp.control.bootstrap import bootstrap, note_allowed_networks
 from aicp.control.sessions import Sessions
 from aicp.core.clock import SystemClock
-from aicp.core.errors import AicpError
 from aicp.main.control_parts import Foundation, build_loops, build_use_cases, lay_foundation
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, is_loopback
@@ -109,15 +108,20 @@ async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
 async def look_first(stop: asyncio.Event, runner: Runner, *loops: Loop[Any, Any]) -> None:
     """One pass before anybody is answered: what the store says of replicas is as old as the last run.
 
-    An agent that starts beside this process is waited for; one that is away is told later, as lost.
+    An agent that starts beside this process is waited for; one that is away is told later, as lost. A look that fails
+    stops nothing: the loops look again, and tell what is wrong where its user sees it.
     """
-    with suppress(TimeoutError, AicpError):
+    try:
         async with asyncio.timeout(FIRST_LOOK_SECONDS):
             while not stop.is_set() and not await runner.nodes():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), 0.05)
             for loop in loops:
                 await loop.step()
+    except TimeoutError:
+        log.warning("no agent answered within %.0f s; the platform is served without one for now", FIRST_LOOK_SECONDS)
+    except Exception:
+        log.exception("the first look at the nodes failed")
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

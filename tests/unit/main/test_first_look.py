@@ -69,9 +69,10 @@ async def test_a_stop_is_not_waited_out(platform: Platform) -> None:
     await asyncio.wait_for(look, control.FIRST_LOOK_SECONDS / 2)
 
 
-async def test_an_agent_that_refuses_holds_up_nothing(platform: Platform) -> None:
+@pytest.mark.parametrize("error", [UnavailableError("The agent does not know this token."), ValueError("no JSON")])
+async def test_an_agent_that_answers_nonsense_holds_up_nothing(platform: Platform, error: Exception) -> None:
     async def nodes() -> list[NodeStatus]:
-        raise UnavailableError("The agent does not know this token.")
+        raise error
 
     platform.runner.nodes = nodes
     await look_first(asyncio.Event(), platform.runner, platform.node_loop, platform.loop)
