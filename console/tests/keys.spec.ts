@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { accessible, unique } from "./platform";
+import { accessible, call, unique } from "./platform";
 
 test("a key is shown once, and revoked by its name", async ({ page }) => {
   const name = unique("key");
@@ -25,4 +25,62 @@ test("a key is shown once, and revoked by its name", async ({ page }) => {
   await page.getByRole("dialog", { name: `Revoke key ${name}` }).getByRole("textbox").fill(name);
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await expect(page.getByRole("row").filter({ hasText: name }).getByText("Revoked")).toBeVisible();
+});
+
+test("limits and rules of a key are set, shown, changed and lifted, and it is rotated", async ({ page }) => {
+  const name = unique("limited");
+  await page.goto("/platform/keys?create=1");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByRole("button", { name: "Limits" }).click();
+  await dialog.getByLabel("Requests a minute").fill("60");
+  await dialog.getByLabel("Tokens a day (UTC)").fill("5000");
+  await dialog.getByRole("button", { name: "Networks and parameters" }).click();
+  await dialog.getByLabel("Networks").fill("10.0.0.300");
+  await dialog.getByLabel("Networks").press("Enter");
+  await dialog.getByLabel("temperature").fill("0.2");
+  await accessible(page);
+  await dialog.getByRole("button", { name: "Create key" }).click();
+  await expect(dialog.getByText("is neither an address nor a network such as 10.1.0.0/16")).toBeVisible();
+  await dialog.getByLabel("Networks").press("Backspace");
+  await dialog.getByLabel("Networks").fill("10.0.0.3");
+  await dialog.getByLabel("Networks").press("Enter");
+  await dialog.getByRole("button", { name: "Create key" }).click();
+  await expect(page.getByTestId("secret")).toBeVisible();
+  await dialog.getByRole("button", { name: "Done" }).click();
+  const found = async () => (await call<{ items: { name: string; limits: { rpm: number | null; tokens_per_day: number | null }; networks: string[] | null; defaults: object; previous_until: string | null }[] }>(page.request, "GET", `/keys?search=${name}`)).items[0];
+  expect(await found()).toMatchObject({ limits: { rpm: 60, tokens_per_day: 5000 }, networks: ["10.0.0.3/32"], defaults: { temperature: 0.2 } });
+  await page.getByRole("button", { name: `More ${name}` }).click();
+  await page.getByRole("menuitem", { name: "Edit" }).click();
+  await dialog.getByRole("button", { name: "Limits" }).click();
+  await expect(dialog.getByLabel("Requests a minute")).toHaveValue("60");
+  await dialog.getByLabel("Requests a minute").fill("");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog).toBeHidden();
+  expect(await found()).toMatchObject({ limits: { rpm: null, tokens_per_day: 5000 }, networks: ["10.0.0.3/32"] });
+  await page.getByRole("button", { name: `More ${name}` }).click();
+  await page.getByRole("menuitem", { name: "Rotate" }).click();
+  await dialog.getByRole("button", { name: "Rotate" }).click();
+  await expect(page.getByTestId("secret")).toBeVisible();
+  expect((await found())?.previous_until).not.toBeNull();
+});
+
+test("limits of a project and of an organization", async ({ page }) => {
+  const name = unique("limited");
+  await page.goto("/platform/projects?create=1");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByRole("button", { name: "Limits" }).click();
+  await dialog.getByLabel("Tokens a minute", { exact: true }).fill("1000");
+  await dialog.getByRole("button", { name: "Create project" }).click();
+  await expect(dialog).toBeHidden();
+  await page.goto(`/platform/projects/${name}`);
+  await expect(page.getByText("tokens/min")).toBeVisible();
+  await page.goto("/platform/projects");
+  await page.getByRole("button", { name: "Edit limits default" }).click();
+  await dialog.getByLabel("Tokens a month (UTC)").fill("1000000000");
+  await accessible(page);
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText("tokens/month")).toBeVisible();
+  await call(page.request, "PATCH", "/organizations/default", { limits: {} });
 });

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,6 +94,8 @@ class ControlPlane:
         if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/heartbeat"):
             self.beats.append(asked.json())
             return 204, None
+        if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/totals"):
+            return 200, self._totals(asked.path.split("/")[4])
         return 404, {"error": {"message": asked.path}}
 
     async def _routes(self, query: dict[str, str]) -> tuple[int, Any]:
@@ -104,6 +107,18 @@ class ControlPlane:
             except TimeoutError:
                 return 304, None
         return 200, asdict(self.table)
+
+    def _totals(self, gateway_id: str) -> dict[str, Any]:
+        """What was counted, all of it of this day, by key and project."""
+        scopes: dict[str, dict[str, int]] = {}
+        for record in self.usage:
+            tokens = (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
+            for scope in (f"key:{record['api_key_id']}", f"project:{record['project']}"):
+                total = scopes.setdefault(scope, {"day": 0, "month": 0})
+                total["day"] += tokens
+                total["month"] += tokens
+        sequence = max((number for name, number in self.batches if name == gateway_id), default=0)
+        return {"at": time.time(), "sequence": sequence, "scopes": scopes}
 
     def _take(self, batch: dict[str, Any]) -> tuple[int, Any]:
         if self.refuse_usage:

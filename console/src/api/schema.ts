@@ -311,9 +311,29 @@ export interface paths {
         head?: never;
         /**
          * Update Key
-         * @description Changes what is given; `models` or `expires_at` null lifts the limit.
+         * @description Changes what is given; `models`, `expires_at`, `limits`, `networks` and so on: null lifts the limit.
          */
         patch: operations["update_key"];
+        trace?: never;
+    };
+    "/api/v1/keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Key
+         * @description Gives a key another secret, in this answer only; the old one is taken for `overlap_seconds`.
+         */
+        post: operations["rotate_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/metrics": {
@@ -560,6 +580,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update Organization
+         * @description Sets the limits that all projects of an organization share; only for who may write all projects.
+         */
+        patch: operations["update_organization"];
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -691,7 +731,7 @@ export interface paths {
         head?: never;
         /**
          * Update Project
-         * @description Changes the description.
+         * @description Changes what is given; `limits` null lifts every limit. Limits need the right to write all projects.
          */
         patch: operations["update_project"];
         trace?: never;
@@ -1390,12 +1430,21 @@ export interface components {
             created_at: string;
             /** Created By */
             created_by: string | null;
+            /** @default {} */
+            defaults: components["schemas"]["Defaults"];
             /** Expires At */
             expires_at: string | null;
             /** Id */
             id: string;
             /** Last Used At */
             last_used_at: string | null;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens: number | null;
             /**
              * Models
              * @description allowed public model names; None: all of the project
@@ -1403,24 +1452,50 @@ export interface components {
             models: string[] | null;
             /** Name */
             name: string;
+            /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks: string[] | null;
             /** Prefix */
             prefix: string;
+            /**
+             * Previous Until
+             * @description until when the secret before the last rotation is taken too
+             */
+            previous_until: string | null;
             /** Project */
             project: string;
             /** Revoked At */
             revoked_at: string | null;
+            /** Rotated At */
+            rotated_at: string | null;
         };
         /**
          * ApiKeyCreate
          * @description A new key.
          */
         ApiKeyCreate: {
+            /** @default {} */
+            defaults?: components["schemas"]["Defaults"];
             /** Expires At */
             expires_at?: string | null;
+            /** @default {} */
+            limits?: components["schemas"]["Limits"];
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens?: number | null;
             /** Models */
             models?: string[] | null;
             /** Name */
             name: string;
+            /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks?: string[] | null;
             /**
              * Project
              * @default default
@@ -1437,16 +1512,42 @@ export interface components {
             secret: string;
         };
         /**
+         * ApiKeyRotate
+         * @description A new secret for a key.
+         */
+        ApiKeyRotate: {
+            /**
+             * Overlap Seconds
+             * @description the old secret is taken for so long; 0 ends it at once
+             * @default 86400
+             */
+            overlap_seconds?: number;
+        };
+        /**
          * ApiKeyUpdate
          * @description What may change on a key.
          */
         ApiKeyUpdate: {
+            /** @description all of them anew; null lifts every one */
+            defaults?: components["schemas"]["Defaults"] | null;
             /** Expires At */
             expires_at?: string | null;
+            /** @description all of them anew; null lifts every limit */
+            limits?: components["schemas"]["Limits"] | null;
+            /**
+             * Max Output Tokens
+             * @description most output tokens a request may ask for; it is set where it names none
+             */
+            max_output_tokens?: number | null;
             /** Models */
             models?: string[] | null;
             /** Name */
             name?: string | null;
+            /**
+             * Networks
+             * @description networks it may be used from, as CIDR; None: anywhere
+             */
+            networks?: string[] | null;
         };
         /**
          * Architecture
@@ -1654,6 +1755,24 @@ export interface components {
             status: boolean | null;
             /** Type */
             type: string;
+        };
+        /**
+         * Defaults
+         * @description Parameters that a key's requests get where they name none. None leaves the engine's own.
+         */
+        Defaults: {
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            /** Top P */
+            top_p?: number | null;
         };
         /**
          * DeviceShare
@@ -2143,6 +2262,50 @@ export interface components {
          */
         KeyState: "active" | "expired" | "revoked";
         /**
+         * Limits
+         * @description What may be consumed; None is no limit. Minutes slide; days and months are those of UTC.
+         *
+         *     Limits of a key, its project and its organization hold together: the strictest rules. Requests over a limit are
+         *     refused with 429, those in flight are never cut.
+         */
+        Limits: {
+            /**
+             * Concurrency
+             * @description requests at the same time
+             */
+            concurrency?: number | null;
+            /**
+             * Input Tpm
+             * @description input tokens per minute
+             */
+            input_tpm?: number | null;
+            /**
+             * Output Tpm
+             * @description output tokens per minute
+             */
+            output_tpm?: number | null;
+            /**
+             * Rpm
+             * @description requests per minute
+             */
+            rpm?: number | null;
+            /**
+             * Tokens Per Day
+             * @description tokens in a day (UTC)
+             */
+            tokens_per_day?: number | null;
+            /**
+             * Tokens Per Month
+             * @description tokens in a month (UTC)
+             */
+            tokens_per_month?: number | null;
+            /**
+             * Tpm
+             * @description tokens per minute, input and output together
+             */
+            tpm?: number | null;
+        };
+        /**
          * Login
          * @description Credentials for a session.
          */
@@ -2486,8 +2649,18 @@ export interface components {
             created_at: string;
             /** Id */
             id: string;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
             /** Name */
             name: string;
+        };
+        /**
+         * OrganizationUpdate
+         * @description What may change on an organization.
+         */
+        OrganizationUpdate: {
+            /** @description all of them anew */
+            limits: components["schemas"]["Limits"];
         };
         /**
          * Outcome
@@ -3045,6 +3218,8 @@ export interface components {
             description: string;
             /** Id */
             id: string;
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
             /** Name */
             name: string;
             /** Organization */
@@ -3060,6 +3235,8 @@ export interface components {
              * @default
              */
             description?: string;
+            /** @default {} */
+            limits?: components["schemas"]["Limits"];
             /** Name */
             name: string;
             /**
@@ -3070,11 +3247,13 @@ export interface components {
         };
         /**
          * ProjectUpdate
-         * @description What may change on a project; its name never does.
+         * @description What may change on a project, each only when given; its name never does.
          */
         ProjectUpdate: {
             /** Description */
-            description: string;
+            description?: string | null;
+            /** @description all of them anew; null lifts every limit */
+            limits?: components["schemas"]["Limits"] | null;
         };
         /**
          * Published
@@ -3776,6 +3955,7 @@ export type Allocation = components['schemas']['Allocation'];
 export type ApiKey = components['schemas']['ApiKey'];
 export type ApiKeyCreate = components['schemas']['ApiKeyCreate'];
 export type ApiKeyCreated = components['schemas']['ApiKeyCreated'];
+export type ApiKeyRotate = components['schemas']['ApiKeyRotate'];
 export type ApiKeyUpdate = components['schemas']['ApiKeyUpdate'];
 export type Architecture = components['schemas']['Architecture'];
 export type CatalogFit = components['schemas']['CatalogFit'];
@@ -3784,6 +3964,7 @@ export type ChangeNotice = components['schemas']['ChangeNotice'];
 export type Choice = components['schemas']['Choice'];
 export type Compute = components['schemas']['Compute'];
 export type Condition = components['schemas']['Condition'];
+export type Defaults = components['schemas']['Defaults'];
 export type DeviceShare = components['schemas']['DeviceShare'];
 export type DirectorySource = components['schemas']['DirectorySource'];
 export type EngineFlag = components['schemas']['EngineFlag'];
@@ -3804,6 +3985,7 @@ export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
 export type KeyState = components['schemas']['KeyState'];
+export type Limits = components['schemas']['Limits'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -3823,6 +4005,7 @@ export type NodeState = components['schemas']['NodeState'];
 export type NodeStatus = components['schemas']['NodeStatus'];
 export type NodeUpdate = components['schemas']['NodeUpdate'];
 export type Organization = components['schemas']['Organization'];
+export type OrganizationUpdate = components['schemas']['OrganizationUpdate'];
 export type Outcome = components['schemas']['Outcome'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewFigure = components['schemas']['OverviewFigure'];
@@ -5837,6 +6020,113 @@ export interface operations {
             };
         };
     };
+    rotate_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyCreated"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_metrics: {
         parameters: {
             query: {
@@ -7550,6 +7840,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Organization_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_organization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganizationUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -34,7 +34,7 @@ export function useSession(): Session {
   return data;
 }
 
-/** Whether the user may do something, in one project or (without one) anywhere at all. */
+/** Whether the user may do something, in one project, in all of them (`*`) or (without one) anywhere at all. */
 export function useMay(): (permission: Permission, project?: string) => boolean {
   const { data } = useQuery(sessionQuery);
   return (permission, project) => {

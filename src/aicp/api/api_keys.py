@@ -10,7 +10,7 @@ from aicp.api.access import CallerDep, permits
 from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
 from aicp.control.api_keys import ApiKeys
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyUpdate, KeyState
 from aicp.core.identity import Permission
 from aicp.core.value import Page
 
@@ -61,8 +61,14 @@ async def get_key(key_id: str, caller: CallerDep, keys: KeysUse) -> ApiKey:
 
 @router.patch("/{key_id}", dependencies=_WRITE)
 async def update_key(key_id: str, body: ApiKeyUpdate, caller: CallerDep, keys: KeysUse) -> ApiKey:
-    """Changes what is given; `models` or `expires_at` null lifts the limit."""
+    """Changes what is given; `models`, `expires_at`, `limits`, `networks` and so on: null lifts the limit."""
     return await keys.update(caller, key_id, body)
+
+
+@router.post("/{key_id}/rotate", dependencies=_WRITE)
+async def rotate_key(key_id: str, body: ApiKeyRotate, caller: CallerDep, keys: KeysUse) -> ApiKeyCreated:
+    """Gives a key another secret, in this answer only; the old one is taken for `overlap_seconds`."""
+    return await keys.rotate(caller, key_id, body)
 
 
 @router.delete("/{key_id}", dependencies=_WRITE, status_code=status.HTTP_204_NO_CONTENT)

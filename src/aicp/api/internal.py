@@ -15,7 +15,7 @@ from aicp.control.routes import RouteTables
 from aicp.control.usage import Usage
 from aicp.core.errors import NotFoundError
 from aicp.core.gateway import Heartbeat
-from aicp.core.route import RouteTable
+from aicp.core.route import RouteTable, Totals
 from aicp.core.usage import UsageBatch
 from aicp.core.value import Value
 
@@ -53,6 +53,12 @@ async def accept_heartbeat(
 ) -> None:
     """Notes which table a gateway serves from and what it has in flight."""
     await gateways.heartbeat(gateway_id, beat)
+
+
+@router.get("/gateways/{gateway_id}/totals", response_model=Totals)
+async def get_totals(gateway_id: Annotated[str, Path(max_length=64)], usage: UsageUse) -> Totals:
+    """What limits by day and month count, with the gateway's batches so far."""
+    return await usage.totals(gateway_id)
 
 
 @router.get("/artifacts/{sha256}", response_class=FileResponse)

@@ -14,6 +14,7 @@ from aicp.core.identity import (
     Member,
     MemberUpdate,
     Organization,
+    OrganizationUpdate,
     Permission,
     Project,
     ProjectCreate,
@@ -32,6 +33,14 @@ _MEMBERS = [permits(Permission.MEMBER_WRITE)]
 async def list_organizations(caller: CallerDep, projects: ProjectsUse) -> Page[Organization]:
     """All organizations."""
     return await projects.organizations(caller)
+
+
+@router.patch("/organizations/{name}", dependencies=_WRITE)
+async def update_organization(
+    name: str, body: OrganizationUpdate, caller: CallerDep, projects: ProjectsUse
+) -> Organization:
+    """Sets the limits that all projects of an organization share; only for who may write all projects."""
+    return await projects.update_organization(caller, name, body)
 
 
 @router.get("/projects", dependencies=_READ)
@@ -61,7 +70,7 @@ async def get_project(name: str, caller: CallerDep, projects: ProjectsUse) -> Pr
 
 @router.patch("/projects/{name}", dependencies=_WRITE)
 async def update_project(name: str, body: ProjectUpdate, caller: CallerDep, projects: ProjectsUse) -> Project:
-    """Changes the description."""
+    """Changes what is given; `limits` null lifts every limit. Limits need the right to write all projects."""
     return await projects.update(caller, name, body)
 
 

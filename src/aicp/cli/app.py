@@ -13,6 +13,7 @@ from aicp import __version__
 from aicp.cli import (
     chat,
     declarations,
+    gateway,
     identity,
     jobs,
     keys,
@@ -64,7 +65,7 @@ def root(
     ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
-for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat):
+for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat, gateway.gateway):
     app.command()(command)
 for command in (records.usage, records.audit, records.events, records.metrics, records.overview):
     app.command()(command)

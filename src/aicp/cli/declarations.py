@@ -127,20 +127,22 @@ def apply_service(client: Client, document: Document, wait: bool) -> Result:
 
 
 def apply_key(client: Client, document: Document, wait: bool) -> Result:
-    """Makes the key (its secret is printed once), or changes its models and expiry."""
+    """Makes the key (its secret is printed once), or changes what differs."""
     wanted = ApiKeyCreate.model_validate({key: value for key, value in document.items() if key != "kind"})
     live = [key for key in client.keys.list(project=wanted.project) if key.name == wanted.name and not key.revoked_at]
     if not live:
-        created = client.keys.create(
-            wanted.name, project=wanted.project, models=wanted.models, expires_at=wanted.expires_at
-        )
+        fields = {name: getattr(wanted, name) for name in _KEY_FIELDS}
+        created = client.keys.create(wanted.name, project=wanted.project, **fields)
         err.print(f"Key {created.key.name} (shown once): {created.secret}", markup=False)
         return "created"
-    if (live[0].models, live[0].expires_at) == (wanted.models, wanted.expires_at):
+    changes = {name: getattr(wanted, name) for name in _KEY_FIELDS if getattr(wanted, name) != getattr(live[0], name)}
+    if not changes:
         return "unchanged"
-    client.keys.update(live[0].id, ApiKeyUpdate(models=wanted.models, expires_at=wanted.expires_at))
+    client.keys.update(live[0].id, ApiKeyUpdate(**changes))
     return "changed"
 
+
+_KEY_FIELDS = ("models", "expires_at", "limits", "networks", "max_output_tokens", "defaults")
 
 APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "model": apply_model,
@@ -229,8 +231,10 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
     # By name, as models and services are: the same platform made elsewhere is then the same export.
     for key in sorted(client.keys.list(project=project), key=lambda key: (key.name, key.project)):
         if not key.revoked_at:
-            expiry = {"expires_at": key.expires_at.isoformat()} if key.expires_at else {}
-            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **expiry}, []
+            fields = key.model_dump(mode="json", exclude_defaults=True, include={*_KEY_FIELDS} - {"models"})
+            for name in fields.keys() & {"limits", "defaults"}:
+                fields[name] = getattr(key, name).model_dump(exclude_none=True)
+            yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **fields}, []
 
 
 def export(ctx: typer.Context, project: str | None = None) -> None:

@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import LOGIN_FILE, JsonFlag, YesFlag, connect, local_pin, open_client, saved_login, target_of
+from aicp.cli.limits import LIMIT_HELP, changed_limits, limits_text
 from aicp.cli.output import err, out, print_done, print_facts, print_json, print_table
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError, UnauthorizedError, UnavailableError
 from aicp.core.identity import ProjectCreate, ProjectUpdate, Role, UserCreate, UserUpdate
+from aicp.core.limits import Limits
 
+LimitOption = Annotated[list[str] | None, typer.Option("--limit", help=LIMIT_HELP)]
 project_app = typer.Typer(no_args_is_help=True, help="Projects and their members.")
 user_app = typer.Typer(no_args_is_help=True, help="People and programs that log in.")
 
@@ -89,6 +92,7 @@ def show_project(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None
             ("name", project.name),
             ("organization", project.organization),
             ("description", project.description),
+            ("limits", limits_text(project.limits)),
             ("created", project.created_at),
         ]
     )
@@ -100,7 +104,29 @@ def organizations(ctx: typer.Context, json_: JsonFlag = False) -> None:
     found = [*connect(ctx).projects.organizations()]
     if json_:
         return print_json(found)
-    print_table(found, [("name", lambda o: o.name), ("created", lambda o: o.created_at)], empty="No organizations.")
+    print_table(
+        found,
+        [
+            ("name", lambda o: o.name),
+            ("limits", lambda o: limits_text(o.limits)),
+            ("created", lambda o: o.created_at),
+        ],
+        empty="No organizations.",
+    )
+
+
+@project_app.command("limit-organization")
+def limit_organization(
+    ctx: typer.Context,
+    name: str,
+    limit: Annotated[list[str], typer.Option("--limit", help=LIMIT_HELP)],
+    json_: JsonFlag = False,
+) -> None:
+    """Set the limits that all projects of an organization share."""
+    projects = connect(ctx).projects
+    present = next((one.limits for one in projects.organizations() if one.name == name), Limits())
+    organization = projects.update_organization(name, changed_limits(present, limit))
+    print_done(organization, f"{name} has limits: {limits_text(organization.limits)}.", as_json=json_)
 
 
 @project_app.command("create")
@@ -109,10 +135,12 @@ def create_project(
     name: str,
     description: str = "",
     organization: Annotated[str, typer.Option(help="Its owner.")] = "default",
+    limit: LimitOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Create a project."""
-    body = ProjectCreate(name=name, description=description, organization=organization)
+    limits = changed_limits(Limits(), limit or [])
+    body = ProjectCreate(name=name, description=description, organization=organization, limits=limits)
     print_done(connect(ctx).projects.create(body), f"Created project {name}.", as_json=json_)
 
 
@@ -120,11 +148,18 @@ def create_project(
 def update_project(
     ctx: typer.Context,
     name: str,
-    description: Annotated[str, typer.Option(help="What people read about it; '' clears it.")],
+    description: Annotated[str | None, typer.Option(help="What people read about it; '' clears it.")] = None,
+    limit: LimitOption = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Change a project's description; its name never changes."""
-    project = connect(ctx).projects.update(name, ProjectUpdate(description=description))
+    """Change a project's description or limits; its name never changes."""
+    projects = connect(ctx).projects
+    changes: dict[str, object] = {} if description is None else {"description": description}
+    if limit:
+        changes["limits"] = changed_limits(projects.get(name).limits, limit)
+    if not changes:
+        raise InvalidError("Nothing to change was given.", hint="See `aicp project update --help`.")
+    project = projects.update(name, ProjectUpdate.model_validate(changes))
     print_done(project, f"Changed {name}.", as_json=json_)
 
 

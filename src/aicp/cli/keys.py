@@ -8,10 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
+from aicp.cli.limits import DEFAULT_HELP, LIMIT_HELP, changed_defaults, changed_limits, limits_text
 from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
-from aicp.core.api_key import ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKeyCreated, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.errors import InvalidError
+from aicp.core.limits import Limits
 
+LimitOption = Annotated[list[str] | None, typer.Option("--limit", help=LIMIT_HELP)]
+NetworkOption = Annotated[
+    list[str] | None, typer.Option("--network", help="Network it may be used from, as CIDR; repeat for several.")
+]
+MostOption = Annotated[
+    int | None,
+    typer.Option("--max-output-tokens", min=1, help="Most output tokens of a request; set where it names none."),
+]
+DefaultOption = Annotated[list[str] | None, typer.Option("--default", help=DEFAULT_HELP)]
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
 
 
@@ -22,15 +33,31 @@ def create(
     project: str = "default",
     model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
+    limit: LimitOption = None,
+    network: NetworkOption = None,
+    max_output_tokens: MostOption = None,
+    default: DefaultOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Create a key; its secret is shown once."""
-    expires_at = expires.astimezone() if expires else None
-    created = connect(ctx).keys.create(name, project=project, models=model, expires_at=expires_at)
+    created = connect(ctx).keys.create(
+        name,
+        project=project,
+        models=model,
+        expires_at=expires.astimezone() if expires else None,
+        limits=changed_limits(Limits(), limit or []),
+        networks=network,
+        max_output_tokens=max_output_tokens,
+        defaults=changed_defaults(Defaults(), default or []),
+    )
+    _show_secret(created, json_)
+
+
+def _show_secret(created: ApiKeyCreated, json_: bool) -> None:
     if json_:
         return print_json(created)
     # The secret alone on standard output, so that it can be captured.
-    err.print(f"Key {created.key.id} ({name}); it is shown this once:", markup=False)
+    err.print(f"Key {created.key.id} ({created.key.name}); it is shown this once:", markup=False)
     typer.echo(created.secret)
 
 
@@ -76,6 +103,12 @@ def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
             ("project", key.project),
             ("models", "all" if key.models is None else key.models),
             ("expires", key.expires_at),
+            ("limits", limits_text(key.limits)),
+            ("networks", "any" if key.networks is None else key.networks),
+            ("most output tokens", key.max_output_tokens),
+            ("default parameters", limits_text(key.defaults)),
+            ("rotated", key.rotated_at),
+            ("old secret until", key.previous_until),
             ("revoked", key.revoked_at),
             ("last used", key.last_used_at),
             ("created", f"{text_of(key.created_at)} by {key.created_by or '-'}"),
@@ -92,23 +125,56 @@ def update(
     all_models: Annotated[bool, typer.Option("--all-models", help="Allow every model of its project.")] = False,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Valid until it is revoked.")] = False,
+    limit: LimitOption = None,
+    network: NetworkOption = None,
+    max_output_tokens: MostOption = None,
+    any_output: Annotated[bool, typer.Option("--any-output", help="No maximum of output tokens.")] = False,
+    default: DefaultOption = None,
+    any_network: Annotated[bool, typer.Option("--any-network", help="Usable from anywhere.")] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Change a key's name, allowed models or expiry; its secret stays."""
+    """Change a key's name, allowed models, expiry, limits, networks or parameters; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
     if expires and no_expiry:
         raise InvalidError("--expires and --no-expiry exclude each other.")
-    given: dict[str, Any] = {"name": name, "expires_at": expires.astimezone() if expires else None, "models": model}
+    if network and any_network:
+        raise InvalidError("--network and --any-network exclude each other.")
+    given: dict[str, Any] = {
+        "name": name,
+        "expires_at": expires.astimezone() if expires else None,
+        "models": model,
+        "networks": network,
+        "max_output_tokens": max_output_tokens,
+    }
     changes = {field: value for field, value in given.items() if value is not None}
-    if all_models:
-        changes["models"] = None
-    if no_expiry:
-        changes["expires_at"] = None
-    if not changes:
+    lifted = {
+        "models": all_models,
+        "expires_at": no_expiry,
+        "networks": any_network,
+        "max_output_tokens": any_output,
+    }
+    changes |= {field: None for field, lifts in lifted.items() if lifts}
+    if not changes and not limit and not default:
         raise InvalidError("Nothing to change was given.", hint="See `aicp key update --help`.")
-    key = connect(ctx).keys.update(key_id, ApiKeyUpdate.model_validate(changes))
+    keys = connect(ctx).keys
+    if limit:
+        changes["limits"] = changed_limits(keys.get(key_id).limits, limit)
+    if default:
+        changes["defaults"] = changed_defaults(keys.get(key_id).defaults, default)
+    key = keys.update(key_id, ApiKeyUpdate.model_validate(changes))
     print_done(key, f"Changed {key.name}.", as_json=json_)
+
+
+@app.command()
+def rotate(
+    ctx: typer.Context,
+    key_id: str,
+    overlap_seconds: Annotated[int, typer.Option(help="The old secret is taken for so long; 0 ends it now.")] = 86_400,
+    json_: JsonFlag = False,
+) -> None:
+    """Give a key another secret, shown once; the old one goes on for a while."""
+    _show_secret(connect(ctx).keys.rotate(key_id, overlap_seconds=overlap_seconds), json_)
 
 
 @app.command()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aicp.client.transport import Transport
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.identity import (
     Member,
     MemberUpdate,
     Organization,
+    OrganizationUpdate,
     Project,
     ProjectCreate,
     ProjectUpdate,
@@ -20,6 +21,7 @@ from aicp.core.identity import (
     UserCreated,
     UserUpdate,
 )
+from aicp.core.limits import Limits
 from aicp.core.value import Page
 
 
@@ -52,16 +54,32 @@ class Keys:
         project: str = "default",
         models: Sequence[str] | None = None,
         expires_at: datetime | None = None,
+        limits: Limits | None = None,
+        networks: Sequence[str] | None = None,
+        max_output_tokens: int | None = None,
+        defaults: Defaults | None = None,
     ) -> ApiKeyCreated:
-        """A new key; `secret` is in this answer only."""
+        """A new key; `secret` is in this answer only. `networks` are those it may be used from (None: anywhere)."""
         body = ApiKeyCreate(
-            name=name, project=project, models=None if models is None else [*models], expires_at=expires_at
+            name=name,
+            project=project,
+            models=None if models is None else [*models],
+            expires_at=expires_at,
+            limits=limits or Limits(),
+            networks=None if networks is None else [*networks],
+            max_output_tokens=max_output_tokens,
+            defaults=defaults or Defaults(),
         )
         return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
 
     def update(self, key_id: str, changes: ApiKeyUpdate) -> ApiKey:
-        """Changes name, allowed models or expiry; what is given as None is cleared, what is not given stays."""
+        """Changes name, allowed models, limits and so on; what is given as None is cleared, what is not given stays."""
         return self._transport.patch(f"/api/v1/keys/{key_id}", ApiKey, changes)
+
+    def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> ApiKeyCreated:
+        """Another secret, in this answer only; the old one is taken for `overlap_seconds`."""
+        body = ApiKeyRotate(overlap_seconds=overlap_seconds)
+        return self._transport.post(f"/api/v1/keys/{key_id}/rotate", ApiKeyCreated, body)
 
     def revoke(self, key_id: str) -> None:
         """Ends the key; the gateway refuses it within a second."""
@@ -82,6 +100,11 @@ class Projects:
         """Organizations the caller may see."""
         return self._transport.get("/api/v1/organizations", Page[Organization]).items
 
+    def update_organization(self, name: str, limits: Limits) -> Organization:
+        """Sets the limits that all projects of an organization share."""
+        body = OrganizationUpdate(limits=limits)
+        return self._transport.patch(f"/api/v1/organizations/{name}", Organization, body)
+
     def get(self, name: str) -> Project:
         """One project."""
         return self._transport.get(f"/api/v1/projects/{name}", Project)
@@ -91,7 +114,7 @@ class Projects:
         return self._transport.post("/api/v1/projects", Project, body)
 
     def update(self, name: str, changes: ProjectUpdate) -> Project:
-        """Changes the description; the name never changes."""
+        """Changes description or limits; the name never changes."""
         return self._transport.patch(f"/api/v1/projects/{name}", Project, changes)
 
     def delete(self, name: str) -> None:

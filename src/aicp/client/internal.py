@@ -20,7 +20,7 @@ import msgspec
 
 from aicp.client.trust import pinned
 from aicp.core.errors import AicpError, UnavailableError
-from aicp.core.route import RouteTable
+from aicp.core.route import RouteTable, Totals
 
 T = TypeVar("T")
 _READ_BYTES = 1 << 18
@@ -60,6 +60,11 @@ class InternalClient:
         """Tells which table a gateway serves from and how many requests each replica has in flight."""
         body = msgspec.json.encode({"etag": etag, "inflight": dict(inflight), "started_at": started_at})
         await self._send("POST", f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat", body)
+
+    async def totals(self, gateway_id: str) -> Totals:
+        """What limits by day and month count, with the gateway's batches so far."""
+        answer = await self._send("GET", f"/internal/v1/gateways/{quote(gateway_id, safe='')}/totals")
+        return self._decode(answer.body, Totals)
 
     async def artifact(self, sha256: str, *, offset: int = 0) -> AsyncIterator[bytes]:
         """The bytes of a model file from `offset` on. The caller checks the digest."""

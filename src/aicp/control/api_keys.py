@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from aicp.core.access import Caller
-from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyUpdate, KeyState
+from aicp.core.api_key import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
+from aicp.core.limits import Limits
 from aicp.core.value import Page
 from aicp.security.keys import key_digest, make_key
 from aicp.store.api_keys import ApiKeys as StoredKeys
@@ -76,6 +78,10 @@ class ApiKeys:
             prefix=fresh.prefix,
             models=_cleaned(wanted.models),
             expires_at=wanted.expires_at,
+            limits=wanted.limits,
+            networks=wanted.networks,
+            max_output_tokens=wanted.max_output_tokens,
+            defaults=wanted.defaults,
             created_at=self._clock.now(),
             created_by=caller.user,
         )
@@ -88,13 +94,9 @@ class ApiKeys:
         return ApiKeyCreated(key=key, secret=fresh.secret)
 
     async def update(self, caller: Caller, key_id: str, wanted: ApiKeyUpdate) -> ApiKey:
-        """Changes what is given; `models` or `expires_at` null lifts the limit."""
-        changes = wanted.model_dump(exclude_unset=True)
-        if changes.get("name", ...) is None:
-            raise InvalidError("A key needs a name.", details={"fields": {"name": "missing"}})
+        """Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit."""
         self._check(wanted)
-        if "models" in changes:
-            changes["models"] = _cleaned(wanted.models)
+        changes = _changes(wanted)
         async with self._database.transaction() as tx:
             key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
             if key.revoked_at is not None:
@@ -105,6 +107,21 @@ class ApiKeys:
             await self._audit(tx, caller, "key.update", changed, details)
         self._bell.ring("key", key_id)
         return changed
+
+    async def rotate(self, caller: Caller, key_id: str, wanted: ApiKeyRotate) -> ApiKeyCreated:
+        """Gives a key another secret, in this answer only; the old one is taken for a while, an older one no more."""
+        fresh = make_key(key_id)
+        now = self._clock.now()
+        until = now + timedelta(seconds=wanted.overlap_seconds)
+        async with self._database.transaction() as tx:
+            key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            if key.revoked_at is not None:
+                raise ConflictError("The key was revoked; that cannot be undone.", hint="Make a new key.")
+            await StoredKeys(tx).rotate(key_id, key_digest(self._pepper, fresh.secret), now, until)
+            rotated = await _get(tx, caller, key_id, Permission.KEY_WRITE)
+            await self._audit(tx, caller, "key.rotate", rotated, {"previous_until": until.isoformat()})
+        self._bell.ring("key", key_id)
+        return ApiKeyCreated(key=rotated, secret=fresh.secret)
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
         """Ends a key for good; one that ended before is success too."""
@@ -127,6 +144,20 @@ class ApiKeys:
         await Events(tx).audit(
             caller, now, action, "key", key.id, project=key.project, message=key.name, details=details
         )
+
+
+def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
+    """The fields that are set; null is a value for those that it clears, and an error for the others."""
+    changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    if changes.get("name", ...) is None:
+        raise InvalidError("A key needs a name.", details={"fields": {"name": "missing"}})
+    if "models" in changes:
+        changes["models"] = _cleaned(wanted.models)
+    if changes.get("limits", ...) is None:
+        changes["limits"] = Limits()
+    if changes.get("defaults", ...) is None:
+        changes["defaults"] = Defaults()
+    return changes
 
 
 def _cleaned(models: list[str] | None) -> list[str] | None:

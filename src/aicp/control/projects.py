@@ -14,12 +14,14 @@ from aicp.core.event import difference
 from aicp.core.identity import (
     Member,
     Organization,
+    OrganizationUpdate,
     Permission,
     Project,
     ProjectCreate,
     ProjectUpdate,
     Role,
 )
+from aicp.core.limits import Limits
 from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database, Transaction
@@ -49,6 +51,20 @@ class Projects:
             found = await Organizations(tx).list()
         return Page(items=found, total=len(found), limit=max(len(found), 1))
 
+    async def update_organization(self, caller: Caller, name: str, wanted: OrganizationUpdate) -> Organization:
+        """Sets the limits that all projects of an organization share. Raises NotFoundError."""
+        caller.require_everywhere(Permission.PROJECT_WRITE)
+        async with self._database.transaction() as tx:
+            before = await _organization(tx, name)
+            await Organizations(tx).limit(name, wanted.limits)
+            organization = await _organization(tx, name)
+            details = difference(before.model_dump(mode="json"), organization.model_dump(mode="json"))
+            await Events(tx).audit(
+                caller, self._clock.now(), "organization.update", "organization", name, details=details
+            )
+        self._bell.ring("project")
+        return organization
+
     async def list(
         self, caller: Caller, *, search: str | None = None, sort: str = "name", offset: int = 0, limit: int = 100
     ) -> Page[Project]:
@@ -76,17 +92,25 @@ class Projects:
             if await Organizations(tx).find(wanted.organization) is None:
                 raise InvalidError(f"There is no organization {wanted.organization!r}.")
             now = self._clock.now()
-            project = await StoredProjects(tx).create(wanted.name, wanted.organization, wanted.description, now)
+            project = await StoredProjects(tx).create(
+                wanted.name, wanted.organization, wanted.description, now, wanted.limits
+            )
             await self._audit(tx, caller, "project.create", wanted.name)
         self._bell.ring("project", wanted.name)
         return project
 
     async def update(self, caller: Caller, name: str, wanted: ProjectUpdate) -> Project:
-        """Changes the description."""
+        """Changes what is given. A project's limits are set by who may write all projects, not by its own people."""
         caller.require(Permission.PROJECT_WRITE, name, what=f"Project {name!r}")
+        limited = "limits" in wanted.model_fields_set
+        if limited:
+            caller.require_everywhere(Permission.PROJECT_WRITE)
         async with self._database.transaction() as tx:
             before = await _get(tx, name)
-            await StoredProjects(tx).describe(name, wanted.description)
+            if wanted.description is not None:
+                await StoredProjects(tx).describe(name, wanted.description)
+            if limited:
+                await StoredProjects(tx).limit(name, wanted.limits or Limits())
             project = await _get(tx, name)
             details = difference(before.model_dump(mode="json"), project.model_dump(mode="json"))
             await self._audit(tx, caller, "project.update", name, details)
@@ -182,3 +206,10 @@ async def _require_empty(tx: Transaction, name: str) -> None:
         raise ConflictError(
             f"Project {name!r} still has {' and '.join(held)}.", hint="Remove them first.", code="not_empty"
         )
+
+
+async def _organization(tx: Transaction, name: str) -> Organization:
+    organization = await Organizations(tx).find(name)
+    if organization is None:
+        raise NotFoundError(f"Organization {name!r} does not exist.")
+    return organization

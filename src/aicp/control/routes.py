@@ -18,6 +18,8 @@ from aicp.core.service import Service
 from aicp.engines.base import Engine
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
+from aicp.store.organizations import Organizations
+from aicp.store.projects import Projects
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revision, Revisions
 from aicp.store.routes import RouteStates
@@ -44,6 +46,7 @@ class RouteTables:
         """The table of this moment. What it routes to is noted in the store, so that draining can wait for it."""
         async with self._database.snapshot() as tx:
             keys = await ApiKeys(tx).entries(self._clock.now())
+            projects, organizations = await Projects(tx).entries(), await Organizations(tx).entries()
             deleted = await Services(tx).deleted()
             services = [service for service in await Services(tx).all() if service.id not in deleted]
             revisions = await Revisions(tx).newest()
@@ -53,7 +56,14 @@ class RouteTables:
             for service in services
             if service.id in revisions
         ]
-        table = RouteTable(etag="", pepper=self._pepper, keys=keys, routes=routes)
+        table = RouteTable(
+            etag="",
+            pepper=self._pepper,
+            keys=keys,
+            routes=routes,
+            projects=projects,
+            organizations=organizations,
+        )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
             targets = [target.replica_id for route in routes for target in route.targets]

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from aicp.core.access import Caller
 from aicp.core.clock import Clock
 from aicp.core.identity import Permission
+from aicp.core.route import Total, Totals
 from aicp.core.usage import UsageBatch, UsageQuery, UsageRecord, UsageRow
 from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
-from aicp.store.database import Database
+from aicp.store.database import Database, Transaction
+from aicp.store.organizations import Organizations
+from aicp.store.projects import Projects
 from aicp.store.usage import Usage as StoredUsage
 from aicp.store.usage import UsageFilter, UsageSum, ttft_percentile
 
@@ -48,6 +51,24 @@ class Usage:
             await ApiKeys(tx).touch(used)
         return batch.sequence
 
+    async def totals(self, gateway_id: str) -> Totals:
+        """Tokens of this day and month (UTC) of every scope with such a limit, and the asking gateway's last batch."""
+        now = self._clock.now()
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        async with self._database.snapshot() as tx:
+            usage = StoredUsage(tx)
+            sequence = await usage.last_batch(gateway_id)
+            parents = await _quota_scopes(tx, now)
+            days = await usage.tokens_since(day) if parents else {}
+            months = await usage.tokens_since(day.replace(day=1)) if parents else {}
+        scopes: dict[str, Total] = {}
+        for (key, project), tokens in months.items():
+            today = days.get((key, project), 0)
+            for scope in parents.scopes(key, project):
+                before = scopes.get(scope, Total(0, 0))
+                scopes[scope] = Total(before.day + today, before.month + tokens)
+        return Totals(at=now.timestamp(), sequence=sequence, scopes=scopes)
+
     async def list(self, caller: Caller, which: UsageQuery, *, offset: int = 0, limit: int = 100) -> Page[UsageRecord]:
         """Single requests, newest first."""
         async with self._database.snapshot() as tx:
@@ -79,6 +100,31 @@ class Usage:
             if len(page) < _EXPORT_PAGE:
                 return
             last = page[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scopes:
+    """Scopes with a limit by day or month, and the organization of every project."""
+
+    limited: frozenset[str]
+    organizations: dict[str, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.limited)
+
+    def scopes(self, key: str, project: str) -> list[str]:
+        """Those of `limited` that a key's use counts against."""
+        names = (f"key:{key}", f"project:{project}", f"organization:{self.organizations.get(project, '')}")
+        return [name for name in names if name in self.limited]
+
+
+async def _quota_scopes(tx: Transaction, now: datetime) -> _Scopes:
+    projects = await Projects(tx).entries()
+    named = [(f"key:{key.id}", key.limits) for key in await ApiKeys(tx).entries(now)]
+    named += [(f"project:{project.name}", project.limits) for project in projects]
+    named += [(f"organization:{one.name}", one.limits) for one in await Organizations(tx).entries()]
+    limited = (name for name, limits in named if limits and (limits.tokens_per_day or limits.tokens_per_month))
+    return _Scopes(frozenset(limited), {project.name: project.parent for project in projects})
 
 
 @dataclass(slots=True)

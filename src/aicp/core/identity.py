@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, Field
 
 from aicp.core.ids import NAME_PATTERN
+from aicp.core.limits import Limits
 from aicp.core.value import Request, Value
 
 
@@ -99,7 +100,14 @@ class Organization(Value):
 
     id: str
     name: str
+    limits: Limits = Limits()
     created_at: AwareDatetime
+
+
+class OrganizationUpdate(Request):
+    """What may change on an organization."""
+
+    limits: Limits = Field(description="all of them anew")
 
 
 class Project(Value):
@@ -109,6 +117,7 @@ class Project(Value):
     name: str
     organization: str
     description: str = ""
+    limits: Limits = Limits()
     created_at: AwareDatetime
 
 
@@ -118,12 +127,14 @@ class ProjectCreate(Request):
     name: str = Field(pattern=NAME_PATTERN)
     organization: str = "default"
     description: str = Field(default="", max_length=2000)
+    limits: Limits = Limits()
 
 
 class ProjectUpdate(Request):
-    """What may change on a project; its name never does."""
+    """What may change on a project, each only when given; its name never does."""
 
-    description: str = Field(max_length=2000)
+    description: str | None = Field(default=None, max_length=2000)
+    limits: Limits | None = Field(default=None, description="all of them anew; null lifts every limit")
 
 
 class Member(Value):

@@ -9,24 +9,60 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsEntry:
+    """`aicp.core.limits.Limits` as the data plane reads it."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    input_tpm: int | None = None
+    output_tpm: int | None = None
+    concurrency: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """A live API key. `digest` = hex HMAC-SHA256(pepper, key); `models` None allows every route that `project` sees."""
+    """A live API key. `digest` = hex HMAC-SHA256(pepper, key); `models` None allows every route that `project` sees.
+
+    `networks` are those it may come from.
+    `previous_digest` is that of the secret before the last rotation, which is taken until `previous_until`.
+    """
 
     id: str
     digest: str
     project: str
     models: list[str] | None = None
     expires_at: float | None = None
+    networks: list[str] | None = None
+    limits: LimitsEntry | None = None
+    max_output_tokens: int | None = None
+    defaults: dict[str, float] | None = None
+    previous_digest: str | None = None
+    previous_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEntry:
+    """A project or an organization that has limits; `parent` is a project's organization."""
+
+    name: str
+    limits: LimitsEntry | None = None
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer."""
+    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
+
+    `cache_tokens` is how many tokens its KV cache holds, where that is known.
+    """
 
     replica_id: str
     address: str
     token: str | None = None
     max_requests: int | None = None
+    cache_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +94,26 @@ class RouteTable:
     pepper: str
     keys: list[KeyEntry] = field(default_factory=list[KeyEntry])
     routes: list[RouteEntry] = field(default_factory=list[RouteEntry])
+    projects: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
+    organizations: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Tokens that one scope has used in the day and in the month of `Totals.at`."""
+
+    day: int
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Use that is counted in the store, of every scope that has a limit by day or month.
+
+    A scope is `key:<id>`, `project:<name>` or `organization:<name>`. `sequence` is the last batch of the asking gateway
+    that is in it: what that gateway logged later comes on top. `at` is the time (Unix seconds) that says which day.
+    """
+
+    at: float
+    sequence: int
+    scopes: dict[str, Total]

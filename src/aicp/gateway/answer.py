@@ -39,12 +39,14 @@ class Reply(Protocol):
 class Answer:
     """Writes one answer in HTTP."""
 
-    __slots__ = ("_reply", "_request", "sent")
+    __slots__ = ("_reply", "_request", "more", "sent")
 
     def __init__(self, reply: Reply, request: Request) -> None:
         self._reply = reply
         self._request = request
         self.sent = False
+        self.more = b""
+        """Header lines that every answer of this request carries."""
         """Whether the client has got anything."""
 
     def whole(self, body: bytes, content_type: bytes = http.JSON) -> None:
@@ -77,7 +79,9 @@ class Answer:
     def _finish(self, status: int, content_type: bytes, body: bytes, more: bytes = b"") -> None:
         self.sent = True
         reply, request = self._reply, self._request
-        head = http.head(status, content_type, request.id.encode(), length=len(body), close=reply.closing, more=more)
+        head = http.head(
+            status, content_type, request.id.encode(), length=len(body), close=reply.closing, more=self.more + more
+        )
         # HEAD gets the head of what GET would get; a body would be taken for the next answer
         reply.finish(head if request.method == b"HEAD" else head + body)
 
@@ -86,6 +90,6 @@ class Answer:
         reply = self._reply
         if not reply.chunked:
             reply.closing = True
-        more = _STREAM_HEADERS if content_type is http.EVENTS else b""
+        more = self.more + _STREAM_HEADERS if content_type is http.EVENTS else self.more
         name = self._request.id.encode()
         reply.write(http.head(200, content_type, name, close=reply.closing, chunked=reply.chunked, more=more))

@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
 
+from msgspec import Raw
+
 from aicp.core.route import KeyEntry
+from aicp.gateway.bodies import encode
+from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 
 _LONGEST_KEY = 256
@@ -18,14 +23,44 @@ _LONGEST_KEY = 256
 class Key:
     """A live key."""
 
-    __slots__ = ("digest", "expires_at", "id", "models", "project")
+    __slots__ = (
+        "accounts",
+        "defaults",
+        "digest",
+        "expires_at",
+        "id",
+        "max_output_tokens",
+        "models",
+        "networks",
+        "previous_digest",
+        "previous_until",
+        "project",
+    )
 
-    def __init__(self, entry: KeyEntry) -> None:
+    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
         self.models = None if entry.models is None else frozenset(entry.models)
         self.expires_at = entry.expires_at
+        self.networks = None if entry.networks is None else tuple(map(ipaddress.ip_network, entry.networks))
+        self.max_output_tokens = entry.max_output_tokens
+        self.defaults = {name: Raw(encode(value)) for name, value in (entry.defaults or {}).items()}
+        """Body fields by name, as JSON."""
+        self.previous_digest, self.previous_until = entry.previous_digest, entry.previous_until
+        self.accounts = accounts
+        """Whose limits it falls under."""
+
+    def may_come_from(self, address: str) -> bool:
+        """Whether a client's address is in its networks; a local socket has none and is always in."""
+        if self.networks is None or not address:
+            return True
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in network for network in self.networks)
 
 
 class KeyRing:
@@ -35,46 +70,60 @@ class KeyRing:
     single cost of a request. Nothing but a live key ever gets there, so the list of known ones stays short.
     """
 
-    def __init__(self, pepper: str, entries: Iterable[KeyEntry]) -> None:
+    def __init__(
+        self,
+        pepper: str,
+        entries: Iterable[KeyEntry],
+        accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
+    ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
         except binascii.Error as error:
             raise ValueError("the pepper of the route table is not base64") from error
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
-        self._keys = {entry.id: Key(entry) for entry in entries}
+        self._keys = {entry.id: Key(entry, accounts(entry)) for entry in entries}
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
-        self._verified: dict[bytes, Key] = {}
+        self._verified: dict[bytes, tuple[Key, float | None]] = {}
+        """By fingerprint, with the time at which that secret of the key ends."""
 
     def check(self, text: bytes, now: datetime) -> Key | None:
         """The key that `text` is, or None. An unknown key costs the same as a wrong secret of a known one."""
         if len(text) > _LONGEST_KEY:
             return None
         fingerprint = sha256(text).digest()
-        key = self._verified.get(fingerprint)
-        if key is None:
-            key = self._verify(text)
-            if key is None:
+        known = self._verified.get(fingerprint)
+        if known is None:
+            known = self._verify(text)
+            if known is None:
                 return None
-            self._verified[fingerprint] = key
-        return None if key.expires_at is not None and key.expires_at <= now.timestamp() else key
+            self._verified[fingerprint] = known
+        key, ends = known
+        if ends is None:
+            return key
+        return None if ends <= now.timestamp() else key
 
     def current(self, key: Key, now: datetime) -> Key | None:
         """The same key in this table, for one that an earlier table knew; None when it was revoked or has expired."""
         found = self._keys.get(key.id)
-        if found is None or found.digest != key.digest:
+        if found is None or key.digest not in (found.digest, found.previous_digest):
             return None
         return None if found.expires_at is not None and found.expires_at <= now.timestamp() else found
 
-    def _verify(self, text: bytes) -> Key | None:
+    def _verify(self, text: bytes) -> tuple[Key, float | None] | None:
         name = key_id(text.decode()) if text.isascii() else None
         if name is None:
             return None
         key = self._keys.get(name)
         digest = hmac.digest(self._pepper, text, sha256).hex()
         same = hmac.compare_digest(digest, self._nobody if key is None else key.digest)
-        return key if same else None
+        before = hmac.compare_digest(digest, (key.previous_digest if key is not None else None) or self._nobody)
+        if key is None or not (same or before):
+            return None
+        if same:
+            return key, key.expires_at
+        return key, min(key.previous_until, key.expires_at or key.previous_until)
 
 
 def presented_key(authorization: bytes | None, api_key: bytes | None) -> bytes:

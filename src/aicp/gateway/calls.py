@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +17,12 @@ from aicp.gateway.model_names import NamedStream, named
 from aicp.gateway.routes import Route
 from aicp.gateway.streams import ChatStream, Stream, TypedStream
 from aicp.gateway.tokens import Tokens
+
+_BYTES_PER_TOKEN = 4
+_OUTPUT_TOKENS = 256
+"""What a request that names no maximum is taken for."""
+_OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
 
 
 @dataclass(slots=True)
@@ -49,6 +56,16 @@ def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
         f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves {served}."
     )
     raise not_supported(message, param="model")
+
+
+def estimate(call: Call, fields: Fields) -> tuple[int, int]:
+    """Tokens of input and output that a request may take, before its engine has counted them."""
+    output = next((fields[name] for name in _OUTPUT_FIELDS if name in fields), None)
+    wanted = _OUTPUT_TOKENS if call.path in _GENERATES else 0
+    if output is not None:
+        with suppress(msgspec.DecodeError):  # the engine will refuse it
+            wanted = max(msgspec.json.decode(output, type=int | None) or wanted, 0)
+    return max(len(call.body) // _BYTES_PER_TOKEN, 1), wanted
 
 
 def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:

@@ -30,6 +30,7 @@ _WANTED = frozenset(
         b"transfer-encoding",
         b"expect",
         b"x-request-id",
+        b"x-session-id",
         b"anthropic-version",
     }
 )
@@ -53,6 +54,7 @@ class ClientConnection(asyncio.Protocol):
     """One connection; requests are read ahead but served one after the other."""
 
     __slots__ = (
+        "_address",
         "_bytes_in_head",
         "_clock",
         "_discarded",
@@ -87,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast(asyncio.Transport, None)
         self._local = False
+        self._address = ""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None
@@ -103,7 +106,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._local = _is_local(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        self._local = _is_local(peer)
+        self._address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._live.add(self)
         if len(self._live) > self._limits.connections:
             self._transport.abort()
@@ -192,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
         url, headers = self._url, self._headers
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
-        self._gateway.admit(request, local=self._local)
+        self._gateway.admit(request, local=self._local, address=self._address)
         length = int(headers.get(b"content-length", b"0"))
         if length > self._limits.body_bytes:
             self._too_large(request)

@@ -40,6 +40,7 @@ def _call(
 
 
 CHAT = _call("/v1/chat/completions", "messages", counts_stream=True)
+COMPLETIONS = _call("/v1/completions", "prompt", counts_stream=True)
 RESPONSES = _call("/v1/responses", "input")
 MESSAGES = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
 _ENDPOINTS = (
@@ -47,7 +48,7 @@ _ENDPOINTS = (
     Endpoint("/metrics", Work.METRICS, b"GET"),
     Endpoint("/v1/models", Work.MODELS, b"GET"),
     CHAT,
-    _call("/v1/completions", "prompt", counts_stream=True),
+    COMPLETIONS,
     _call("/v1/embeddings", "input"),
     _call("/v1/rerank", "query"),
     _call("/v2/rerank", "query", "/v1/rerank"),

@@ -90,3 +90,14 @@ def _validation(detail: Any) -> tuple[str, str | None]:
 
 def _seconds(retry_after: bytes | None) -> int:
     return int(retry_after) if retry_after is not None and retry_after.isdigit() and len(retry_after) < 5 else 1
+
+
+def replica_lost(*, twice: bool) -> ApiError:
+    """503: the replica at work has ended, or `twice` one after the other."""
+    message = "The replica that worked on this request ended; try again."
+    if twice:
+        message = (
+            "Two replicas, one after the other, failed or ended on this request, so it is not given to a third. "
+            "Try again; if that ends the same way, the request itself is the reason: see `aicp logs`."
+        )
+    return unavailable(message, retry_after=1)

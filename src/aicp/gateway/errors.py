@@ -94,6 +94,15 @@ def wrong_key() -> ApiError:
     return ApiError(401, "The API key is missing, wrong, expired or revoked.", code="invalid_api_key")
 
 
+def wrong_network(address: str) -> ApiError:
+    """403: a right key from a wrong place."""
+    return ApiError(
+        403,
+        f"This key may not be used from {address}. Ask who manages it to add that network.",
+        code="network_not_allowed",
+    )
+
+
 def unknown_model(name: str) -> ApiError:
     """404: not there, or not for this key."""
     shown = name if len(name) <= 100 else f"{name[:100]}..."

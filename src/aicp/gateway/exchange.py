@@ -12,16 +12,19 @@ from aicp.gateway import http
 from aicp.gateway.answer import Answer
 from aicp.gateway.calls import Call
 from aicp.gateway.config import Limits
-from aicp.gateway.engine_errors import engine_error
+from aicp.gateway.engine_errors import engine_error, replica_lost
 from aicp.gateway.errors import ApiError, engine_failed, internal_error, unavailable
 from aicp.gateway.meter import Meter
 from aicp.gateway.metrics import Metrics
-from aicp.gateway.replicas import Replica, choose
+from aicp.gateway.prompts import Prompt
+from aicp.gateway.replicas import Replica
 from aicp.gateway.routes import Route
+from aicp.gateway.routing import dispatch
 from aicp.gateway.streams import Stream
 from aicp.gateway.tokens import usage_of_body, usage_of_part
 from aicp.gateway.upstream import UpstreamConnection
 from aicp.gateway.usage import UsageLog
+from aicp.gateway.visits import Visit
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class Exchange:
         "_parts",
         "_paused",
         "_pooled",
-        "_replica",
+        "_prompt",
         "_route",
         "_silent",
         "_site",
@@ -76,14 +79,18 @@ class Exchange:
         "_status",
         "_stream",
         "_touched",
-        "_tried",
+        "_visit",
+        "_visits",
     )
 
-    def __init__(self, site: Site, route: Route, call: Call, meter: Meter, answer: Answer) -> None:
+    def __init__(
+        self, site: Site, route: Route, call: Call, meter: Meter, answer: Answer, prompt: Prompt | None = None
+    ) -> None:
         self._site, self._route, self._call, self._meter, self._answer = site, route, call, meter, answer
-        self._tried: list[Replica] = []
+        self._prompt = prompt
+        self._visits: list[Visit] = []
         self._losses = 0
-        self._replica: Replica | None = None
+        self._visit: Visit | None = None
         self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._failure: ApiError | None = None
@@ -94,35 +101,33 @@ class Exchange:
 
     def start(self) -> None:
         """Sends the request to the best replica that was not tried yet, or gives up."""
-        site = self._site
-        replica = None
-        if len(self._tried) < _MOST_REPLICAS:
-            if self._tried:
-                self._touched = site.clock.monotonic()
-            replica = choose(self._route.replicas, self._tried, self._touched, site.random)
-        if replica is None:
+        site, tried = self._site, [visit.replica for visit in self._visits]
+        self._touched = site.clock.monotonic()
+        visit = None
+        if len(tried) < _MOST_REPLICAS:
+            visit = dispatch(self._route.replicas, self._prompt, tried, self._touched, site.random, site.metrics)
+        if visit is None:
             message = f"No replica of {self._route.name!r} answers at the moment; try again."
             self._fail(self._failure or unavailable(message, retry_after=2))
             return
-        if self._tried:
+        if tried:
             site.metrics.retries += 1
             self._reset()
-        self._tried.append(replica)
-        self._replica, self._stale = replica, False
-        replica.began()
-        connection = replica.pool.take()
+        self._visits.append(visit)
+        self._visit, self._stale = visit, False
+        connection = visit.replica.pool.take()
         if connection is None:
-            self._connect(replica)
+            self._connect(visit.replica)
         else:
-            self._send(replica, connection, pooled=True)
+            self._send(visit.replica, connection, pooled=True)
 
     def cancel(self, outcome: str = "canceled") -> None:
         """The client has left, or the gateway ends: the engine's work ends at once."""
         if self._over:
             return
         self._over = True
-        if self._replica is not None:
-            self._replica.left_open()
+        if self._visit is not None:
+            self._visit.replica.left_open()
         self._drop()
         self._close(outcome, _CLIENT_LEFT)
 
@@ -146,8 +151,8 @@ class Exchange:
         seconds = self._site.limits.first_byte_seconds
         if self._over or self._paused or self._connecting is not None or now - self._touched < seconds:
             return
-        if self._replica is not None:
-            self._replica.failed(now)
+        if self._visit is not None:
+            self._visit.replica.failed(now)
         self._drop()
         self._fail(ApiError(504, f"The engine said nothing for {seconds:.0f} s.", code="engine_timeout"))
 
@@ -159,15 +164,13 @@ class Exchange:
             self.answer_data(body)
             self.answer_end()
             return
-        replica = self._replica
-        if self._over or replica is None:
+        if self._over or self._visit is None:
             return
-        self._over = True
-        self._connection = self._replica = None
-        replica.inflight -= 1
-        replica.succeeded()
+        self._connection = None
+        self._visit.replica.succeeded()
+        self._release()
         self._meter.count(usage_of_body(body))
-        self._meter.close("ok", 200, replica.id)
+        self._finish("ok")
         self._answer.whole(body)
 
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
@@ -187,6 +190,8 @@ class Exchange:
         if self._silent:
             self._silent = False
             self._meter.first_token()
+            if self._visit is not None:
+                self._visit.first_token(self._site.clock)
         try:
             data = self._stream.feed(data)
         except ApiError as error:
@@ -223,9 +228,9 @@ class Exchange:
     def answer_lost(self) -> None:
         """The engine's connection ended in the middle."""
         connection, self._connection = self._connection, None
-        replica = self._replica
-        if self._over or connection is None or replica is None:
+        if self._over or connection is None or self._visit is None:
             return
+        replica = self._visit.replica
         now = self._site.clock.monotonic()
         if self._pooled and not connection.answered and now - self._touched < _STALE_SECONDS:
             # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
@@ -248,13 +253,7 @@ class Exchange:
         replica.failed(now)
         self._release()
         self._losses += 1
-        message = "The replica that worked on this request ended; try again."
-        if self._losses >= _MOST_LOSSES:
-            message = (
-                "Two replicas, one after the other, failed or ended on this request, so it is not given to a third. "
-                "Try again; if that ends the same way, the request itself is the reason: see `aicp logs`."
-            )
-        self._try_on(unavailable(message, retry_after=1))
+        self._try_on(replica_lost(twice=self._losses >= _MOST_LOSSES))
 
     def _error(self) -> ApiError:
         return engine_error(self._status, b"".join(self._parts), self._headers.get(b"retry-after"))
@@ -341,9 +340,9 @@ class Exchange:
 
     def _judge(self) -> None:
         """What a complete answer says of its replica."""
-        replica = self._replica
-        if replica is None:
+        if self._visit is None:
             return
+        replica = self._visit.replica
         if self._status in _BUSY:
             replica.left_open()  # busy is not broken
         elif self._status >= 500 and self._error().status >= 500:  # some engines answer 500 to a wrong request
@@ -370,7 +369,10 @@ class Exchange:
         self._close(outcome, 200)
 
     def _close(self, outcome: str, status: int) -> None:
-        self._meter.close(outcome, status, self._tried[-1].id if self._tried else None)
+        visit = self._visits[-1] if self._visits else None
+        if visit is not None and outcome == "ok":
+            visit.learn(self._meter.tokens, self._site.clock)
+        self._meter.close(outcome, status, None if visit is None else visit.replica.id)
 
     def _drop(self) -> None:
         """Ends the connection to the engine in the middle of its answer."""
@@ -380,9 +382,9 @@ class Exchange:
         self._release()
 
     def _release(self) -> None:
-        replica, self._replica = self._replica, None
-        if replica is not None:
-            replica.inflight -= 1
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            visit.end()
 
     def _reset(self) -> None:
         """Nothing of an answer has come."""

@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aicp.gateway import http
+from aicp.gateway.accounts import limit_headers
 from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, presented_key
-from aicp.gateway.bodies import encode, read_fields, text_field
-from aicp.gateway.calls import make_call
+from aicp.gateway.bodies import Fields, encode, read_fields, text_field
+from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
-from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
+from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange, Site
+from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
+from aicp.gateway.prompts import read_prompt
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes
 from aicp.gateway.usage import Record
@@ -43,16 +46,19 @@ class Gateway:
             self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
         )
 
-    def admit(self, request: Request, *, local: bool) -> None:
-        """Judges a request by its head; sets its endpoint and key, or its refusal. `local`: it comes from here."""
+    def admit(self, request: Request, *, local: bool, address: str = "") -> None:
+        """Judges a request by its head; sets its endpoint and key, or its refusal.
+
+        `local`: it comes from here; `address` is its client's, empty for a socket that has none.
+        """
         try:
             request.endpoint = endpoint = find_endpoint(request.method, request.path)
             request.dialect = endpoint.dialect
             if endpoint.work is Work.CALL:
-                request.key = self._check_key(request)
+                request.key = self._check_key(request, address)
                 _check_kind(request)
             elif endpoint.work is Work.MODELS:
-                request.key = self._check_key(request)
+                request.key = self._check_key(request, address)
             elif endpoint.work is Work.METRICS:
                 self._check_internal(request, local)
         except ApiError as error:
@@ -103,15 +109,28 @@ class Gateway:
         if route is None:
             raise unknown_model(name)
         record.service = route.service
+        if key.defaults or key.max_output_tokens is not None:
+            apply_rules(key, endpoint, fields)
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
             raise _not_ready(route)
+        if key.accounts:
+            self._reserve(key, call, fields, meter, answer)
         try:
             meter.open()
         except OSError as error:
             raise _cannot_record(error) from error
-        return Exchange(self.site, route, call, meter, answer)
+        prompt = read_prompt(route, key.project, fields, request.headers, call)
+        return Exchange(self.site, route, call, meter, answer, prompt)
+
+    def _reserve(self, key: Key, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
+        """Takes from the limits that the request falls under. Raises ApiError 429."""
+        try:
+            tokens = estimate(call, fields)
+            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, self.site.clock.now())
+        finally:
+            answer.more = limit_headers(key.accounts, meter.began)
 
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
@@ -124,7 +143,7 @@ class Gateway:
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
 
-    def _check_key(self, request: Request) -> Key:
+    def _check_key(self, request: Request, address: str) -> Key:
         table = self.routes.table
         if table is None:
             raise unavailable("The gateway waits for its first route table.", retry_after=1)
@@ -133,6 +152,8 @@ class Gateway:
         if key is None:
             self.site.metrics.wrong_keys += 1
             raise wrong_key()
+        if not key.may_come_from(address):
+            raise wrong_network(address)
         return key
 
     def _check_again(self, request: Request) -> None:

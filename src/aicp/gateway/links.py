@@ -23,8 +23,12 @@ _WITH_URL = frozenset(
     {"url", "image", "audio", "video", "file", "document", "input_image", "input_audio", "input_file"}
 )
 """Types of parts, and of sources of parts, that name their link `url` alone."""
-_SIGNS = (b'url"', b"\\u", *(b'"%b"' % name.encode() for name in _PLAIN_FIELDS))
-"""Without any of them in its JSON, a field holds no link."""
+_SIGN = re.compile(rb'"(?:(?<=url")|(?:%b)")' % b"|".join(name.encode() for name in _PLAIN_FIELDS))
+_ESCAPE = re.compile(rb"\\u")
+"""Without one of the two in its JSON, a field holds no link: an escape may be a part of a name.
+
+Expressions that begin with one rare character: looking for each name by itself takes six times as long.
+"""
 _LINK = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
@@ -32,11 +36,15 @@ def check_links(fields: Fields) -> None:
     """Raises ApiError 400 when a field would send the engine to an address."""
     for name, raw in fields.items():
         data = bytes(raw)
-        if name not in _OWN_DATA and data[:1] in (b"{", b"[") and any(sign in data for sign in _SIGNS):
+        if name not in _OWN_DATA and data[:1] in (b"{", b"[") and _may_hold_link(data):
             link = _first_link(read_value(data))
             if link is not None:
                 message = f"Media must come as data: URLs; the platform fetches nothing for a caller ({link[:60]!r})."
                 raise invalid(message, param=name, code="url_not_allowed")
+
+
+def _may_hold_link(data: bytes) -> bool:
+    return _SIGN.search(data) is not None or (b"\\" in data and _ESCAPE.search(data) is not None)
 
 
 def _first_link(value: Any) -> str | None:

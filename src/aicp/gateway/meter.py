@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aicp.core.clock import Clock
+from aicp.gateway.accounts import Grant
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.tokens import Tokens, Usage
 from aicp.gateway.usage import Record, UsageLog
@@ -11,7 +12,7 @@ from aicp.gateway.usage import Record, UsageLog
 class Meter:
     """Counts one request. `began` is the monotonic time at which the request was complete."""
 
-    __slots__ = ("_clock", "_log", "_metrics", "_record", "began", "closed", "request_id", "tokens")
+    __slots__ = ("_clock", "_log", "_metrics", "_record", "began", "closed", "grant", "request_id", "tokens")
 
     def __init__(self, record: Record, log: UsageLog, metrics: Metrics, clock: Clock, began: float) -> None:
         self._record, self._log, self._metrics, self._clock = record, log, metrics, clock
@@ -19,6 +20,8 @@ class Meter:
         self.request_id = record.request_id
         self.tokens = Tokens()
         self.closed = False
+        self.grant: Grant | None = None
+        """What the request has reserved of its limits."""
 
     def open(self) -> None:
         """Writes that the request begins. Raises OSError when that is not possible."""
@@ -43,5 +46,8 @@ class Meter:
         record.outcome, record.status, record.replica_id = outcome, status, replica_id
         record.prompt_tokens, record.completion_tokens = tokens.prompt, tokens.completion
         record.cached_tokens = tokens.cached
+        segment = self._log.number  # a write may begin the next one
         self._log.end(record)
+        if self.grant is not None:
+            self.grant.close(record, self._clock.monotonic(), segment)
         self._metrics.count(record)

@@ -51,6 +51,7 @@ class Metrics:
         self._services: dict[str, _Service] = {}
         self.wrong_keys = 0
         self.retries = 0
+        self.prefix_blocks = self.prefix_hits = self.spills = 0
 
     def count(self, record: Record) -> None:
         """Adds a request that has ended."""
@@ -88,7 +89,13 @@ class Metrics:
             lines.extend(service.duration.lines("aicp_gateway_duration_seconds", f'service="{name}"'))
         lines.append("# TYPE aicp_gateway_inflight gauge")
         lines.extend(f'aicp_gateway_inflight{{replica="{name}"}} {number}' for name, number in sorted(inflight.items()))
-        counters = {"wrong_keys_total": self.wrong_keys, "retries_total": self.retries}
+        counters = {
+            "wrong_keys_total": self.wrong_keys,
+            "retries_total": self.retries,
+            "prefix_blocks_total": self.prefix_blocks,
+            "prefix_blocks_hit_total": self.prefix_hits,
+            "spills_total": self.spills,
+        }
         lines.extend(f"# TYPE aicp_gateway_{name} counter\naicp_gateway_{name} {n}" for name, n in counters.items())
         lines.extend(f"# TYPE aicp_gateway_{name} gauge\naicp_gateway_{name} {n:g}" for name, n in gauges.items())
         return "\n".join(lines).encode() + b"\n"

@@ -1,26 +1,80 @@
-"""The replicas behind a route: how busy, how healthy, and which one is next."""
+"""The replicas behind a route: how busy, how healthy, how fast, and what they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
 
 from aicp.core.route import Target
+from aicp.gateway.prefixes import Held
+from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
 
 _FAILURES_TO_OPEN = 3
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0
+STEP_ANSWERS = 64
+"""A step of an engine over so many answers is taken to need twice the time of one over few: about where a GPU is no
+longer bound by its memory alone."""
+FIRST_DECODE_SECONDS = 0.02 / STEP_ANSWERS
+"""For a step of one answer, where nothing is known."""
+_CACHE_TOKENS = 400_000
+"""What 50 GB hold of an 8B model's keys and values; the right order of magnitude is enough."""
+
+
+class Charge:
+    """Prompt tokens that a replica has been sent and not yet read. Taken back once, whoever comes first."""
+
+    __slots__ = ("_replica", "_tokens", "due")
+
+    def __init__(self, replica: Replica, tokens: float, due: float) -> None:
+        self._replica, self._tokens = replica, tokens
+        self.due = due
+        """When the prompt should have been read (monotonic)."""
+        replica.queued += tokens
+
+    def drop(self) -> None:
+        """The prompt has been read, or nobody wants it any more."""
+        replica, tokens = self._replica, self._tokens
+        self._tokens = 0.0
+        # the sum of what is left can be wrong in its last digit
+        replica.queued = max(0.0, replica.queued - tokens) if replica.inflight else 0.0
 
 
 class Replica:
-    """One target as this process sees it. It outlives route tables, so that its counts stay true."""
+    """One target as this process sees it. It outlives route tables, so that its counts stay true.
 
-    __slots__ = ("_failures", "_probing", "_retry_at", "inflight", "pool", "target")
+    A target that was started anew is another replica: what the one before held and how fast it was is gone with it.
+    """
+
+    __slots__ = (
+        "_failures",
+        "_probing",
+        "_retry_at",
+        "decode",
+        "decode_seconds",
+        "held",
+        "inflight",
+        "pool",
+        "prefill",
+        "prefill_seconds",
+        "queued",
+        "silent",
+        "target",
+    )
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.pool = UpstreamPool(target.address, target.token)
         self.inflight = 0
+        self.queued = 0.0
+        """Uncached prompt tokens on their way there."""
+        self.silent: deque[Charge] = deque()
+        """Charges of requests that tell nothing until they end; they are dropped when they are due."""
+        self.prefill, self.decode = Pace(), Pace()
+        """For one prompt token; of one answer of n, for one token divided by 64 + n. Observed."""
+        self.prefill_seconds, self.decode_seconds = FIRST_PREFILL_SECONDS, FIRST_DECODE_SECONDS
+        """What routing reckons with."""
+        self.held = Held(target.cache_tokens or _CACHE_TOKENS)
         self._failures = 0
         self._retry_at = 0.0
         self._probing = False
@@ -58,20 +112,9 @@ class Replica:
             return True
         return now >= self._retry_at and not self._probing
 
-
-def choose(
-    replicas: Sequence[Replica], tried: Collection[Replica], now: float, random: Callable[[], float]
-) -> Replica | None:
-    """The replica with the fewest requests in flight, ties by chance; None when all were tried.
-
-    Replicas with an open breaker serve only when no other is left: refusing without a try helps nobody.
-    """
-    if len(replicas) == 1:
-        return None if replicas[0] in tried else replicas[0]
-    left = [replica for replica in replicas if replica not in tried]
-    trusted = [replica for replica in left if replica.trusted(now)] or left
-    if not trusted:
-        return None
-    fewest = min(replica.inflight for replica in trusted)
-    ties = [replica for replica in trusted if replica.inflight == fewest]
-    return ties[int(random() * len(ties))]
+    def waiting(self, now: float) -> float:
+        """Prompt tokens that a request sent now would wait for."""
+        silent = self.silent
+        while silent and silent[0].due <= now:
+            silent.popleft().drop()
+        return self.queued

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 
 from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.replicas import Replica
+from aicp.gateway.speeds import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +21,9 @@ log = logging.getLogger(__name__)
 class Route:
     """A public model name and where its requests go."""
 
-    __slots__ = ("endpoints", "entry", "name", "project", "refused_fields", "replicas", "service")
+    __slots__ = ("endpoints", "entry", "name", "project", "refused_fields", "replicas", "service", "traffic")
 
-    def __init__(self, entry: RouteEntry, replicas: tuple[Replica, ...]) -> None:
+    def __init__(self, entry: RouteEntry, replicas: tuple[Replica, ...], traffic: Traffic | None = None) -> None:
         self.entry = entry
         self.name = entry.name
         self.service = entry.service
@@ -29,6 +31,8 @@ class Route:
         self.endpoints = frozenset(entry.endpoints)
         self.refused_fields = frozenset(entry.refused_fields)
         self.replicas = replicas
+        self.traffic = traffic or Traffic()
+        """What its requests are like; it outlives the table."""
 
 
 class Table:
@@ -60,7 +64,9 @@ class Routes:
         self._path = path
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
+        self._traffic: dict[str, Traffic] = {}
         self.table: Table | None = None
+        self.accounts = Accounts()
 
     @property
     def etag(self) -> str:
@@ -69,9 +75,11 @@ class Routes:
 
     def swap(self, raw: RouteTable) -> None:
         """Takes a new table. Requests in flight keep their replicas. Raises ValueError and keeps the old table."""
-        keys = KeyRing(raw.pepper, raw.keys)
+        self.accounts.swap(raw)
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of)
         before, self._replicas = self._replicas, {}
-        routes = [Route(entry, self._targets(entry, before)) for entry in raw.routes]
+        self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
+        routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]
         self.table = Table(raw.etag, keys, routes)
         for replica in before.values():
             if self._replicas.get(replica.id) is not replica:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aicp.client.internal import InternalClient
 from aicp.core.clock import Clock, SystemClock
@@ -21,12 +21,13 @@ from aicp.core.ids import new_id
 from aicp.gateway.client_connection import ClientConnection, Connections
 from aicp.gateway.config import GatewayConfig
 from aicp.gateway.exchange import Site
-from aicp.gateway.following import Following
+from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
-from aicp.gateway.shipping import Shipping
+from aicp.gateway.shipping import Counter, Shipping
+from aicp.gateway.totals import Teller, TotalsKeeper
 from aicp.gateway.usage import UsageLog
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,25 @@ _GO_ON_SECONDS = 0.5
 _LAST_SHIPMENT_SECONDS = 3.0
 
 
-async def serve(config: GatewayConfig) -> None:
-    """Serves until SIGTERM or SIGINT, then lets requests in flight end. Raises OSError when it cannot listen."""
+class Superior(Control, Counter, Teller, Protocol):
+    """Who gives tables, counts usage and knows totals: the control plane, or a file."""
+
+    async def close(self) -> None:
+        """Gives connections back."""
+        ...
+
+
+async def serve(config: GatewayConfig, superior: Superior | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then lets requests in flight end. Raises OSError when it cannot listen.
+
+    `superior` None is the control plane that `config` names.
+    """
     config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    process = _Process(config, SystemClock())
+    process = _Process(config, SystemClock(), superior or _control_plane(config))
     await process.start()
     # requests make no reference cycles: looking for some every few hundred objects costs a tenth of the processor
     gc.freeze()
@@ -57,17 +69,16 @@ async def serve(config: GatewayConfig) -> None:
 
 
 class _Process:
-    def __init__(self, config: GatewayConfig, clock: Clock) -> None:
+    def __init__(self, config: GatewayConfig, clock: Clock, superior: Superior) -> None:
         self._config, self._clock = config, clock
         directory = config.directory
         gateway_id = _gateway_id(directory / "gateway.id")
-        self._control = InternalClient(
-            config.control_url, config.internal_token, certificate=config.control_certificate
-        )
+        self._control = superior
         self._usage = UsageLog(directory)
         self._routes = Routes(directory / "routes.json")
         self._following = Following(self._routes, self._control, gateway_id, clock)
-        self._shipping = Shipping(directory, self._usage, gateway_id, self._control)
+        self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
+        self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         self._site = Site(self._usage, Metrics(), clock, random.random, config.limits)
         self._gateway = Gateway(self._site, self._routes, config.internal_token, self._gauges, RequestIds())
         self._live = Connections()
@@ -77,6 +88,7 @@ class _Process:
     async def start(self) -> None:
         config, loop = self._config, asyncio.get_running_loop()
         kept = self._routes.load()
+        self._totals.load()
         tls = _server_tls(config.tls_certificate, config.tls_key)
         self._server = await loop.create_server(
             lambda: ClientConnection(self._gateway, self._live, loop),
@@ -90,6 +102,7 @@ class _Process:
             self._following.follow,
             self._following.beat,
             self._following.keep,
+            self._totals.run,
             self._shipping.run,
             self._shipping.keep_on_disk,
             self._sweep,
@@ -116,7 +129,8 @@ class _Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(AicpError, OSError):
             async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
-                await self._shipping.ship()
+                await self._shipping.ship()  # what waited
+                await self._shipping.ship()  # what has ended since
         self._usage.close()
         await self._control.close()
 
@@ -135,6 +149,10 @@ class _Process:
             "route_table_kept": float(self._following.kept),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
+
+
+def _control_plane(config: GatewayConfig) -> InternalClient:
+    return InternalClient(config.control_url, config.internal_token, certificate=config.control_certificate)
 
 
 async def for_ever(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

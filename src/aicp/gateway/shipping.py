@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,10 +27,20 @@ class Counter(Protocol):
 
 
 class Shipping:
-    """Ships what `usage` has sealed."""
+    """Ships what `usage` has sealed. `needed` says of a shipped segment that it must stay for now."""
 
-    def __init__(self, directory: Path, usage: UsageLog, gateway_id: str, control: Counter) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        usage: UsageLog,
+        gateway_id: str,
+        control: Counter,
+        needed: Callable[[int], bool] = lambda number: False,
+    ) -> None:
         self._directory, self._usage, self._gateway_id, self._control = directory, usage, gateway_id, control
+        self._needed = needed
+        self._accepted: set[int] = set()
+        """Segments that were counted and are still needed here."""
 
     async def run(self) -> None:
         """Seals and ships for ever."""
@@ -61,25 +71,34 @@ class Shipping:
 
     async def ship(self) -> None:
         """Seals what has ended and ships everything sealed. Raises AicpError or OSError; then it is tried again."""
-        if not self._sealed():
+        if not self.waiting():
             self._usage.seal()
         for number, path in self._sealed():
-            records = closed_records(await asyncio.to_thread(path.read_bytes))
-            if records:
-                try:
-                    await self._control.usage(self._gateway_id, number, records)
-                except AicpError as error:
-                    if error.status not in _REFUSED_FOR_GOOD:
-                        raise
-                    # one batch that cannot be counted must not hold back all later ones
-                    log.error("%d usage records were refused and are kept in %s.refused: %s", len(records), path, error)
-                    path.replace(path.with_suffix(".refused"))
-                    continue
-            path.unlink()
+            if number not in self._accepted and not await self._accept(number, path):
+                continue
+            self._accepted.add(number)
+            if not self._needed(number):
+                path.unlink()
+                self._accepted.discard(number)
+
+    async def _accept(self, number: int, path: Path) -> bool:
+        """Has a segment counted; False when it was refused for good and is put aside."""
+        records = closed_records(await asyncio.to_thread(path.read_bytes))
+        if records:
+            try:
+                await self._control.usage(self._gateway_id, number, records)
+            except AicpError as error:
+                if error.status not in _REFUSED_FOR_GOOD:
+                    raise
+                # one batch that cannot be counted must not hold back all later ones
+                log.error("%d usage records were refused and are kept in %s.refused: %s", len(records), path, error)
+                path.replace(path.with_suffix(".refused"))
+                return False
+        return True
 
     def waiting(self) -> int:
         """Sealed segments that were not shipped yet."""
-        return len(self._sealed())
+        return sum(number not in self._accepted for number, _ in self._sealed())
 
     def _sealed(self) -> list[tuple[int, Path]]:
         return [(number, path) for number, path in segments(self._directory) if number < self._usage.number]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import ssl
+from dataclasses import dataclass
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -13,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_CONNECTIONS = 256
 _QUEUE_FULL_SECONDS = 0.005
+_PORTS = {"http": 80, "https": 443}
 _WANTED = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"retry-after"})
 
 
@@ -192,13 +196,14 @@ class UpstreamConnection(asyncio.Protocol):
 
 
 class UpstreamPool:
-    """Connections to one address, `unix:/path` or `http://127.0.0.1:port`. `token` is what the engine wants."""
+    """Connections to one address: `unix:/path`, `http://host:port` or `https://host[:port]`, the latter two maybe with
+    a path before every endpoint's. `token` is what the engine wants."""
 
     def __init__(self, address: str, token: str | None) -> None:
         self.address = address
-        self._path, self._host, self._port = _parse(address)
+        self._place = _parse(address)
         authorization = f"authorization: Bearer {token}\r\n" if token else ""
-        self._fixed = f"host: engine\r\n{authorization}content-type: application/json\r\n".encode()
+        self._fixed = f"host: {self._place.name}\r\n{authorization}content-type: application/json\r\n".encode()
         self._heads: dict[str, bytes] = {}
         self._idle: list[UpstreamConnection] = []
         self._closed = False
@@ -207,7 +212,7 @@ class UpstreamPool:
         """A POST as it goes over the wire."""
         head = self._heads.get(path)
         if head is None:
-            head = self._heads[path] = b"POST %b HTTP/1.1\r\n%b" % (path.encode(), self._fixed)
+            head = self._heads[path] = b"POST %b HTTP/1.1\r\n%b" % ((self._place.prefix + path).encode(), self._fixed)
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
 
     def take(self) -> UpstreamConnection | None:
@@ -232,10 +237,13 @@ class UpstreamPool:
 
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
-        if self._path is not None:
-            _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(self), self._path)
+        place = self._place
+        if place.socket is not None:
+            _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(self), place.socket)
         else:
-            _, connection = await loop.create_connection(lambda: UpstreamConnection(self), self._host, self._port)
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(self), place.host, place.port, ssl=place.tls
+            )
         return connection
 
     def give(self, connection: UpstreamConnection) -> None:
@@ -257,12 +265,30 @@ class UpstreamPool:
             self._idle.pop().abort()
 
 
-def _parse(address: str) -> tuple[str | None, str, int]:
-    """Path, host and port. Raises ValueError for what is neither a unix socket nor a plain address."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an engine listens, and what it is called in requests."""
+
+    socket: str | None = None
+    host: str = ""
+    port: int = 0
+    name: str = "engine"
+    prefix: str = ""
+    tls: ssl.SSLContext | None = None
+
+
+def _parse(address: str) -> _Place:
+    """Raises ValueError for what is no address of an engine."""
     if address.startswith("unix:/"):
-        return address.removeprefix("unix:"), "", 0
-    scheme, _, rest = address.partition("://")
-    host, _, port = rest.rstrip("/").rpartition(":")
-    if scheme != "http" or not host or not port.isdecimal():
+        return _Place(socket=address.removeprefix("unix:"))
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{address!r} is no address of an engine") from error
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in _PORTS or not parts.hostname or not plain or not address.isascii():
         raise ValueError(f"{address!r} is no address of an engine")
-    return None, host.strip("[]"), int(port)
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    prefix = parts.path.rstrip("/")
+    return _Place(None, parts.hostname, port or _PORTS[parts.scheme], parts.netloc, prefix, tls)

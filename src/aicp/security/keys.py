@@ -36,9 +36,10 @@ class NewKey:
     secret: str
 
 
-def make_key() -> NewKey:
-    """A key from the system's random source."""
-    name = "".join(secrets.choice(_ID_ALPHABET) for _ in range(16))
+def make_key(key_id: str | None = None) -> NewKey:
+    """A key from the system's random source; with `key_id` another secret for the row of that id."""
+    fresh = "".join(secrets.choice(_ID_ALPHABET) for _ in range(16))
+    name = fresh if key_id is None else key_id.removeprefix("key_")
     rest = f"sk-{name}-{_base62(secrets.token_bytes(_SECRET_BYTES))}"
     return NewKey(id=f"key_{name}", prefix=f"sk-{name}", secret=f"{rest}-{_check(rest)}")
 

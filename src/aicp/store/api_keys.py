@@ -14,6 +14,7 @@ from aicp.core.api_key import ApiKey, KeyState
 from aicp.core.route import KeyEntry
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.limits import limits_entry
 from aicp.store.sorting import order_by
 
 KeyPurpose = Literal["application", "playground"]
@@ -34,6 +35,13 @@ class ApiKeyRow(Base):
     purpose: Mapped[str] = mapped_column(String(20))
     models: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     expires_at: Mapped[datetime | None]
+    limits: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    networks: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    max_output_tokens: Mapped[int | None]
+    defaults: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    rotated_at: Mapped[datetime | None]
+    previous_digest: Mapped[str | None] = mapped_column(String(64))
+    previous_until: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -93,26 +101,23 @@ class ApiKeys:
         query = select(ApiKeyRow).where(
             ApiKeyRow.revoked_at.is_(None), or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now)
         )
-        return [
-            KeyEntry(
-                id=row.id,
-                digest=row.digest,
-                project=row.project,
-                models=row.models,
-                expires_at=row.expires_at.timestamp() if row.expires_at else None,
-            )
-            for row in await self._session.scalars(query.order_by(ApiKeyRow.id))
-        ]
+        return [_entry(row, now) for row in await self._session.scalars(query.order_by(ApiKeyRow.id))]
 
     async def create(self, key: ApiKey, digest: str, purpose: KeyPurpose = "application") -> None:
         """Adds a key."""
-        self._session.add(ApiKeyRow(**key.model_dump(), digest=digest, purpose=purpose))
+        columns = _columns({name: getattr(key, name) for name in ApiKey.model_fields})
+        self._session.add(ApiKeyRow(**columns, digest=digest, purpose=purpose))
         await self._session.flush()
 
     async def update(self, key_id: str, changes: Mapping[str, Any]) -> None:
-        """Sets columns by name."""
+        """Sets fields by name."""
         if changes:
-            await self._session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(**changes))
+            await self._session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(**_columns(changes)))
+
+    async def rotate(self, key_id: str, digest: str, now: datetime, until: datetime) -> None:
+        """Puts a new secret's digest in place; the old one's is kept until `until`."""
+        values = {"digest": digest, "previous_digest": ApiKeyRow.digest, "previous_until": until, "rotated_at": now}
+        await self._session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(values))
 
     async def revoke_project(self, project: str, now: datetime) -> None:
         """Ends all keys of a project."""
@@ -145,6 +150,32 @@ def _in_state(state: KeyState, now: datetime | None) -> ColumnElement[bool]:
     if state is KeyState.EXPIRED:
         return ApiKeyRow.revoked_at.is_(None) & over
     return ApiKeyRow.revoked_at.is_(None) & (ApiKeyRow.expires_at.is_(None) | ~over)
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as columns keep them: of what has parts only those that are set."""
+    columns = dict(fields)
+    for name in ("limits", "defaults"):
+        if name in columns:
+            columns[name] = columns[name].model_dump(exclude_none=True)
+    return columns
+
+
+def _entry(row: ApiKeyRow, now: datetime) -> KeyEntry:
+    overlaps = row.previous_until is not None and row.previous_until > now
+    return KeyEntry(
+        id=row.id,
+        digest=row.digest,
+        project=row.project,
+        models=row.models,
+        expires_at=row.expires_at.timestamp() if row.expires_at else None,
+        networks=row.networks,
+        limits=limits_entry(row.limits),
+        max_output_tokens=row.max_output_tokens,
+        defaults=row.defaults or None,
+        previous_digest=row.previous_digest if overlaps else None,
+        previous_until=row.previous_until.timestamp() if overlaps and row.previous_until else 0.0,
+    )
 
 
 def _value(row: ApiKeyRow) -> ApiKey:

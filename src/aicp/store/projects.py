@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, delete, func, select, update
+from sqlalchemy import JSON, ForeignKey, String, Text, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.identity import Project
 from aicp.core.ids import new_id
+from aicp.core.limits import Limits
+from aicp.core.route import ScopeEntry
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
+from aicp.store.limits import limits_entry, stored_limits
 from aicp.store.sorting import order_by
 
 SORTS = ("name", "organization", "created_at")
@@ -26,6 +30,7 @@ class ProjectRow(Base):
     name: Mapped[str] = mapped_column(String(63), unique=True)
     organization: Mapped[str] = mapped_column(ForeignKey("organizations.name"))
     description: Mapped[str] = mapped_column(Text, default="")
+    limits: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime]
 
 
@@ -69,9 +74,23 @@ class Projects:
         found = await self._session.scalars(select(ProjectRow.name).where(ProjectRow.name.in_(names)))
         return set(names) - set(found)
 
-    async def create(self, name: str, organization: str, description: str, at: datetime) -> Project:
+    async def entries(self) -> list[ScopeEntry]:
+        """Projects as gateways need them, by name."""
+        rows = await self._session.scalars(select(ProjectRow).order_by(ProjectRow.name))
+        return [ScopeEntry(row.name, limits_entry(row.limits), row.organization) for row in rows]
+
+    async def create(
+        self, name: str, organization: str, description: str, at: datetime, limits: Limits | None = None
+    ) -> Project:
         """Adds one."""
-        row = ProjectRow(id=new_id("prj"), name=name, organization=organization, description=description, created_at=at)
+        row = ProjectRow(
+            id=new_id("prj"),
+            name=name,
+            organization=organization,
+            description=description,
+            limits=stored_limits(limits or Limits()),
+            created_at=at,
+        )
         self._session.add(row)
         await self._session.flush()
         return _value(row)
@@ -79,6 +98,11 @@ class Projects:
     async def describe(self, name: str, description: str) -> None:
         """Sets the description."""
         await self._session.execute(update(ProjectRow).where(ProjectRow.name == name).values(description=description))
+
+    async def limit(self, name: str, limits: Limits) -> None:
+        """Sets all limits."""
+        kept = stored_limits(limits)
+        await self._session.execute(update(ProjectRow).where(ProjectRow.name == name).values(limits=kept))
 
     async def delete(self, name: str) -> None:
         """Removes the project and its memberships."""

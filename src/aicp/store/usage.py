@@ -167,6 +167,21 @@ class Usage:
             found[tuple(group)].ttft[bucket] += int(count)
         return list(found.values())
 
+    async def last_batch(self, gateway_id: str) -> int:
+        """The highest sequence counted of a gateway, which ships in order; 0 before the first."""
+        query = select(func.max(UsageBatchRow.sequence)).where(UsageBatchRow.gateway_id == gateway_id)
+        return await self._session.scalar(query) or 0
+
+    async def tokens_since(self, since: datetime) -> dict[tuple[str, str], int]:
+        """Tokens, input and output, of whole hours from `since` on, by key and project."""
+        tokens = func.sum(UsageHourRow.prompt_tokens + UsageHourRow.completion_tokens)
+        query = (
+            select(UsageHourRow.api_key_id, UsageHourRow.project, tokens)
+            .where(UsageHourRow.hour >= since)
+            .group_by(UsageHourRow.api_key_id, UsageHourRow.project)
+        )
+        return {(key, project): int(count or 0) for key, project, count in await self._session.execute(query)}
+
     async def _add_up(self, records: Iterable[UsageRecord]) -> None:
         hours: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
         classes: Counter[tuple[Any, ...]] = Counter()

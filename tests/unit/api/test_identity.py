@@ -13,10 +13,13 @@ from tests.support.identity import PEPPER, add_project, add_user, identity_cases
 
 from aicp.core.identity import Role
 from aicp.core.model import ModelCreate
+from aicp.core.route import KeyEntry, LimitsEntry
 from aicp.security.keys import key_digest, key_id
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
 from aicp.store.models import Models
+from aicp.store.organizations import Organizations
+from aicp.store.projects import Projects
 
 
 @pytest.fixture
@@ -178,6 +181,77 @@ async def test_keys_change_and_end(api: Api):
     assert error(await developer.patch(path, json={"name": "again"})) == (409, "conflict")
     assert (await developer.get("/api/v1/keys", params={"state": "active"})).json()["total"] == 0
     assert (await actions(api)) == ["key.revoke", "key.update", "key.update", "key.create"]
+
+
+async def test_limits_are_kept_changed_and_lifted(api: Api):
+    developer = api.client(Role.DEVELOPER)
+    body = {"name": "app", "limits": {"rpm": 60}, "networks": ["10.1.2.3", "10.1.0.0/16"]}
+    key = (await developer.post("/api/v1/keys", json=body)).json()["key"]
+    path = f"/api/v1/keys/{key['id']}"
+    assert (key["limits"]["rpm"], key["limits"]["tpm"]) == (60, None)
+    assert key["networks"] == ["10.1.2.3/32", "10.1.0.0/16"]
+    await developer.patch(path, json={"limits": {"tpm": 1000, "tokens_per_day": 5}})
+    async with api.parts.database.snapshot() as tx:
+        (entry,) = await ApiKeys(tx).entries(api.parts.clock.now())
+    assert entry.limits == LimitsEntry(tpm=1000, tokens_per_day=5)
+    assert entry.networks == ["10.1.2.3/32", "10.1.0.0/16"]
+    lifted = (await developer.patch(path, json={"limits": None, "networks": None})).json()
+    assert (set(lifted["limits"].values()), lifted["networks"]) == ({None}, None)
+    for wrong in (
+        {"limits": {"rpm": 0}},
+        {"limits": {"rmp": 5}},
+        {"networks": ["10.1.2.3/8"]},
+        {"networks": ["example.org"]},
+    ):
+        assert (await developer.patch(path, json=wrong)).status_code == 422, wrong
+
+
+async def test_a_rotated_key_has_two_secrets_for_a_while(api: Api):
+    developer = api.client(Role.DEVELOPER)
+    created = (await developer.post("/api/v1/keys", json={"name": "app"})).json()
+    path, clock = f"/api/v1/keys/{created['key']['id']}", api.parts.clock
+
+    async def entry() -> KeyEntry:
+        async with api.parts.database.snapshot() as tx:
+            (found,) = await ApiKeys(tx).entries(clock.now())
+        return found
+
+    rotated = (await developer.post(f"{path}/rotate", json={"overlap_seconds": 60})).json()
+    assert key_id(rotated["secret"]) == created["key"]["id"]
+    assert rotated["secret"] != created["secret"]
+    assert (await entry()).digest == key_digest(PEPPER, rotated["secret"])
+    assert (await entry()).previous_digest == key_digest(PEPPER, created["secret"])
+    assert (await entry()).previous_until == clock.now().timestamp() + 60
+    clock.advance(60)
+    assert (await entry()).previous_digest is None
+    again = (await developer.post(f"{path}/rotate", json={"overlap_seconds": 0})).json()
+    assert ((await entry()).digest, (await entry()).previous_digest) == (key_digest(PEPPER, again["secret"]), None)
+    assert (await api.client(Role.VIEWER).post(f"{path}/rotate", json={})).status_code == 403
+    await developer.delete(path)
+    assert error(await developer.post(f"{path}/rotate", json={})) == (409, "conflict")
+    assert (await actions(api)).count("key.rotate") == 2
+    assert again["secret"] not in (await api.client().get("/api/v1/audit")).text
+
+
+async def test_limits_of_a_project_are_not_its_own_people_s(api: Api):
+    admin, own = api.client(), api.client(Role.PROJECT_ADMIN)
+    assert (await own.patch("/api/v1/projects/default", json={"limits": {"rpm": 9}})).status_code == 403
+    assert (await own.patch("/api/v1/projects/default", json={"description": "ours"})).status_code == 200
+    assert (await admin.patch("/api/v1/projects/default", json={"limits": {"rpm": 9}})).json()["description"] == "ours"
+    assert (await own.get("/api/v1/projects/default")).json()["limits"]["rpm"] == 9
+    assert (await own.patch("/api/v1/organizations/default", json={"limits": {"rpm": 9}})).status_code == 403
+    changed = await admin.patch("/api/v1/organizations/default", json={"limits": {"tpm": 7}})
+    assert changed.json()["limits"]["tpm"] == 7
+    assert (await admin.patch("/api/v1/organizations/nowhere", json={"limits": {}})).status_code == 404
+    async with api.parts.database.snapshot() as tx:
+        (organization,) = await Organizations(tx).entries()
+        projects = {one.name: one for one in await Projects(tx).entries()}
+    assert organization.limits == LimitsEntry(tpm=7)
+    assert (projects["default"].limits, projects["default"].parent) == (LimitsEntry(rpm=9), "default")
+    assert [name for name in await actions(api) if name != "access.refuse"][:2] == [
+        "organization.update",
+        "project.update",
+    ]
 
 
 async def test_keys_of_another_project_do_not_exist(api: Api):

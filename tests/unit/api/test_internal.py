@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from tests.support.api import serve_api
-from tests.support.identity import identity_cases
+from tests.support.identity import add_project, identity_cases
 
 from aicp.artifacts.blobs import Blobs
 from aicp.control.routes import RouteTables
@@ -39,9 +42,7 @@ async def test_routes_are_given_at_once_or_when_they_change():
         client = api.internal()
         first = (await client.get("/internal/v1/routes")).json()
         assert first["etag"] == "e1"
-        assert first["keys"] == [
-            {"id": "key_a", "digest": "d", "project": "default", "models": None, "expires_at": 1.5}
-        ]
+        assert msgspec.convert(first["keys"], list[KeyEntry]) == source.table.keys
         same = await client.get("/internal/v1/routes", params={"etag": "e1", "wait": 0})
         assert (same.status_code, same.content) == (304, b"")
         waiting = asyncio.create_task(client.get("/internal/v1/routes", params={"etag": "e1", "wait": 30}))
@@ -86,6 +87,37 @@ async def test_heartbeats_are_written_when_they_say_something_new_and_every_two_
             await beat(rep_1=0)
             assert await written() == ({"rep_1": 0}, 0)
             assert rings.qsize() == 2
+
+
+async def test_totals_hold_what_was_counted_of_limited_scopes_and_the_gateway_s_last_batch(sqlite: Database):
+    async with serve_api(identity_cases, database=sqlite) as api:
+        clock, client = api.parts.clock, api.client()
+        await add_project(sqlite, clock, "default", "other")
+        limited = {"name": "app", "limits": {"tokens_per_day": 100}}
+        key = (await client.post("/api/v1/keys", json=limited)).json()["key"]["id"]
+        await client.patch("/api/v1/organizations/default", json={"limits": {"tokens_per_month": 1000}})
+
+        async def used(sequence: int, key_id: str, project: str, tokens: int, days_ago: int = 0) -> None:
+            at = clock.now() - timedelta(days=days_ago)
+            record = {"request_id": f"r{sequence}", "api_key_id": key_id, "project": project, "service": "s"}
+            record |= {"endpoint": "/v1/x", "started_at": at.isoformat(), "outcome": "ok"}
+            batch = {"gateway_id": "gw_1", "sequence": sequence, "records": [record | {"prompt_tokens": tokens}]}
+            assert (await api.internal().post("/internal/v1/usage", json=batch)).status_code == 200
+
+        async def totals(gateway: str = "gw_1") -> dict[str, Any]:
+            return (await api.internal().get(f"/internal/v1/gateways/{gateway}/totals")).json()
+
+        assert (await totals())["sequence"] == 0
+        await used(1, key, "default", 5)
+        await used(2, "another", "other", 7)
+        await used(4, key, "default", 11, days_ago=1)
+        await used(5, key, "default", 1000, days_ago=40)
+        assert (await totals())["scopes"] == {
+            f"key:{key}": {"day": 5, "month": 16},
+            "organization:default": {"day": 12, "month": 23},
+        }
+        assert ((await totals())["sequence"], (await totals("gw_2"))["sequence"]) == (5, 0)
+        assert (await totals())["at"] == clock.now().timestamp()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
 import { KeyDialog } from "./KeyDialog";
 import { DailyRequests } from "./ProjectParts";
+import { limitsText } from "./LimitsFields";
 import { RevokeKeys } from "./RevokeKeys";
+import { RotateKey } from "./RotateKey";
 
 /** Keys about to be revoked, and what follows when they are. */
 interface Revoking {
@@ -38,6 +40,7 @@ export function Keys() {
   const [url] = useUrlMany();
   const [creating, setCreating] = useUrl("create");
   const [editing, setEditing] = useState<ApiKey | null>(null);
+  const [rotating, setRotating] = useState<ApiKey | null>(null);
   const [revoking, setRevoking] = useState<Revoking>({ keys: [] });
   const listing = useQuery(keyPageQuery({ ...usePaging(), project, state: STATES.find((value) => value === url.get("state")) }));
   const create = may("key:write") && <Button type="primary" icon={<PlusOutlined />} onClick={() => setCreating("1")}>{t("keys.create")}</Button>;
@@ -57,6 +60,7 @@ export function Keys() {
           { key: "state", title: t("services.state"), render: (_, key) => <State state={stateOf(key)} /> },
           { key: "project", title: t("keys.project"), sort: true, render: (_, key) => key.project },
           { key: "models", title: t("keys.models"), render: (_, key) => (key.models ? <span className="row wrap" style={{ gap: 4, maxWidth: 260 }}>{key.models.map((name) => <Tag key={name} style={{ margin: 0 }}>{name}</Tag>)}</span> : <span className="quiet">{t("keys.allModels")}</span>) },
+          { key: "limits", title: t("limits.title"), optional: true, render: (_, key) => limitsText(key.limits, t) || <span className="quiet">{t("limits.none")}</span> },
           { key: "last_used_at", title: t("keys.lastUsed"), sort: true, render: (_, key) => <Time at={key.last_used_at} /> },
           { key: "expires_at", title: t("keys.expires"), sort: true, render: (_, key) => (key.expires_at ? <Time at={key.expires_at} /> : <span className="quiet">{t("keys.never")}</span>) },
           { key: "created_at", title: t("keys.created"), sort: true, render: (_, key) => <Time at={key.created_at} /> },
@@ -66,7 +70,7 @@ export function Keys() {
             title: "",
             render: (_, key) =>
               !key.revoked_at && may("key:write", key.project) && (
-                <Dropdown trigger={["click"]} menu={{ items: [{ key: "edit", label: t("action.edit"), onClick: () => setEditing(key) }, { key: "revoke", danger: true, label: t("keys.revoke"), onClick: () => setRevoking({ keys: [key] }) }] }}>
+                <Dropdown trigger={["click"]} menu={{ items: [{ key: "edit", label: t("action.edit"), onClick: () => setEditing(key) }, { key: "rotate", label: t("keys.rotate"), onClick: () => setRotating(key) }, { key: "revoke", danger: true, label: t("keys.revoke"), onClick: () => setRevoking({ keys: [key] }) }] }}>
                   <Button size="small" type="text" aria-label={`${t("action.more")} ${key.name}`}>⋯</Button>
                 </Dropdown>
               ),
@@ -74,7 +78,8 @@ export function Keys() {
         ]}
         empty={{ icon: <KeyOutlined />, title: t("keys.emptyTitle"), text: t("keys.emptyText"), action: create }}
       />
-      <KeyDialog open={creating !== "" || editing !== null} editing={editing} onClose={() => { setCreating(""); setEditing(null); }} />
+      <KeyDialog key={editing?.id ?? "new"} open={creating !== "" || editing !== null} editing={editing} onClose={() => { setCreating(""); setEditing(null); }} />
+      <RotateKey apiKey={rotating} onClose={() => setRotating(null)} />
       <RevokeKeys keys={revoking.keys} onDone={revoking.done} onClose={() => setRevoking({ keys: [] })} />
     </div>
   );

@@ -17,6 +17,7 @@ import { toYaml } from "../../parts/yaml";
 import { useContents, type Contents } from "../../queries/contents";
 import { forgetProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
+import { limitsText } from "./LimitsFields";
 import { Members } from "./Members";
 import { ProjectDialog } from "./ProjectDialog";
 import { ProjectServices, ProjectUsage } from "./ProjectParts";
@@ -48,6 +49,7 @@ export function ProjectPage() {
           [t("nav.services"), <Link key="services" to={`/services?project=${name}`}>{count(contents.services)}</Link>],
           [t("projects.models"), <Link key="models" to={`/models?project=${name}`}>{count(contents.models)}</Link>],
           [t("projects.liveKeys"), <Link key="keys" to={`/platform/keys?project=${name}&state=active`}>{count(contents.keys)}</Link>],
+          [t("limits.title"), limitsText(data.limits, t) || t("limits.none")],
           [t("keys.created"), <Time key="created" at={data.created_at} />],
         ]}
       />

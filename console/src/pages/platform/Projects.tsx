@@ -12,6 +12,7 @@ import { useUrl } from "../../parts/url";
 import { usePaging } from "../../queries/list";
 import { projectPageQuery } from "../../queries/project";
 import { useMay } from "../../queries/session";
+import { Organizations } from "./Organizations";
 import { ProjectDialog } from "./ProjectDialog";
 
 export function Projects() {
@@ -37,6 +38,7 @@ export function Projects() {
         ]}
         empty={{ icon: <ProjectOutlined />, title: t("projects.none"), text: t("projects.sub"), action: create }}
       />
+      {may("project:write", "*") && <div style={{ marginTop: 16 }}><Organizations /></div>}
       <ProjectDialog open={creating !== ""} onClose={() => setCreating("")} />
     </div>
   );

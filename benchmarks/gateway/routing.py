@@ -1,0 +1,252 @@
+"""How well requests find their prefixes: the gateway's own routing in virtual time on simulated replicas.
+
+`python benchmarks/gateway/routing.py [first|second|whole]` prints the figures; `measure()` gives them to others. The
+constants of routing were set by looking at the first half hour of the trace; what is reported is the second.
+
+The peer of comparison is ideal routing: it knows every replica's cache and queue exactly and at once, sends a request
+to the longest prefix (ties: the shortest wait), and spills by the same rule. A replica reads prompts one after the
+other at its speed, times a random factor, writes answers side by side, and holds the blocks that it used last.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import random
+import statistics
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
+
+from report import percentile, spread  # noqa: E402
+from traces import BLOCK_TOKENS, Arrival, read, text_of  # noqa: E402
+
+from aicp.core.route import RouteEntry, Target  # noqa: E402
+from aicp.gateway.bodies import read_fields  # noqa: E402
+from aicp.gateway.calls import make_call  # noqa: E402
+from aicp.gateway.endpoints import CHAT  # noqa: E402
+from aicp.gateway.metrics import Metrics  # noqa: E402
+from aicp.gateway.prompts import Prompt, read_prompt  # noqa: E402
+from aicp.gateway.replicas import Replica  # noqa: E402
+from aicp.gateway.routes import Route  # noqa: E402
+from aicp.gateway.routing import Option, choose, dispatch  # noqa: E402
+from aicp.gateway.speeds import Traffic  # noqa: E402
+from aicp.gateway.tokens import Tokens  # noqa: E402
+from aicp.gateway.visits import Visit  # noqa: E402
+
+SEEDS = (1, 2, 3)
+CACHE_BLOCKS = 8000
+"""410,000 tokens: what the memory of one 80 GB card holds of an 8B model's."""
+TOTAL_PREFILL = 50_000.0
+"""Prompt tokens a second of four replicas together: the trace brings 41,000, of which a third repeats."""
+STEP_SECONDS = 0.02
+STEP_ANSWERS = 100
+REQUEST_SECONDS = 0.01
+NOISE = 0.1
+
+
+@dataclass
+class Engine:
+    """A simulated replica. `prefill` is tokens a second, `slow` how much longer than usual a step takes."""
+
+    prefill: float
+    slow: float
+    capacity: int
+    chance: random.Random
+    held: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    free_at: float = 0.0
+    writing: int = 0
+    computed: float = 0.0
+    hits: int = 0
+    asked: int = 0
+
+    def known(self, blocks: Sequence[int]) -> int:
+        """How many of the first blocks it holds."""
+        return next((n for n, block in enumerate(blocks) if block not in self.held), len(blocks))
+
+    def read(self, blocks: Sequence[int], now: float) -> float:
+        """Takes a prompt; when it will have been read. Whoever comes later finds its blocks."""
+        hit = self.known(blocks)
+        fresh = (len(blocks) - hit) * BLOCK_TOKENS
+        self.hits += hit
+        self.asked += len(blocks)
+        self.computed += fresh
+        seconds = (fresh / self.prefill + REQUEST_SECONDS) * self.chance.lognormvariate(0.0, NOISE)
+        self.free_at = max(now, self.free_at) + seconds
+        for block in reversed(blocks):
+            self.held[block] = None
+            self.held.move_to_end(block)
+        while len(self.held) > self.capacity:
+            self.held.popitem(last=False)
+        return self.free_at
+
+    def write(self, tokens: int) -> float:
+        """Begins an answer; how many seconds it takes."""
+        self.writing += 1
+        return tokens * STEP_SECONDS * self.slow * (1 + self.writing / STEP_ANSWERS)
+
+
+@dataclass
+class VirtualClock:
+    """A clock that stands still until it is told."""
+
+    seconds: float = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.seconds
+
+    def now(self) -> datetime:
+        """The same as a date."""
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+Router = Callable[["Replay", Prompt, Arrival], Visit]
+
+
+class Replay:
+    """One walk through the trace."""
+
+    def __init__(self, engines: Sequence[Engine], router: Router, seed: int, *, stream: bool = True) -> None:
+        self.engines, self._router, self._stream = engines, router, stream
+        self.chance = random.Random(seed)
+        self.clock, self.metrics = VirtualClock(), Metrics()
+        targets = [
+            Target(str(n), f"http://127.0.0.1:{n + 1}", None, None, engine.capacity * BLOCK_TOKENS)
+            for n, engine in enumerate(engines)
+        ]
+        entry = RouteEntry("m", "m", None, "chat", "vllm", "m", [CHAT.path], [], targets)
+        self.route = Route(entry, tuple(Replica(target) for target in targets), Traffic())
+        self._texts: dict[int, str] = {}
+        self._numbers = count()
+        self.waits: list[float] = []
+
+    def run(self, arrivals: Sequence[Arrival]) -> None:
+        """Serves all arrivals."""
+        events: list[tuple[float, int, Callable[[], tuple[float, Callable[[], Any]] | None]]] = []
+
+        def push(at: float, act: Callable[[], Any]) -> None:
+            heapq.heappush(events, (at, next(self._numbers), act))
+
+        for arrival in arrivals:
+            push(arrival.at, lambda arrival=arrival: self._arrive(arrival))
+        while events:
+            self.clock.seconds, _, act = heapq.heappop(events)
+            after = act()
+            if after is not None:
+                push(*after)
+
+    def _arrive(self, arrival: Arrival) -> tuple[float, Callable[[], Any]]:
+        visit = self._router(self, self._prompt(arrival), arrival)
+        engine = self.engines[int(visit.replica.id)]
+        first = engine.read(arrival.blocks, self.clock.seconds)
+        self.waits.append(first - arrival.at)
+        return first, lambda: self._first(visit, engine, arrival)
+
+    def _first(self, visit: Visit, engine: Engine, arrival: Arrival) -> tuple[float, Callable[[], Any]]:
+        if self._stream:
+            visit.first_token(self.clock)
+        end = self.clock.seconds + engine.write(arrival.answer_tokens)
+        return end, lambda: self._end(visit, engine, arrival)
+
+    def _end(self, visit: Visit, engine: Engine, arrival: Arrival) -> None:
+        engine.writing -= 1
+        visit.end()
+        tokens = Tokens()
+        tokens.prompt, tokens.completion = len(arrival.blocks) * BLOCK_TOKENS, arrival.answer_tokens
+        visit.learn(tokens, self.clock)
+
+    def _prompt(self, arrival: Arrival) -> Prompt:
+        for block in arrival.blocks:
+            if block not in self._texts:
+                self._texts[block] = text_of(block)
+        content = "".join(map(self._texts.__getitem__, arrival.blocks))
+        stream = json.dumps(self._stream).encode()
+        body = b'{"model":"m","stream":%b,"messages":[{"role":"user","content":"%b"}]}' % (stream, content.encode())
+        fields = read_fields(body)
+        prompt = read_prompt(self.route, "p", fields, {}, make_call(CHAT, self.route, fields))
+        assert prompt is not None
+        return prompt
+
+
+def ours(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
+    """The gateway's own choice."""
+    now = replay.clock.seconds
+    visit = dispatch(replay.route.replicas, prompt, [], now, replay.chance.random, replay.metrics)
+    assert visit is not None
+    return visit
+
+
+def ideal(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
+    """The longest prefix by exact knowledge, and the same rule for spills."""
+    now, options = replay.clock.seconds, list[Option]()
+    for replica in replay.route.replicas:
+        engine, option = replay.engines[int(replica.id)], Option(replica, prompt, now)
+        option.wait = max(0.0, engine.free_at - now)
+        option.cost = -engine.known(arrival.blocks) + option.wait / 1e6
+        option.plain = option.wait + len(arrival.blocks) * BLOCK_TOKENS / engine.prefill
+        options.append(option)
+    chosen, _ = choose(options, replay.chance.random)
+    return Visit(chosen.replica)
+
+
+def fewest(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
+    """The fewest requests in flight, ties by chance: what knows nothing of prefixes."""
+    return Visit(min(replay.route.replicas, key=lambda replica: (replica.inflight, replay.chance.random())))
+
+
+def walk(router: Router, speeds: Sequence[float], seed: int, half: int | None) -> dict[str, float]:
+    """The figures of one walk. `speeds` are relative."""
+    engines = [
+        Engine(TOTAL_PREFILL / 4 * speed, 1 / speed, CACHE_BLOCKS, random.Random(seed * 100 + n))
+        for n, speed in enumerate(speeds)
+    ]
+    replay = Replay(engines, router, seed)
+    replay.run(read(half=half, speed=sum(speeds) / 4, seed=seed))
+    busy = [engine.computed / engine.prefill for engine in engines]
+    return {
+        "hit": sum(engine.hits for engine in engines) / sum(engine.asked for engine in engines),
+        "imbalance": max(busy) / statistics.mean(busy),
+        "p50_ttft": percentile(replay.waits, 0.5),
+        "p99_ttft": percentile(replay.waits, 0.99),
+        "spills": replay.metrics.spills / len(replay.waits),
+    }
+
+
+ALIKE = (1.0, 1.0, 1.0, 1.0)
+UNLIKE = (2.0, 1.0, 1.0, 0.5)
+FLEETS = {"4": ALIKE, "16": ALIKE * 4, "4_unlike": UNLIKE, "16_unlike": UNLIKE * 4}
+
+
+def measure(half: int | None = 1, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
+    """Figures by fleet; `half` 1 is the part of the trace that nothing was set by."""
+    figures: dict[str, Any] = {}
+    for name, speeds in FLEETS.items():
+        walks = {
+            router.__name__: [walk(router, speeds, seed, half) for seed in seeds] for router in (ours, ideal, fewest)
+        }
+        pairs = list(zip(walks["ours"], walks["ideal"], walks["fewest"], strict=True))
+        figures[name] = {
+            "hit": spread([one["hit"] for one, _, _ in pairs]),
+            "hit_of_ideal": spread([one["hit"] / best["hit"] for one, best, _ in pairs]),
+            "imbalance": spread([one["imbalance"] for one, _, _ in pairs]),
+            "ideal_imbalance": spread([best["imbalance"] for _, best, _ in pairs]),
+            "p99_ttft_s": spread([one["p99_ttft"] for one, _, _ in pairs]),
+            "ideal_p99_ttft_s": spread([best["p99_ttft"] for _, best, _ in pairs]),
+            "fewest_requests_hit": spread([other["hit"] for _, _, other in pairs]),
+            "fewest_requests_p99_ttft_s": spread([other["p99_ttft"] for _, _, other in pairs]),
+        }
+    return figures
+
+
+if __name__ == "__main__":
+    halves = {"first": 0, "second": 1, "whole": None}
+    print(json.dumps(measure(halves[sys.argv[1] if len(sys.argv) > 1 else "second"]), indent=2))

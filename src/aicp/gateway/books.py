@@ -1,0 +1,172 @@
+"""What the control plane does for a gateway, done from a file: tables, usage, totals.
+
+Usage is kept as JSON lines, a file a month (UTC, of the moment it was counted). A batch is its records and then a
+line `{"batch": <sequence>}`: what stands behind the last of those lines when the gateway starts is the part of a batch
+that a crash cut; it is cut off, and comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from aicp.core.clock import Clock
+from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.route import RouteTable, Total, Totals
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_DAY = 86_400
+
+
+class _Line(msgspec.Struct):
+    """A record, or the end of a batch."""
+
+    batch: int | None = None
+    api_key_id: str = ""
+    project: str = ""
+    started_at: datetime | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+_line = msgspec.json.Decoder(_Line)
+
+
+class Books:
+    """Serves one gateway from a file. `read` gives the table that the file means now; it raises AicpError."""
+
+    def __init__(self, directory: Path, file: Path, read: Callable[[], RouteTable], clock: Clock) -> None:
+        self._directory, self._file, self._read, self._clock = directory, file, read, clock
+        self._table = read()
+        self._seen = _stamp(file)
+        self._sequence = 0
+        self._days: Counter[tuple[str, str, int]] = Counter()
+        """Tokens by key, project and day since 1970."""
+        for path in sorted(directory.glob("usage-????-??.jsonl")):
+            self._take_up(path)
+
+    async def routes(self, etag: str = "", *, wait_seconds: float = 30.0) -> RouteTable | None:
+        """The table, at once when it is another than `etag`, else when the file changes; a wrong file is left aside."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while self._table.etag == etag:
+            if loop.time() >= deadline:
+                return None
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._look()
+        return self._table
+
+    async def heartbeat(
+        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+    ) -> None:
+        """Nobody waits for it here."""
+
+    async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Writes a batch down, once. Raises UnavailableError when the disk does not take it."""
+        if sequence <= self._sequence:
+            return
+        try:
+            await asyncio.to_thread(self._append, sequence, records)
+        except OSError as error:
+            raise UnavailableError(f"Usage cannot be written down: {error.strerror}.") from error
+        self._sequence = sequence
+        for record in records:
+            self._count(_line.decode(record))
+
+    async def totals(self, gateway_id: str) -> Totals:
+        """What was written down, by scope."""
+        now = self._clock.now().astimezone(UTC)
+        today = int(now.timestamp()) // _DAY
+        first = today - (now.day - 1)
+        parents = {project.name: project.parent for project in self._table.projects}
+        days: Counter[str] = Counter()
+        months: Counter[str] = Counter()
+        for (key, project, day), tokens in self._days.items():
+            if day < first:
+                continue
+            for scope in (f"key:{key}", f"project:{project}", f"organization:{parents.get(project, '')}"):
+                months[scope] += tokens
+                days[scope] += tokens if day == today else 0
+        scopes = {scope: Total(days[scope], tokens) for scope, tokens in months.items()}
+        return Totals(at=now.timestamp(), sequence=self._sequence, scopes=scopes)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _look(self) -> None:
+        stamp = _stamp(self._file)
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._table = self._read()
+        except AicpError as error:
+            log.error("the changed file is left aside: %s", error)
+        else:
+            log.info("the changed file is in use")
+
+    def _append(self, sequence: int, records: Sequence[bytes]) -> None:
+        path = self._directory / f"usage-{self._clock.now().astimezone(UTC):%Y-%m}.jsonl"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            before = os.fstat(descriptor).st_size
+            data = b"".join(b"%b\n" % record for record in records) + b'{"batch":%d}\n' % sequence
+            try:
+                while data:
+                    data = data[os.write(descriptor, data) :]
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+
+    def _take_up(self, path: Path) -> None:
+        """Counts a file of an earlier run, and cuts off the part of a batch at its end."""
+        position = whole = 0
+        batch: list[_Line] = []
+        with path.open("rb") as file:
+            for text in file:
+                line = _sound(text)
+                if line is None:
+                    break
+                position += len(text)
+                batch.append(line)
+                if line.batch is not None:
+                    self._sequence = max(self._sequence, line.batch)
+                    for record in batch[:-1]:
+                        self._count(record)
+                    batch, whole = [], position
+        if whole < path.stat().st_size:
+            os.truncate(path, whole)
+
+    def _count(self, record: _Line) -> None:
+        tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
+        if tokens and record.started_at is not None:
+            day = int(record.started_at.timestamp()) // _DAY
+            self._days[record.api_key_id, record.project, day] += tokens
+
+
+def _sound(text: bytes) -> _Line | None:
+    try:
+        return _line.decode(text) if text.endswith(b"\n") else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """What changes whenever a file is written anew or replaced."""
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,199 @@
+"""A gateway without a platform: its routes, keys and limits from one YAML file.
+
+`${NAME}` in a text is the environment variable of that name, so that no secret needs to stand in the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import yaml
+
+from aicp.core.errors import InvalidError
+from aicp.core.route import KeyEntry, LimitsEntry, RouteEntry, RouteTable, ScopeEntry, Target
+from aicp.gateway.api_keys import KeyRing
+from aicp.gateway.upstream import UpstreamPool
+from aicp.security.keys import encode_pepper, key_digest, key_id
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ENDPOINTS = ["/v1/chat/completions", "/v1/completions"]
+_Most = Annotated[int, msgspec.Meta(ge=1)] | None
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A misspelt name is an error."""
+
+
+class Listen(_Strict):
+    """Where to listen. Beyond loopback TLS is needed, or `insecure`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8601
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    insecure: bool = False
+
+
+class Upstream(_Strict):
+    """An engine or provider: `http://host:port`, `https://host/path` or `unix:/path`; endpoints' paths follow."""
+
+    address: str
+    token: str | None = None
+    max_requests: int | None = None
+
+
+class FileRoute(_Strict):
+    """A public model name. `model` is what the upstreams call it, by default the same."""
+
+    name: str
+    upstreams: list[Upstream]
+    model: str | None = None
+    endpoints: list[str] = msgspec.field(default_factory=lambda: list(_ENDPOINTS))
+    refused_fields: list[str] = []
+    project: str | None = None
+    context_length: int | None = None
+
+
+class FileLimits(_Strict):
+    """Limits of a key, a project or an organization, as in the platform."""
+
+    rpm: _Most = None
+    tpm: _Most = None
+    input_tpm: _Most = None
+    output_tpm: _Most = None
+    concurrency: _Most = None
+    tokens_per_day: _Most = None
+    tokens_per_month: _Most = None
+
+
+class FileKey(_Strict):
+    """A key. `secret` is one that `aicp gateway --new-key` made."""
+
+    secret: str
+    project: str = "default"
+    models: list[str] | None = None
+    expires_at: float | None = None
+    networks: list[str] | None = None
+    limits: FileLimits | None = None
+    max_output_tokens: int | None = None
+    defaults: dict[str, float] | None = None
+
+
+class Scope(_Strict):
+    """A project or an organization; `organization` is a project's."""
+
+    name: str
+    organization: str = ""
+    limits: FileLimits | None = None
+
+
+class FileConfig(_Strict):
+    """The whole file. `directory` (the gateway's own) is relative to the file."""
+
+    routes: list[FileRoute]
+    keys: list[FileKey]
+    listen: Listen = msgspec.field(default_factory=Listen)
+    directory: str = "gateway-data"
+    projects: list[Scope] = []
+    organizations: list[Scope] = []
+
+
+def read_config(path: Path, environment: Mapping[str, str]) -> FileConfig:
+    """Raises InvalidError that says where in the file something is wrong."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidError(f"{path} is no YAML: {error}.") from error
+    try:
+        return msgspec.convert(_filled(raw, environment), FileConfig)
+    except (msgspec.ValidationError, KeyError) as error:
+        where = f"the environment has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidError(f"{path} is wrong: {where}.", hint="See the guide on the stand-alone gateway.") from error
+
+
+def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
+    """The route table that the file means. Raises InvalidError."""
+    _check_unique("route", [route.name for route in config.routes])
+    for one in (config.projects, config.organizations):
+        _check_unique("name", [scope.name for scope in one])
+    projects = {scope.name: scope for scope in config.projects}
+    for key in config.keys:
+        projects.setdefault(key.project, Scope(name=key.project))
+    table = RouteTable(
+        etag="",
+        pepper=encode_pepper(pepper),
+        keys=[_key(number, key, pepper) for number, key in enumerate(config.keys)],
+        routes=[_route(route) for route in config.routes],
+        projects=[ScopeEntry(scope.name, _limits(scope.limits), scope.organization) for scope in projects.values()],
+        organizations=[ScopeEntry(scope.name, _limits(scope.limits)) for scope in config.organizations],
+    )
+    _check_unique("key", [key.id for key in table.keys])
+    try:
+        KeyRing(table.pepper, table.keys)
+    except ValueError as error:  # a network that is none
+        raise InvalidError(f"A key of the file is wrong: {error}.") from error
+    etag = hashlib.sha256(msgspec.json.encode(table)).hexdigest()[:32]
+    return replace(table, etag=etag)
+
+
+def _filled(value: Any, environment: Mapping[str, str]) -> Any:
+    """The value with its variables filled in. Raises KeyError with the name of one that is not set."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: environment[match[1]], value)
+    if isinstance(value, list):
+        return [_filled(item, environment) for item in value]
+    if isinstance(value, dict):
+        return {name: _filled(item, environment) for name, item in value.items()}
+    return value
+
+
+def _key(number: int, key: FileKey, pepper: bytes) -> KeyEntry:
+    name = key_id(key.secret)
+    if name is None:
+        raise InvalidError(
+            f"The secret of keys[{number}] is no key of this gateway.", hint="Make one with `aicp gateway --new-key`."
+        )
+    fields: dict[str, Any] = msgspec.structs.asdict(key) | {"limits": _limits(key.limits)}
+    del fields["secret"]
+    return KeyEntry(id=name, digest=key_digest(pepper, key.secret), **fields)
+
+
+def _route(route: FileRoute) -> RouteEntry:
+    targets: list[Target] = []
+    for number, upstream in enumerate(route.upstreams):
+        try:
+            UpstreamPool(upstream.address, upstream.token)
+        except ValueError as error:
+            raise InvalidError(f"upstreams[{number}] of route {route.name!r}: {error}.") from error
+        targets.append(Target(f"{route.name}#{number}", upstream.address, upstream.token, upstream.max_requests))
+    return RouteEntry(
+        name=route.name,
+        service=route.name,
+        project=route.project,
+        type="chat",
+        engine="upstream",
+        upstream_model=route.model or route.name,
+        endpoints=route.endpoints,
+        refused_fields=route.refused_fields,
+        targets=targets,
+        context_length=route.context_length,
+        reason="" if targets else "it has no upstream",
+    )
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidError(f"The {what} {twice!r} stands in the file twice.")
+
+
+def _limits(limits: FileLimits | None) -> LimitsEntry | None:
+    return None if limits is None else LimitsEntry(**msgspec.structs.asdict(limits))

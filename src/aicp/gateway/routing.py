@@ -1,0 +1,121 @@
+"""Which replica serves a request: the one where its answer is expected first, told in seconds.
+
+    cost = (queued + prompt - hit) * prefill - 9 * hit * usual prefill + answer * decode * running / 20
+
+`queued` are the uncached tokens of prompts on their way to the replica or waiting there, `hit` the tokens of this
+prompt that it holds, `prefill` its seconds for a prompt token, `answer * decode` the seconds that an answer takes.
+Form of the cost: the KV router of Dynamo; in seconds, so that unlike replicas compare: the least-load policy of SMG.
+How full a KV cache is, is not known here and not part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from aicp.gateway.metrics import Metrics
+from aicp.gateway.prefixes import ENDS
+from aicp.gateway.prompts import Prompt
+from aicp.gateway.replicas import FIRST_DECODE_SECONDS, Replica
+from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Traffic, believed
+from aicp.gateway.visits import REQUEST_TOKENS, Visit
+
+_LOOK_SECONDS = 1.0
+_SESSION_TOKENS = 1024
+"""A replica that served the session counts as one that holds the whole prompt, and so much at least."""
+_ANSWERS = 0.05
+"""What an answer under way counts for, of the time that it takes: it slows the reading of prompts, and little."""
+_KEPT = 9.0
+"""How many times the usual reading of its tokens a hit is worth beside what it saves now: the prefix will be wanted
+again, and what a second copy of it pushes out is missing elsewhere. Found on the first half of a real trace, see
+benchmarks/gateway/routing.py."""
+_SPILL_SHARE = 1.5
+_SPILL_SECONDS = 1.0
+
+
+class Option:
+    """A replica as a request sees it. `wait`: seconds for what is there; `plain` and `cost`: for its answer, too,
+    without and with what the replica holds of it."""
+
+    __slots__ = ("cost", "hit", "plain", "replica", "uncached", "wait")
+
+    def __init__(self, replica: Replica, prompt: Prompt, now: float) -> None:
+        self.replica = replica
+        prefill, tokens, blocks = replica.prefill_seconds, prompt.tokens, prompt.blocks
+        waiting = replica.waiting(now) if replica.silent else replica.queued
+        answers = _ANSWERS * prompt.traffic.answer_tokens * replica.decode_seconds * replica.inflight
+        self.wait = wait = waiting * prefill + answers
+        self.plain = self.cost = wait + (REQUEST_TOKENS + tokens) * prefill
+        self.hit = hit = replica.held.depth(blocks) if blocks else 0
+        self.uncached = tokens
+        saved = 0.0
+        if hit:
+            self.uncached = max(1.0, tokens - ENDS[hit] * prompt.per_byte)
+            saved = tokens - self.uncached
+        if prompt.session and replica.held.depth(prompt.session):
+            saved = max(tokens - 1.0, _SESSION_TOKENS)
+        if saved:
+            self.cost -= saved * (prefill + _KEPT * prompt.traffic.prefill_seconds)
+
+
+def dispatch(
+    replicas: Sequence[Replica],
+    prompt: Prompt | None,
+    tried: Collection[Replica],
+    now: float,
+    random: Callable[[], float],
+    metrics: Metrics,
+) -> Visit | None:
+    """Chooses a replica and charges it; None when all were tried. `random` gives floats from 0 to 1.
+
+    Replicas with an open breaker serve only when no other is left: refusing without a try helps nobody.
+    """
+    if prompt is None:
+        return next((Visit(replica) for replica in replicas if replica not in tried), None)
+    left = [replica for replica in replicas if replica not in tried]
+    trusted = [replica for replica in left if replica.trusted(now)] or left
+    if not trusted:
+        return None
+    if now >= prompt.traffic.look_at:
+        look(replicas, prompt.traffic, now)
+    chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], random)
+    metrics.prefix_blocks += len(prompt.blocks)
+    metrics.prefix_hits += chosen.hit
+    metrics.spills += spilled
+    visit = Visit(chosen.replica)
+    visit.expect(prompt, chosen.uncached, now)
+    return visit
+
+
+def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Option, bool]:
+    """The cheapest option, ties by chance, and whether it is a spill.
+
+    A replica with much more waiting than the others is spared even when its hit would be worth the wait: the request
+    goes where it is cheapest without any hit, so that what is wanted often is soon held by several.
+    """
+    best, waits, ties = options[0], 0.0, 1
+    for option in options:
+        waits += option.wait
+        if option.cost < best.cost:
+            best, ties = option, 1
+        elif option.cost == best.cost and option is not best:
+            ties += 1
+    if ties > 1:
+        alike = [option for option in options if option.cost == best.cost]
+        best = alike[int(random() * len(alike))]
+    mean = waits / len(options)
+    if best.wait <= mean + _SPILL_SECONDS or best.wait <= mean * _SPILL_SHARE:
+        return best, False
+    least = min(option.plain for option in options)
+    alike = [option for option in options if option.plain == least]
+    other = alike[int(random() * len(alike))]
+    return other, other is not best
+
+
+def look(replicas: Sequence[Replica], traffic: Traffic, now: float) -> None:
+    """Takes what was learnt of the replicas' speeds into account until the next look, a second later."""
+    traffic.look_at = now + _LOOK_SECONDS
+    prefill = believed([replica.prefill.seen(now) for replica in replicas], FIRST_PREFILL_SECONDS)
+    decode = believed([replica.decode.seen(now) for replica in replicas], FIRST_DECODE_SECONDS)
+    for replica, reading, writing in zip(replicas, prefill, decode, strict=True):
+        replica.prefill_seconds, replica.decode_seconds = reading, writing
+    traffic.prefill_seconds = sum(prefill) / len(prefill)

@@ -1,0 +1,84 @@
+"""What limits by day and month need: the store's totals, and what this gateway has logged since.
+
+The last totals are kept on disk, so that limits hold after a crash and while the control plane is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from aicp.core.errors import AicpError
+from aicp.core.route import Totals
+from aicp.gateway.accounts import Accounts
+from aicp.gateway.usage import Record, closed_records, segments
+
+log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 1.0
+_record = msgspec.json.Decoder(Record)
+
+
+class Teller(Protocol):
+    """Who knows the totals."""
+
+    async def totals(self, gateway_id: str) -> Totals:
+        """The totals of now. Raises AicpError."""
+        ...
+
+
+class TotalsKeeper:
+    """Keeps `accounts` informed. `directory` is the gateway's."""
+
+    def __init__(self, directory: Path, accounts: Accounts, gateway_id: str, control: Teller) -> None:
+        self._directory, self._accounts, self._gateway_id, self._control = directory, accounts, gateway_id, control
+        self._path = directory / "totals.json"
+        self._kept = 0
+        """The last batch that the totals on disk hold."""
+
+    def load(self) -> None:
+        """Takes the last totals, and what was logged since; for the start, once there is a route table."""
+        totals = Totals(at=0.0, sequence=0, scopes={})
+        try:
+            totals = msgspec.json.decode(self._path.read_bytes(), type=Totals)
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("the kept totals are of no use and are left aside: %s", error)
+        self._accounts.take(totals)
+        self._kept = totals.sequence
+        for number, path in segments(self._directory):
+            if number > totals.sequence:
+                self._accounts.recover(number, map(_record.decode, closed_records(path.read_bytes())))
+
+    def needs(self, segment: int) -> bool:
+        """Whether a shipped segment is not in the totals on disk yet: a crash would forget what it holds."""
+        return self._accounts.has_quotas and segment > self._kept
+
+    async def run(self) -> None:
+        """Asks once a second while there is a limit that needs it, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            if not self._accounts.has_quotas:
+                continue
+            try:
+                totals = await self._control.totals(self._gateway_id)
+            except AicpError as error:
+                log.debug("no totals: %s", error)
+                continue
+            self._accounts.take(totals)
+            try:
+                await asyncio.to_thread(self._save, totals)
+            except OSError as error:
+                log.error("the totals cannot be kept for the next start: %s", error)
+            else:
+                self._kept = totals.sequence
+
+    def _save(self, totals: Totals) -> None:
+        unfinished = self._path.with_name(f".{self._path.name}.new")
+        unfinished.write_bytes(msgspec.json.encode(totals))
+        unfinished.replace(self._path)

@@ -1,0 +1,73 @@
+"""One request at one replica: what it occupies there, and what it tells of the replica's speed."""
+
+from __future__ import annotations
+
+from aicp.core.clock import Clock
+from aicp.gateway.prompts import Prompt
+from aicp.gateway.replicas import STEP_ANSWERS, Charge, Replica
+from aicp.gateway.tokens import Tokens
+
+REQUEST_TOKENS = 64
+"""What a request costs besides its tokens, in tokens."""
+
+
+class Visit:
+    """Begins with its making, when the request is about to be sent; `end` must be called once it is over."""
+
+    __slots__ = ("_began", "_charge", "_decode", "_first", "_prefill", "_prompt", "_running", "_work", "replica")
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self._prompt: Prompt | None = None
+        self._charge: Charge | None = None
+        self._first: float | None = None
+        replica.began()
+
+    def expect(self, prompt: Prompt, uncached: float, now: float) -> None:
+        """Charges the replica with `uncached` prompt tokens. `now` is monotonic.
+
+        A stream's charge ends with its first token. Of an answer that comes whole nothing is heard before its end, so
+        its charge ends when its prompt should have been read.
+        """
+        replica = self.replica
+        charged = uncached + REQUEST_TOKENS
+        self._prompt, self._began = prompt, now
+        self._prefill, self._decode = replica.prefill_seconds, replica.decode_seconds
+        self._running = replica.inflight
+        self._work = replica.queued + charged
+        self._charge = Charge(replica, charged, now + self._work * self._prefill)
+        if prompt.whole:
+            replica.silent.append(self._charge)
+        replica.held.add(prompt.blocks, prompt.per_byte)
+        if prompt.session:
+            replica.held.add(prompt.session, prompt.per_byte)
+
+    def first_token(self, clock: Clock) -> None:
+        """The first piece of a streamed answer has come."""
+        if self._charge is not None:
+            self._first = now = clock.monotonic()
+            self._charge.drop()
+            self.replica.prefill.learn(self._work, now - self._began, now)
+
+    def end(self) -> None:
+        """The replica has no more to do for it. To be called once."""
+        self.replica.inflight -= 1
+        if self._charge is not None:
+            self._charge.drop()
+
+    def learn(self, tokens: Tokens, clock: Clock) -> None:
+        """The answer is complete and these are its counts."""
+        prompt, replica = self._prompt, self.replica
+        if prompt is None:
+            return
+        now = clock.monotonic()
+        prompt.traffic.learn(prompt.size, tokens.prompt, tokens.completion)
+        steps = (tokens.completion or 0) * (STEP_ANSWERS + (self._running + replica.inflight) / 2)
+        if self._first is not None:
+            replica.decode.learn(steps, now - self._first, now)
+            return
+        # only the sum of both parts is known: it is shared between them as it was expected
+        reading, writing = self._work * self._prefill, steps * self._decode
+        share = reading / (reading + writing)
+        replica.prefill.learn(self._work, (now - self._began) * share, now)
+        replica.decode.learn(steps, (now - self._began) * (1 - share), now)

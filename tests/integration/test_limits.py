@@ -1,0 +1,107 @@
+"""Limits from the command line to the gateway's refusal, and over a killed gateway, on a real platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from tests.support.platform import Platform, eventually
+
+from aicp.core.service import Mode, ServiceCreate, ServiceSpec
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("limits") / "data").start()
+    try:
+        platform.import_demo("demo")
+        spec = ServiceSpec(model="demo", engine="echo", mode=Mode.CUSTOM)
+        platform.client.services.create(ServiceCreate(spec=spec))
+        platform.client.services.wait("demo", timeout_seconds=60)
+        yield platform
+    finally:
+        platform.stop()
+
+
+def made(platform: Platform, *options: str) -> tuple[str, str]:
+    """Id and secret of a new key that the gateway knows."""
+    created = json.loads(platform.cli("key", "create", "limited", *options, "--json").stdout)
+    key_id, secret = created["key"]["id"], created["secret"]
+    eventually("the gateway knows the key", lambda: models(platform, secret) == 200, seconds=5)
+    return key_id, secret
+
+
+def models(platform: Platform, secret: str) -> int:
+    headers = {"Authorization": f"Bearer {secret}"}
+    return httpx.get(f"{platform.gateway_url}/v1/models", headers=headers, trust_env=False).status_code
+
+
+def ask(platform: Platform, secret: str) -> httpx.Response:
+    return platform.chat(secret, "demo", "hello", max_tokens=4)
+
+
+def test_a_limit_holds_with_many_at_once_and_is_raised_while_they_call(platform: Platform) -> None:
+    key_id, secret = made(platform, "--limit", "rpm=5")
+    with ThreadPoolExecutor(16) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda _: ask(platform, secret), range(16))]
+    assert sorted(statuses) == [200] * 5 + [429] * 11
+    shown = platform.cli("key", "show", key_id).stdout
+    assert "rpm=5" in shown
+    platform.cli("key", "update", key_id, "--limit", "rpm=6", "--limit", "concurrency=2")
+    eventually("the raised limit is in force", lambda: ask(platform, secret).status_code == 200, seconds=5)
+    assert ask(platform, secret).status_code == 429
+    platform.cli("key", "update", key_id, "--limit", "rpm=", "--limit", "concurrency=")
+    eventually("the lifted limit is lifted", lambda: ask(platform, secret).status_code == 200, seconds=5)
+
+
+def test_a_limit_of_the_project_holds_for_all_its_keys(platform: Platform) -> None:
+    platform.cli("project", "create", "shop", "--limit", "rpm=3")
+    keys = [made(platform, "--project", "shop")[1] for _ in range(2)]
+    answers = [ask(platform, keys[number % 2]) for number in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
+    assert "The project 'shop' may send 3 requests a minute" in answers[-1].json()["error"]["message"]
+
+
+def test_a_quota_holds_over_a_killed_gateway_and_counts_what_control_has_counted(platform: Platform) -> None:
+    key_id, secret = made(platform, "--limit", "tokens_per_day=100")
+    served, killed = 0, False
+    while (answer := ask(platform, secret)).status_code == 200:
+        served += answer.json()["usage"]["total_tokens"]
+        assert served <= 100
+        if served > 40 and not killed:
+            killed = True
+            os.kill(platform.pid("gateway"), signal.SIGKILL)
+            eventually("the gateway is back", lambda: is_back(platform, secret), seconds=10)
+    assert answer.json()["error"]["code"] == "insufficient_quota"
+    assert killed
+    eventually("control has counted it", lambda: counted(platform, key_id) == served, seconds=10)
+    assert ask(platform, secret).status_code == 429
+
+
+def is_back(platform: Platform, secret: str) -> bool:
+    try:
+        return models(platform, secret) == 200
+    except httpx.TransportError:
+        return False
+
+
+def counted(platform: Platform, key_id: str) -> int:
+    (row,) = json.loads(platform.cli("usage", "--key", key_id, "--json").stdout)
+    return row["prompt_tokens"] + row["completion_tokens"]
+
+
+def test_a_rotated_secret(platform: Platform) -> None:
+    key_id, old = made(platform)
+    new = json.loads(platform.cli("key", "rotate", key_id, "--overlap-seconds", "3600", "--json").stdout)["secret"]
+    eventually("the new secret opens", lambda: models(platform, new) == 200, seconds=5)
+    assert models(platform, old) == 200
+    newest = json.loads(platform.cli("key", "rotate", key_id, "--overlap-seconds", "0", "--json").stdout)["secret"]
+    eventually("only the newest opens", lambda: models(platform, newest) == 200, seconds=5)
+    assert [models(platform, secret) for secret in (old, new)] == [401, 401]

@@ -1,0 +1,219 @@
+"""A gateway from a file: what it refuses, what it takes up while it runs, and that it counts once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.clock import FakeClock
+from tests.support.gateway_process import free_port, until
+from tests.support.http_wire import Answer, read_answer, request
+from tests.support.openai_engine import Engine, run_engine
+
+from aicp.core.errors import InvalidError
+from aicp.core.route import RouteTable
+from aicp.gateway.books import Books
+from aicp.gateway.file_config import read_config, table_of
+from aicp.security.keys import make_key
+
+CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+PEPPER = b"p" * 32
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "stand-alone-gateway.md"
+
+
+@dataclass
+class StandAlone:
+    """The process, its file and its key."""
+
+    folder: Path
+    engine: Engine
+    port: int = field(default_factory=free_port)
+    key: str = field(default_factory=lambda: make_key().secret)
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def write(self, **more: Any) -> None:
+        document: dict[str, Any] = {
+            "listen": {"port": self.port},
+            "routes": [{"name": "demo", "model": "inner", "upstreams": [{"address": "${ENGINE}", "token": "t"}]}],
+            "keys": [{"secret": "${KEY}", "project": "shop", **more.pop("key", {})}],
+        }
+        unfinished = self.folder / "new.yaml"
+        unfinished.write_text(yaml.safe_dump(document | more))
+        unfinished.replace(self.folder / "gateway.yaml")
+
+    async def start(self) -> None:
+        environment = os.environ | {"ENGINE": self.engine.address, "KEY": self.key}
+        command = [sys.executable, "-m", "aicp.cli.app", "gateway", "--config", str(self.folder / "gateway.yaml")]
+        with (self.folder / "log").open("a") as log:
+            self.process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=log, stdout=log)
+        async with asyncio.timeout(20):
+            while not await self._serves():
+                assert self.process.returncode is None, self.log
+                await asyncio.sleep(0.02)
+
+    async def _serves(self) -> bool:
+        try:
+            return (await self.ask("/v1/models", method="GET")).status != 503
+        except OSError:
+            return False
+
+    async def ask(self, path: str = "/v1/chat/completions", body: Any = b"", *, method: str = "POST") -> Answer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request(method, path, body, key=self.key))
+            return await asyncio.wait_for(read_answer(reader), 20)
+        finally:
+            writer.close()
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), 40)
+
+    def records(self) -> list[dict[str, Any]]:
+        files = sorted((self.folder / "gateway-data").glob("usage-????-??.jsonl"))
+        lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        return [line for line in lines if "batch" not in line]
+
+
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[StandAlone]:
+    async with run_engine(tmp_path / "e.sock") as engine:
+        gateway = StandAlone(tmp_path, engine)
+        gateway.write()
+        await gateway.start()
+        yield gateway
+        await gateway.stop(signal.SIGKILL)
+
+
+async def test_a_file_is_enough(alone: StandAlone) -> None:
+    answer = await alone.ask(body=CHAT)
+    assert (answer.status, answer.json()["model"]) == (200, "demo")
+    assert alone.engine.asked[-1].headers["authorization"] == "Bearer t"
+    assert alone.engine.asked[-1].json()["model"] == "inner"
+    assert await alone.stop() == 0
+    (record,) = alone.records()
+    assert (record["project"], record["outcome"], record["prompt_tokens"]) == ("shop", "ok", 7)
+
+
+async def test_a_changed_file_is_taken_up_and_a_wrong_one_left_aside(alone: StandAlone) -> None:
+    async def refused() -> bool:
+        return (await alone.ask(body=CHAT)).status == 429
+
+    async def comes(wanted: bool) -> None:
+        for _ in range(200):
+            if await refused() is wanted:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail(f"the file of {wanted=} is not in use")
+
+    alone.write(key={"limits": {"rpm": 1}})
+    await comes(True)
+    alone.write(routes=[{"nmae": "demo"}])
+    await until(lambda: "the changed file is left aside" in alone.log)
+    assert "nmae" in alone.log
+    assert await refused()
+    alone.write()
+    await comes(False)
+
+
+async def test_usage_is_written_once_and_a_quota_holds_over_kill_9(alone: StandAlone) -> None:
+    alone.write(key={"limits": {"tokens_per_day": 100}})
+    served = 0
+    async with asyncio.timeout(60):
+        while (answer := await alone.ask(body=CHAT)).status == 200:
+            served += 1
+            if served % 3 == 0:
+                await alone.stop(signal.SIGKILL)
+                await alone.start()
+    assert answer.json()["error"]["code"] == "insufficient_quota"
+    await alone.stop()
+    finished = [record for record in alone.records() if record["outcome"] == "ok"]
+    assert len(finished) == len({record["request_id"] for record in finished}) == served
+
+
+async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Path, clock: FakeClock) -> None:
+    record = b'{"api_key_id":"k","project":"p","started_at":"2026-01-05T11:00:00Z","prompt_tokens":%d}'
+    file = tmp_path / "gateway.yaml"
+    file.write_text("")
+
+    def open_books() -> Books:
+        return Books(tmp_path, file, lambda: RouteTable("1", ""), clock)
+
+    books = open_books()
+    await books.usage("gw", 1, [record % 5, record % 6])
+    await books.usage("gw", 1, [record % 5, record % 6])
+    (path,) = tmp_path.glob("usage-*.jsonl")
+    whole = path.read_bytes()
+    for cut in (record % 7 + b"\n", record % 7 + b"\n" + record[:20], b'{"batch":2', b"\0\0\0\n"):
+        path.write_bytes(whole + cut)
+        books = open_books()
+        assert path.read_bytes() == whole
+        totals = await books.totals("gw")
+        assert (totals.sequence, totals.scopes["key:k"].day, totals.scopes["project:p"].month) == (1, 11, 11)
+    await books.usage("gw", 2, [record % 7])
+    assert (await open_books().totals("gw")).scopes["key:k"].day == 18
+    clock.advance(86_400)
+    total = (await books.totals("gw")).scopes["key:k"]
+    assert (total.day, total.month) == (0, 18)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"routes": [{"name": "demo"}]}, r"\$\.routes\[0\]"),
+        ({"routes": "x"}, r"\$\.routes"),
+        ({"keys": [{"secret": "sk-mine"}]}, r"keys\[0\] is no key"),
+        ({"keys": [{"secret": "${NOT_SET}"}]}, "NOT_SET"),
+        ({"extra": 1}, "extra"),
+        ({"routes": [{"name": "demo", "upstreams": [{"address": "ftp://x"}]}]}, r"upstreams\[0\] of route 'demo'"),
+        ({"routes": [{"name": "a", "upstreams": []}] * 2}, "'a' stands in the file twice"),
+        ({"projects": [{"name": "p", "limits": {"rmp": 1}}]}, "rmp"),
+        ({"projects": [{"name": "p", "limits": {"rpm": 0}}]}, r"limits\.rpm"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    secret = make_key().secret
+    right = {"routes": [{"name": "demo", "upstreams": [{"address": "http://h:1"}]}], "keys": [{"secret": secret}]}
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(right))
+    table_of(read_config(file, {}), PEPPER)
+    file.write_text(yaml.safe_dump(right | change))
+    with pytest.raises(InvalidError, match=words) as caught:
+        table_of(read_config(file, {}), PEPPER)
+    assert secret not in str(caught.value)
+
+
+def test_the_guide_s_example_is_right(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    file = tmp_path / "gateway.yaml"
+    file.write_text(example)
+    secrets = {"ENGINE_TOKEN": "a", "PROVIDER_KEY": "b", "SHOP_KEY": make_key().secret}
+    table = table_of(read_config(file, secrets), PEPPER)
+    assert [route.name for route in table.routes] == ["chat", "large"]
+    assert table.routes[1].targets[0].token == "b"
+
+
+async def test_beyond_loopback_needs_tls(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"listen": {"host": "0.0.0.0"}, "routes": [], "keys": []}))
+    command = [sys.executable, "-m", "aicp.main.standalone", str(file)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, words = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 78
+    assert b"in the clear" in words
