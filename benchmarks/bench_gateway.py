@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from gateway import life, plain, routing, stream  # noqa: E402
+from gateway import fairness, life, plain, routing, stream  # noqa: E402
 from gateway.peers import peers_environment, peers_versions  # noqa: E402
 from gateway.programs import LOAD_CORE, Programs  # noqa: E402
 from gateway.stage import Ground  # noqa: E402
@@ -32,6 +32,7 @@ SECTIONS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "stream": stream.measure,
     "abort_ms": life.abort,
     "streams_idle": life.idle,
+    "fairness": lambda _: fairness.measure(),
     "routing": lambda _: routing.measure(),
 }
 """By their names in the result; a section that needs no common ground ignores it."""

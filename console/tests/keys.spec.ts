@@ -35,7 +35,7 @@ test("limits and rules of a key are set, shown, changed and lifted, and it is ro
   await dialog.getByRole("button", { name: "Limits" }).click();
   await dialog.getByLabel("Requests a minute").fill("60");
   await dialog.getByLabel("Tokens a day (UTC)").fill("5000");
-  await dialog.getByRole("button", { name: "Networks and parameters" }).click();
+  await dialog.getByRole("button", { name: "Priority, networks and parameters" }).click();
   await dialog.getByLabel("Networks").fill("10.0.0.300");
   await dialog.getByLabel("Networks").press("Enter");
   await dialog.getByLabel("temperature").fill("0.2");

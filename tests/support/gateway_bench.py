@@ -13,14 +13,15 @@ from tests.support.gateway_process import PEPPER, entry_of, new_secret
 from tests.support.http_wire import request
 
 from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.gateway.admission import Admission
 from aicp.gateway.api_keys import Key
 from aicp.gateway.client_connection import ClientConnection, Connections
 from aicp.gateway.config import Limits
-from aicp.gateway.exchange import Site
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
+from aicp.gateway.site import Site
 from aicp.gateway.upstream import UpstreamConnection
 from aicp.gateway.usage import UsageLog, closed_records, segments
 from aicp.security.keys import encode_pepper
@@ -93,9 +94,12 @@ def make_bench(folder: Path, clock: FakeClock) -> Bench:
     routes = Routes(folder / "routes.json")
     table = RouteTable("1", encode_pepper(PEPPER), [entry_of(secret)], [route])
     routes.swap(table)
-    site = Site(UsageLog(folder), Metrics(), clock, lambda: 0.0, Limits())
-    gateway = Gateway(site, routes, "internal", dict, RequestIds())
-    client, client_wire = ClientConnection(gateway, Connections(), asyncio.get_running_loop()), Wire()
+    metrics, loop = Metrics(), asyncio.get_running_loop()
+    site = Site(UsageLog(folder), metrics, clock, lambda: 0.0, Limits())
+    admission = Admission(clock, lambda seconds, ring: loop.call_later(seconds, ring).cancel, metrics.waits)
+    routes.observe(admission.follow)
+    gateway = Gateway(site, routes, admission, "internal", dict, RequestIds())
+    client, client_wire = ClientConnection(gateway, Connections(), loop), Wire()
     client.connection_made(cast(asyncio.Transport, client_wire))
     assert routes.table is not None
     found = routes.table.find("demo", Key(entry_of(secret)))

@@ -49,6 +49,7 @@ class SmallEngine:
     internal: bool = False
     environment: bool = True
     flags: Mapping[str, Flag] = field(default_factory=dict)
+    parallel: str = ""
     refused_fields: Sequence[str] = ("priority",)
     metrics: Mapping[str, str] = field(default_factory=dict)
     overhead_bytes: int = 512 * MIB
@@ -67,7 +68,8 @@ class SmallEngine:
         return Defaults(8192, 16, min(2.0, node_cores), {"users": "enough for a small team"})
 
     def settings(self, request: LaunchRequest) -> Sequence[Choice]:
-        return [Choice(name="threads", value=2, chosen_by="platform", reason="both cores")]
+        users = Choice(name="lanes", value=request.sizing.users, chosen_by="platform", reason="as asked")
+        return [Choice(name="threads", value=2, chosen_by="platform", reason="both cores"), users]
 
     def estimate(
         self, version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing

@@ -1464,12 +1464,20 @@ export interface components {
              * @description until when the secret before the last rotation is taken too
              */
             previous_until: string | null;
+            /** @default default */
+            priority: components["schemas"]["Priority"];
             /** Project */
             project: string;
             /** Revoked At */
             revoked_at: string | null;
             /** Rotated At */
             rotated_at: string | null;
+            /**
+             * Weight
+             * @description share among keys of the same priority when replicas are busy
+             * @default 1
+             */
+            weight: number;
         };
         /**
          * ApiKeyCreate
@@ -1496,11 +1504,19 @@ export interface components {
              * @description networks it may be used from, as CIDR; None: anywhere
              */
             networks?: string[] | null;
+            /** @default default */
+            priority?: components["schemas"]["Priority"];
             /**
              * Project
              * @default default
              */
             project?: string;
+            /**
+             * Weight
+             * @description share among keys of the same priority when replicas are busy
+             * @default 1
+             */
+            weight?: number;
         };
         /**
          * ApiKeyCreated
@@ -1548,6 +1564,9 @@ export interface components {
              * @description networks it may be used from, as CIDR; None: anywhere
              */
             networks?: string[] | null;
+            priority?: components["schemas"]["Priority"] | null;
+            /** Weight */
+            weight?: number | null;
         };
         /**
          * Architecture
@@ -3202,6 +3221,12 @@ export interface components {
             language: string;
         };
         /**
+         * Priority
+         * @description Class of a request: a higher one is served first when replicas are busy.
+         * @enum {string}
+         */
+        Priority: "critical" | "interactive" | "default" | "batch";
+        /**
          * Project
          * @description The unit of ownership: models, services, keys and usage belong to one.
          */
@@ -3799,6 +3824,11 @@ export interface components {
             project: string;
             /** Prompt Tokens */
             prompt_tokens: number | null;
+            /**
+             * Queue Ms
+             * @description time it waited for a place; None where it did not
+             */
+            queue_ms: number | null;
             /** Replica Id */
             replica_id: string | null;
             /** Request Id */
@@ -4034,6 +4064,7 @@ export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
 export type Preferences = components['schemas']['Preferences'];
+export type Priority = components['schemas']['Priority'];
 export type Project = components['schemas']['Project'];
 export type ProjectCreate = components['schemas']['ProjectCreate'];
 export type ProjectUpdate = components['schemas']['ProjectUpdate'];

@@ -142,7 +142,7 @@ def apply_key(client: Client, document: Document, wait: bool) -> Result:
     return "changed"
 
 
-_KEY_FIELDS = ("models", "expires_at", "limits", "networks", "max_output_tokens", "defaults")
+_KEY_FIELDS = ("models", "expires_at", "limits", "priority", "weight", "networks", "max_output_tokens", "defaults")
 
 APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "model": apply_model,

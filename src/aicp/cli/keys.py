@@ -12,7 +12,7 @@ from aicp.cli.limits import DEFAULT_HELP, LIMIT_HELP, changed_defaults, changed_
 from aicp.cli.output import err, print_done, print_facts, print_json, print_table, text_of
 from aicp.core.api_key import ApiKeyCreated, ApiKeyUpdate, Defaults, KeyState
 from aicp.core.errors import InvalidError
-from aicp.core.limits import Limits
+from aicp.core.limits import Limits, Priority
 
 LimitOption = Annotated[list[str] | None, typer.Option("--limit", help=LIMIT_HELP)]
 NetworkOption = Annotated[
@@ -34,6 +34,8 @@ def create(
     model: Annotated[list[str] | None, typer.Option("--model", help="Allowed public name; repeat for several.")] = None,
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
     limit: LimitOption = None,
+    priority: Annotated[Priority, typer.Option(help="Its class when replicas are busy.")] = Priority.DEFAULT,
+    weight: Annotated[float, typer.Option(help="Its share among keys of that class.")] = 1.0,
     network: NetworkOption = None,
     max_output_tokens: MostOption = None,
     default: DefaultOption = None,
@@ -46,6 +48,8 @@ def create(
         models=model,
         expires_at=expires.astimezone() if expires else None,
         limits=changed_limits(Limits(), limit or []),
+        priority=priority,
+        weight=weight,
         networks=network,
         max_output_tokens=max_output_tokens,
         defaults=changed_defaults(Defaults(), default or []),
@@ -104,6 +108,7 @@ def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
             ("models", "all" if key.models is None else key.models),
             ("expires", key.expires_at),
             ("limits", limits_text(key.limits)),
+            ("priority", f"{key.priority.value}, weight {key.weight:g}"),
             ("networks", "any" if key.networks is None else key.networks),
             ("most output tokens", key.max_output_tokens),
             ("default parameters", limits_text(key.defaults)),
@@ -126,6 +131,8 @@ def update(
     expires: Annotated[datetime | None, typer.Option(help="End of validity, local time.")] = None,
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Valid until it is revoked.")] = False,
     limit: LimitOption = None,
+    priority: Annotated[Priority | None, typer.Option(help="Its class when replicas are busy.")] = None,
+    weight: Annotated[float | None, typer.Option(help="Its share among keys of that class.")] = None,
     network: NetworkOption = None,
     max_output_tokens: MostOption = None,
     any_output: Annotated[bool, typer.Option("--any-output", help="No maximum of output tokens.")] = False,
@@ -133,7 +140,7 @@ def update(
     any_network: Annotated[bool, typer.Option("--any-network", help="Usable from anywhere.")] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Change a key's name, allowed models, expiry, limits, networks or parameters; its secret stays."""
+    """Change a key's name, allowed models, expiry, limits, priority or networks; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
     if expires and no_expiry:
@@ -144,6 +151,8 @@ def update(
         "name": name,
         "expires_at": expires.astimezone() if expires else None,
         "models": model,
+        "priority": priority,
+        "weight": weight,
         "networks": network,
         "max_output_tokens": max_output_tokens,
     }

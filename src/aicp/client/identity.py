@@ -21,7 +21,7 @@ from aicp.core.identity import (
     UserCreated,
     UserUpdate,
 )
-from aicp.core.limits import Limits
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Page
 
 
@@ -55,6 +55,8 @@ class Keys:
         models: Sequence[str] | None = None,
         expires_at: datetime | None = None,
         limits: Limits | None = None,
+        priority: Priority = Priority.DEFAULT,
+        weight: float = 1.0,
         networks: Sequence[str] | None = None,
         max_output_tokens: int | None = None,
         defaults: Defaults | None = None,
@@ -66,6 +68,8 @@ class Keys:
             models=None if models is None else [*models],
             expires_at=expires_at,
             limits=limits or Limits(),
+            priority=priority,
+            weight=weight,
             networks=None if networks is None else [*networks],
             max_output_tokens=max_output_tokens,
             defaults=defaults or Defaults(),

@@ -12,7 +12,7 @@ from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
-from aicp.core.limits import Limits
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Page
 from aicp.security.keys import key_digest, make_key
 from aicp.store.api_keys import ApiKeys as StoredKeys
@@ -21,6 +21,7 @@ from aicp.store.events import Events
 from aicp.store.projects import Projects
 
 _MOST_MODELS = 1000
+_RAISED = frozenset({Priority.CRITICAL, Priority.INTERACTIVE})
 
 
 class ApiKeys:
@@ -69,7 +70,7 @@ class ApiKeys:
     async def create(self, caller: Caller, wanted: ApiKeyCreate) -> ApiKeyCreated:
         """Makes a key. Its secret is in this answer only."""
         caller.require(Permission.KEY_WRITE, wanted.project, what=f"Project {wanted.project!r}")
-        self._check(wanted)
+        self._check(caller, wanted)
         fresh = make_key()
         key = ApiKey(
             id=fresh.id,
@@ -79,6 +80,8 @@ class ApiKeys:
             models=_cleaned(wanted.models),
             expires_at=wanted.expires_at,
             limits=wanted.limits,
+            priority=wanted.priority,
+            weight=wanted.weight,
             networks=wanted.networks,
             max_output_tokens=wanted.max_output_tokens,
             defaults=wanted.defaults,
@@ -95,7 +98,7 @@ class ApiKeys:
 
     async def update(self, caller: Caller, key_id: str, wanted: ApiKeyUpdate) -> ApiKey:
         """Changes what is given; `models`, `expires_at`, `limits` or `networks` null lifts the limit."""
-        self._check(wanted)
+        self._check(caller, wanted)
         changes = _changes(wanted)
         async with self._database.transaction() as tx:
             key = await _get(tx, caller, key_id, Permission.KEY_WRITE)
@@ -133,7 +136,10 @@ class ApiKeys:
             await self._audit(tx, caller, "key.revoke", key, {"name": key.name})
         self._bell.ring("key", key_id)
 
-    def _check(self, wanted: ApiKeyCreate | ApiKeyUpdate) -> None:
+    def _check(self, caller: Caller, wanted: ApiKeyCreate | ApiKeyUpdate) -> None:
+        if wanted.priority in _RAISED or (wanted.weight or 1.0) > 1.0:
+            # else everybody who may make keys would be first in every queue
+            caller.require_everywhere(Permission.KEY_WRITE)
         if wanted.expires_at is not None and wanted.expires_at <= self._clock.now():
             raise InvalidError("The key would be over at once.", details={"fields": {"expires_at": "in the past"}})
         if wanted.models is not None and len(wanted.models) > _MOST_MODELS:
@@ -149,8 +155,9 @@ class ApiKeys:
 def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
     """The fields that are set; null is a value for those that it clears, and an error for the others."""
     changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
-    if changes.get("name", ...) is None:
-        raise InvalidError("A key needs a name.", details={"fields": {"name": "missing"}})
+    for name in ("name", "priority", "weight"):
+        if changes.get(name, ...) is None:
+            raise InvalidError(f"A key needs a {name}.", details={"fields": {name: "missing"}})
     if "models" in changes:
         changes["models"] = _cleaned(wanted.models)
     if changes.get("limits", ...) is None:

@@ -6,12 +6,13 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 from dataclasses import asdict, replace
 
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.launch import ReplicaState
-from aicp.core.model import Visibility
+from aicp.core.model import ModelType, Visibility
 from aicp.core.registry import Registry
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.core.service import Service
@@ -27,6 +28,8 @@ from aicp.store.services import Services
 
 _RECHECK_SECONDS = 1.0
 """A lost ring, or a key that expires, shows after this long."""
+_SPARE = 1.0
+"""Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
 
 
 class RouteTables:
@@ -91,6 +94,7 @@ class RouteTables:
         templates = {item.replica.generation for item in ready}
         serving = [item for item in revisions if item.template in templates] or revisions[:1]
         engines = [self._engines.get(item.plan.engine) for item in serving]
+        places = {item.template: _places(item, engine) for item, engine in zip(serving, engines, strict=True)}
         contexts = [item.plan.context_length for item in serving if item.plan.context_length is not None]
         return RouteEntry(
             name=service.name,
@@ -106,7 +110,7 @@ class RouteTables:
             ],
             refused_fields=list(dict.fromkeys(name for engine in engines for name in engine.refused_fields)),
             targets=[
-                Target(replica_id=item.replica.id, address=item.replica.address, token=item.token)
+                Target(item.replica.id, item.replica.address, item.token, places.get(item.replica.generation))
                 for item in ready
                 if item.replica.address
             ],
@@ -114,6 +118,21 @@ class RouteTables:
             created_at=service.created_at.timestamp(),
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )
+
+
+def _places(revision: Revision, engine: Engine) -> int | None:
+    """How many requests a replica may be given at once; None where its engine has no bound.
+
+    For chat that is what it computes together, and not one more: a place that is free for a round trip costs a step of
+    the hundreds that an answer takes, while each request in the engine's own queue, which knows neither priorities nor
+    keys, makes every later one wait for the end of a whole answer. Embeddings and rankings take about as long as the
+    round trip, so there the next batch is given before the present one is done: the engine never runs dry.
+    """
+    chosen = [choice.value for choice in revision.plan.choices if choice.name == engine.parallel]
+    if not chosen or type(chosen[-1]) is not int:
+        return None
+    together = chosen[-1]
+    return together if revision.type is ModelType.CHAT else together + max(1, math.ceil(together * _SPARE))
 
 
 def _etag(table: RouteTable) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from aicp.core.limits import Limits
+from aicp.core.limits import Limits, Priority
 from aicp.core.value import Request, Value
 
 
@@ -21,6 +21,7 @@ def _network(text: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]
+_WEIGHT = Field(default=1.0, gt=0, le=1000, description="share among keys of the same priority when replicas are busy")
 _NETWORKS = Field(default=None, max_length=100, description="networks it may be used from, as CIDR; None: anywhere")
 _MAX_OUTPUT = Field(
     default=None, ge=1, le=10**9, description="most output tokens a request may ask for; it is set where it names none"
@@ -56,6 +57,8 @@ class ApiKey(Value):
     models: list[str] | None = Field(default=None, description="allowed public model names; None: all of the project")
     expires_at: AwareDatetime | None = None
     limits: Limits = Limits()
+    priority: Priority = Priority.DEFAULT
+    weight: float = _WEIGHT
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults = Defaults()
@@ -77,6 +80,8 @@ class ApiKeyCreate(Request):
     models: list[str] | None = None
     expires_at: AwareDatetime | None = None
     limits: Limits = Limits()
+    priority: Priority = Priority.DEFAULT
+    weight: float = _WEIGHT
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults = Defaults()
@@ -89,6 +94,8 @@ class ApiKeyUpdate(Request):
     models: list[str] | None = None
     expires_at: AwareDatetime | None = None
     limits: Limits | None = Field(default=None, description="all of them anew; null lifts every limit")
+    priority: Priority | None = None
+    weight: float | None = Field(default=None, gt=0, le=1000)
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults | None = Field(default=None, description="all of them anew; null lifts every one")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from aicp.core.value import Request
 
 _MOST = 10**15
+
+
+class Priority(StrEnum):
+    """Class of a request: a higher one is served first when replicas are busy."""
+
+    CRITICAL = "critical"
+    INTERACTIVE = "interactive"
+    DEFAULT = "default"
+    BATCH = "batch"
 
 
 class Limits(Request):

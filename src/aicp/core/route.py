@@ -25,7 +25,7 @@ class LimitsEntry:
 class KeyEntry:
     """A live API key. `digest` = hex HMAC-SHA256(pepper, key); `models` None allows every route that `project` sees.
 
-    `networks` are those it may come from.
+    `priority` is its class and `weight` its share among keys of that class; `networks` are those it may come from.
     `previous_digest` is that of the secret before the last rotation, which is taken until `previous_until`.
     """
 
@@ -34,6 +34,8 @@ class KeyEntry:
     project: str
     models: list[str] | None = None
     expires_at: float | None = None
+    priority: str = "default"
+    weight: float = 1.0
     networks: list[str] | None = None
     limits: LimitsEntry | None = None
     max_output_tokens: int | None = None

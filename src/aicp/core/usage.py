@@ -34,6 +34,7 @@ class UsageRecord(Value):
     stream: bool = False
     started_at: AwareDatetime
     duration_ms: float | None = None
+    queue_ms: float | None = Field(default=None, description="time it waited for a place; None where it did not")
     ttft_ms: float | None = None
     status: int | None = None
     outcome: Outcome

@@ -80,6 +80,9 @@ class Engine(Protocol):
     flags: Mapping[str, Flag]
     refused_fields: Sequence[str]
     """Top-level request fields that would steer the engine; the gateway refuses them."""
+    parallel: str
+    """The setting that says how many requests a replica computes at the same time; empty: it has no such bound. What
+    comes beyond it waits in the gateway, by priority and in a fair order, and not in the engine."""
     metrics: Mapping[str, str]
     """Platform metric name -> the engine's own Prometheus name."""
 

@@ -39,6 +39,7 @@ class EchoEngine:
             Flag("fail_start", "bool", "end at once with code 3 instead of serving", default=False),
         )
     }
+    parallel = ""
     refused_fields: Sequence[str] = ("priority", "request_id")
     metrics = {
         "requests_running": "echo:requests_running",

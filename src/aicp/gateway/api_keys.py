@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from hashlib import sha256
 
@@ -34,7 +34,9 @@ class Key:
         "networks",
         "previous_digest",
         "previous_until",
+        "priority",
         "project",
+        "weight",
     )
 
     def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
@@ -43,6 +45,7 @@ class Key:
         self.digest = entry.digest
         self.models = None if entry.models is None else frozenset(entry.models)
         self.expires_at = entry.expires_at
+        self.priority, self.weight = entry.priority, entry.weight
         self.networks = None if entry.networks is None else tuple(map(ipaddress.ip_network, entry.networks))
         self.max_output_tokens = entry.max_output_tokens
         self.defaults = {name: Raw(encode(value)) for name, value in (entry.defaults or {}).items()}
@@ -87,6 +90,11 @@ class KeyRing:
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
         """By fingerprint, with the time at which that secret of the key ends."""
+
+    @property
+    def ids(self) -> Collection[str]:
+        """Ids of all live keys."""
+        return self._keys.keys()
 
     def check(self, text: bytes, now: datetime) -> Key | None:
         """The key that `text` is, or None. An unknown key costs the same as a wrong secret of a known one."""

@@ -31,6 +31,8 @@ _WANTED = frozenset(
         b"expect",
         b"x-request-id",
         b"x-session-id",
+        b"x-priority",
+        b"x-slo-ttft-ms",
         b"anthropic-version",
     }
 )

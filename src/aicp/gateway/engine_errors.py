@@ -92,6 +92,11 @@ def _seconds(retry_after: bytes | None) -> int:
     return int(retry_after) if retry_after is not None and retry_after.isdigit() and len(retry_after) < 5 else 1
 
 
+def no_answer(name: str) -> ApiError:
+    """503: every replica that may be tried was."""
+    return unavailable(f"No replica of {name!r} answers at the moment; try again.", retry_after=2)
+
+
 def replica_lost(*, twice: bool) -> ApiError:
     """503: the replica at work has ended, or `twice` one after the other."""
     message = "The replica that worked on this request ended; try again."

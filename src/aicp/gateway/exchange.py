@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from aicp.core.clock import Clock
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
 from aicp.gateway.calls import Call
-from aicp.gateway.config import Limits
-from aicp.gateway.engine_errors import engine_error, replica_lost
-from aicp.gateway.errors import ApiError, engine_failed, internal_error, unavailable
+from aicp.gateway.engine_errors import engine_error, no_answer, replica_lost
+from aicp.gateway.errors import ApiError, engine_failed, internal_error
 from aicp.gateway.meter import Meter
-from aicp.gateway.metrics import Metrics
 from aicp.gateway.prompts import Prompt
+from aicp.gateway.queues import Ticket
 from aicp.gateway.replicas import Replica
 from aicp.gateway.routes import Route
 from aicp.gateway.routing import dispatch
+from aicp.gateway.site import Site
 from aicp.gateway.streams import Stream
 from aicp.gateway.tokens import usage_of_body, usage_of_part
 from aicp.gateway.upstream import UpstreamConnection
-from aicp.gateway.usage import UsageLog
 from aicp.gateway.visits import Visit
 
 log = logging.getLogger(__name__)
@@ -40,17 +36,6 @@ _WHOLE_BYTES = 1 << 18
 _HELD_BYTES = 1 << 26
 """What must be held whole may be so long."""
 _CLIENT_LEFT = 499
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What all requests of a gateway share. `random` gives floats from 0 to 1."""
-
-    log: UsageLog
-    metrics: Metrics
-    clock: Clock
-    random: Callable[[], float]
-    limits: Limits
 
 
 class Exchange:
@@ -71,7 +56,6 @@ class Exchange:
         "_paused",
         "_pooled",
         "_prompt",
-        "_route",
         "_silent",
         "_site",
         "_size",
@@ -81,13 +65,15 @@ class Exchange:
         "_touched",
         "_visit",
         "_visits",
+        "route",
+        "ticket",
     )
 
     def __init__(
         self, site: Site, route: Route, call: Call, meter: Meter, answer: Answer, prompt: Prompt | None = None
     ) -> None:
-        self._site, self._route, self._call, self._meter, self._answer = site, route, call, meter, answer
-        self._prompt = prompt
+        self._site, self._call, self._meter, self._answer, self._prompt = site, call, meter, answer, prompt
+        self.route = route
         self._visits: list[Visit] = []
         self._losses = 0
         self._visit: Visit | None = None
@@ -95,8 +81,9 @@ class Exchange:
         self._connecting: asyncio.Task[None] | None = None
         self._failure: ApiError | None = None
         self._pooled = self._stale = self._paused = self._over = self._heard = False
-        self._silent = True
-        self._touched = meter.began
+        self._silent, self._touched = True, meter.began
+        self.ticket: Ticket | None = None
+        """Its place among the requests of its route, or its turn to get one; None where there is no limit."""
         self._reset()
 
     def start(self) -> None:
@@ -105,10 +92,9 @@ class Exchange:
         self._touched = site.clock.monotonic()
         visit = None
         if len(tried) < _MOST_REPLICAS:
-            visit = dispatch(self._route.replicas, self._prompt, tried, self._touched, site.random, site.metrics)
+            visit = dispatch(self.route.replicas, self._prompt, tried, self._touched, site.random, site.metrics)
         if visit is None:
-            message = f"No replica of {self._route.name!r} answers at the moment; try again."
-            self._fail(self._failure or unavailable(message, retry_after=2))
+            self.fail(self._failure or no_answer(self.route.name))
             return
         if tried:
             site.metrics.retries += 1
@@ -125,11 +111,22 @@ class Exchange:
         """The client has left, or the gateway ends: the engine's work ends at once."""
         if self._over:
             return
-        self._over = True
-        if self._visit is not None:
-            self._visit.replica.left_open()
         self._drop()
+        self._end()
         self._close(outcome, _CLIENT_LEFT)
+
+    def withdraw(self) -> bool:
+        """Takes the request back from its engine, so that it can start anew; False when that has begun to answer."""
+        if self._visit is None or self._connecting is not None or self._parts or not self._silent:
+            return False
+        self._drop()
+        self._visits.clear()
+        self._reset()
+        return True
+
+    def waited(self, seconds: float) -> None:
+        """It has stood in a queue for so long."""
+        self._meter.waited(seconds)
 
     def pause(self) -> None:
         """The client takes no more for now."""
@@ -144,17 +141,31 @@ class Exchange:
         if self._connection is not None:
             self._connection.resume()
 
+    def fail(self, error: ApiError) -> None:
+        """Tells the client, in the middle of its answer if need be."""
+        self._end()
+        if not self._answer.sent:
+            outcome = "rejected" if error.status < 500 else "unavailable" if error.status == 503 else "engine_error"
+            self._close(outcome, error.status)
+            self._answer.error(error)
+            return
+        self._close("engine_error", 200)
+        if self._stream is None:
+            self._answer.abort()
+        else:
+            self._answer.end(self._stream.break_off(error), http.EVENTS)
+
     def check(self, now: float) -> None:
         """Gives up on an engine that has been silent for too long. Connecting has a limit of its own."""
         if self._heard:
             self._heard, self._touched = False, now
-        seconds = self._site.limits.first_byte_seconds
-        if self._over or self._paused or self._connecting is not None or now - self._touched < seconds:
+        visit, seconds = self._visit, self._site.limits.first_byte_seconds
+        # without a visit it is over, or waits for its turn, which has a limit of its own
+        if visit is None or self._paused or self._connecting is not None or now - self._touched < seconds:
             return
-        if self._visit is not None:
-            self._visit.replica.failed(now)
+        visit.replica.failed(now)
         self._drop()
-        self._fail(ApiError(504, f"The engine said nothing for {seconds:.0f} s.", code="engine_timeout"))
+        self.fail(ApiError(504, f"The engine said nothing for {seconds:.0f} s.", code="engine_timeout"))
 
     def answer_at_once(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
         """The engine's whole answer came in one piece."""
@@ -196,7 +207,7 @@ class Exchange:
             data = self._stream.feed(data)
         except ApiError as error:
             self._drop()
-            self._fail(error)
+            self.fail(error)
             return
         if self._stream.complete and not self._meter.closed:
             # closed before the client can know that it has everything
@@ -230,8 +241,7 @@ class Exchange:
         connection, self._connection = self._connection, None
         if self._over or connection is None or self._visit is None:
             return
-        replica = self._visit.replica
-        now = self._site.clock.monotonic()
+        replica, now = self._visit.replica, self._site.clock.monotonic()
         if self._pooled and not connection.answered and now - self._touched < _STALE_SECONDS:
             # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
             self._stale = True
@@ -243,10 +253,10 @@ class Exchange:
         """The gateway itself has failed on the answer."""
         self._drop()
         if self._meter.closed:
-            self._over = True
+            self._end()
             self._answer.abort()
         else:
-            self._fail(internal_error())
+            self.fail(internal_error())
 
     def _lost(self, replica: Replica, now: float) -> None:
         """The replica has ended with the request, maybe because of it."""
@@ -261,7 +271,7 @@ class Exchange:
     def _refused(self, error: ApiError) -> None:
         """The engine has answered with an error; another replica may do better."""
         if error.status < 500 and self._status not in _BUSY:
-            self._fail(error)
+            self.fail(error)
             return
         self._losses += self._status in _BROKEN
         self._try_on(error)
@@ -270,7 +280,7 @@ class Exchange:
         """Tries another replica; `error` is what the client hears when there is none."""
         self._failure = error
         if self._answer.sent or self._losses >= _MOST_LOSSES:
-            self._fail(error)
+            self.fail(error)
         else:
             self.start()
 
@@ -323,7 +333,7 @@ class Exchange:
             self._answer.piece(held, http.JSON)
         elif self._size > _HELD_BYTES:
             self._drop()
-            self._fail(engine_failed("The engine's answer is too large."))
+            self.fail(engine_failed("The engine's answer is too large."))
 
     def _answer_whole(self, body: bytes) -> None:
         self._meter.count(usage_of_body(body))
@@ -333,7 +343,7 @@ class Exchange:
             try:
                 body = self._call.whole(body, self._meter.request_id)
             except ApiError as error:
-                self._fail(error)
+                self.fail(error)
                 return
         self._finish("ok")
         self._answer.whole(body, kind)
@@ -350,23 +360,16 @@ class Exchange:
         else:
             replica.succeeded()
 
-    def _fail(self, error: ApiError) -> None:
-        """Tells the client, in the middle of its answer if need be."""
-        self._over = True
-        if not self._answer.sent:
-            outcome = "rejected" if error.status < 500 else "unavailable" if error.status == 503 else "engine_error"
-            self._close(outcome, error.status)
-            self._answer.error(error)
-            return
-        self._close("engine_error", 200)
-        if self._stream is None:
-            self._answer.abort()
-        else:
-            self._answer.end(self._stream.break_off(error), http.EVENTS)
-
     def _finish(self, outcome: str) -> None:
-        self._over = True
+        self._end()
         self._close(outcome, 200)
+
+    def _end(self) -> None:
+        """Nothing comes after this: its place is free, and whose turn it is begins at once."""
+        self._over = True
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.leave(self._meter.tokens)
 
     def _close(self, outcome: str, status: int) -> None:
         visit = self._visits[-1] if self._visits else None
@@ -379,6 +382,8 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
+        if self._visit is not None:
+            self._visit.replica.left_open()
         self._release()
 
     def _release(self) -> None:

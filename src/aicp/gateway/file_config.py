@@ -18,6 +18,7 @@ import yaml
 from aicp.core.errors import InvalidError
 from aicp.core.route import KeyEntry, LimitsEntry, RouteEntry, RouteTable, ScopeEntry, Target
 from aicp.gateway.api_keys import KeyRing
+from aicp.gateway.priorities import NAMES
 from aicp.gateway.upstream import UpstreamPool
 from aicp.security.keys import encode_pepper, key_digest, key_id
 
@@ -45,7 +46,7 @@ class Upstream(_Strict):
 
     address: str
     token: str | None = None
-    max_requests: int | None = None
+    max_requests: _Most = None
 
 
 class FileRoute(_Strict):
@@ -79,6 +80,8 @@ class FileKey(_Strict):
     project: str = "default"
     models: list[str] | None = None
     expires_at: float | None = None
+    priority: str = "default"
+    weight: float = 1.0
     networks: list[str] | None = None
     limits: FileLimits | None = None
     max_output_tokens: int | None = None
@@ -161,6 +164,8 @@ def _key(number: int, key: FileKey, pepper: bytes) -> KeyEntry:
         raise InvalidError(
             f"The secret of keys[{number}] is no key of this gateway.", hint="Make one with `aicp gateway --new-key`."
         )
+    if key.priority not in NAMES:
+        raise InvalidError(f"keys[{number}].priority is one of {', '.join(NAMES)}, not {key.priority!r}.")
     fields: dict[str, Any] = msgspec.structs.asdict(key) | {"limits": _limits(key.limits)}
     del fields["secret"]
     return KeyEntry(id=name, digest=key_digest(pepper, key.secret), **fields)

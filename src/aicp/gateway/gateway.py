@@ -10,18 +10,21 @@ from typing import Any
 
 from aicp.gateway import http
 from aicp.gateway.accounts import limit_headers
+from aicp.gateway.admission import Admission
 from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
 from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
-from aicp.gateway.exchange import Exchange, Site
+from aicp.gateway.exchange import Exchange
 from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
+from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.requests import Request, RequestIds
-from aicp.gateway.routes import Route, Routes
+from aicp.gateway.routes import Route, Routes, not_ready
+from aicp.gateway.site import Site
 from aicp.gateway.usage import Record
 
 _METRICS = b"text/plain; version=0.0.4"
@@ -35,6 +38,7 @@ class Gateway:
 
     site: Site
     routes: Routes
+    admission: Admission
     internal_token: str
     gauges: Callable[[], dict[str, float]]
     ids: RequestIds
@@ -87,8 +91,7 @@ class Gateway:
         site, record = self.site, self._record(request, key, endpoint)
         meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
         try:
-            exchange = self._prepare(request, endpoint, key, record, meter, answer)
-            exchange.start()
+            return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
             meter.close("rejected" if error.status < 500 else "unavailable", error.status)
             answer.error(error)
@@ -96,12 +99,12 @@ class Gateway:
         except Exception:
             meter.close("engine_error", 500)
             raise
-        return exchange
 
-    def _prepare(
+    def _let_in(
         self, request: Request, endpoint: Endpoint, key: Key, record: Record, meter: Meter, answer: Answer
     ) -> Exchange:
-        """All that can be refused; the record is open afterwards. Raises ApiError."""
+        """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
+        hurry = haste(key.priority, request.headers)
         fields = read_fields(request.body())
         name = text_field(fields, "model")
         table = self.routes.table
@@ -114,7 +117,7 @@ class Gateway:
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
-            raise _not_ready(route)
+            raise not_ready(route)
         if key.accounts:
             self._reserve(key, call, fields, meter, answer)
         try:
@@ -122,7 +125,9 @@ class Gateway:
         except OSError as error:
             raise _cannot_record(error) from error
         prompt = read_prompt(route, key.project, fields, request.headers, call)
-        return Exchange(self.site, route, call, meter, answer, prompt)
+        exchange = Exchange(self.site, route, call, meter, answer, prompt)
+        self.admission.enter(exchange, key, hurry, len(call.body))
+        return exchange
 
     def _reserve(self, key: Key, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
@@ -203,12 +208,6 @@ def _check_kind(request: Request) -> None:
     encoding = request.headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         raise ApiError(415, "The body must not be compressed.", code="unsupported_media_type")
-
-
-def _not_ready(route: Route) -> ApiError:
-    reason = f": {route.entry.reason}" if route.entry.reason else ""
-    message = f"The model {route.name!r} has no ready replica{reason}."
-    return unavailable(message, retry_after=5, code="model_not_ready")
 
 
 def _cannot_record(error: OSError) -> ApiError:

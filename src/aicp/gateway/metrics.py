@@ -44,6 +44,55 @@ class _Service:
         self.ttft, self.duration = _Histogram(), _Histogram()
 
 
+class Waits:
+    """What became of requests that found no place free, by priority class. Times are seconds."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, int] = {}
+        self.shed: dict[tuple[str, str], int] = {}
+        """Refused, by class and reason."""
+        self.preempted: dict[str, int] = {}
+        self._seconds: dict[str, _Histogram] = {}
+
+    def join(self, name: str) -> None:
+        """One more of class `name` waits."""
+        self.waiting[name] = self.waiting.get(name, 0) + 1
+
+    def part(self, name: str) -> None:
+        """One fewer."""
+        self.waiting[name] -= 1
+
+    def served(self, name: str, seconds: float) -> None:
+        """One has waited for so long and got a place."""
+        if name not in self._seconds:
+            self._seconds[name] = _Histogram()
+        self._seconds[name].add(seconds)
+
+    def refused(self, name: str, reason: str) -> None:
+        """One gets no place."""
+        self.shed[name, reason] = self.shed.get((name, reason), 0) + 1
+
+    def withdrawn(self, name: str) -> None:
+        """One had a place and gave it to a higher class."""
+        self.preempted[name] = self.preempted.get(name, 0) + 1
+
+    def lines(self) -> Iterable[str]:
+        """As Prometheus reads it."""
+        yield "# TYPE aicp_gateway_queue_requests gauge"
+        for name, n in sorted(self.waiting.items()):
+            yield f'aicp_gateway_queue_requests{{class="{name}"}} {n}'
+        yield "# TYPE aicp_gateway_queue_seconds histogram"
+        for name, histogram in sorted(self._seconds.items()):
+            yield from histogram.lines("aicp_gateway_queue_seconds", f'class="{name}"')
+        yield "# TYPE aicp_gateway_shed_total counter"
+        for (name, reason), n in sorted(self.shed.items()):
+            yield f'aicp_gateway_shed_total{{class="{name}",reason="{reason}"}} {n}'
+        yield "# TYPE aicp_gateway_preemptions_total counter"
+        yield from (
+            f'aicp_gateway_preemptions_total{{class="{name}"}} {n}' for name, n in sorted(self.preempted.items())
+        )
+
+
 class Metrics:
     """What happened since the start."""
 
@@ -52,6 +101,7 @@ class Metrics:
         self.wrong_keys = 0
         self.retries = 0
         self.prefix_blocks = self.prefix_hits = self.spills = 0
+        self.waits = Waits()
 
     def count(self, record: Record) -> None:
         """Adds a request that has ended."""
@@ -89,6 +139,7 @@ class Metrics:
             lines.extend(service.duration.lines("aicp_gateway_duration_seconds", f'service="{name}"'))
         lines.append("# TYPE aicp_gateway_inflight gauge")
         lines.extend(f'aicp_gateway_inflight{{replica="{name}"}} {number}' for name, number in sorted(inflight.items()))
+        lines.extend(self.waits.lines())
         counters = {
             "wrong_keys_total": self.wrong_keys,
             "retries_total": self.retries,

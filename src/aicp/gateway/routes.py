@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
+from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
 
@@ -45,6 +46,11 @@ class Table:
         self.keys = keys
         self._routes = {route.name: route for route in routes}
 
+    @property
+    def routes(self) -> Collection[Route]:
+        """All of them."""
+        return self._routes.values()
+
     def find(self, name: str, key: Key) -> Route | None:
         """The route of that name if `key` may use it."""
         route = self._routes.get(name)
@@ -65,6 +71,7 @@ class Routes:
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
         self._traffic: dict[str, Traffic] = {}
+        self._observer: Callable[[Table], None] | None = None
         self.table: Table | None = None
         self.accounts = Accounts()
 
@@ -85,6 +92,14 @@ class Routes:
             if self._replicas.get(replica.id) is not replica:
                 replica.pool.close()
                 self._leaving.append(replica)
+        if self._observer is not None:
+            self._observer(self.table)
+
+    def observe(self, observer: Callable[[Table], None]) -> None:
+        """Calls `observer` with every new table, and with the present one."""
+        self._observer = observer
+        if self.table is not None:
+            observer(self.table)
 
     def inflight(self) -> dict[str, int]:
         """Requests in flight by replica; replicas that left the table are in it while they are busy."""
@@ -128,6 +143,13 @@ class Routes:
             self._replicas[target.replica_id] = replica
             replicas.append(replica)
         return tuple(replicas)
+
+
+def not_ready(route: Route) -> ApiError:
+    """503: there is such a model, and no replica of it."""
+    reason = f": {route.entry.reason}" if route.entry.reason else ""
+    message = f"The model {route.name!r} has no ready replica{reason}."
+    return unavailable(message, retry_after=5, code="model_not_ready")
 
 
 def _kept(before: dict[str, Replica], target: Target) -> Replica | None:

@@ -11,6 +11,7 @@ How full a KV cache is, is not known here and not part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.prefixes import ENDS
@@ -69,9 +70,9 @@ def dispatch(
 
     Replicas with an open breaker serve only when no other is left: refusing without a try helps nobody.
     """
-    if prompt is None:
-        return next((Visit(replica) for replica in replicas if replica not in tried), None)
     left = [replica for replica in replicas if replica not in tried]
+    if prompt is None:  # there was nothing to choose when the request came, and may be now that it has waited
+        return Visit(min(left, key=attrgetter("inflight"))) if left else None
     trusted = [replica for replica in left if replica.trusted(now)] or left
     if not trusted:
         return None

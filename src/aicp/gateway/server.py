@@ -18,15 +18,16 @@ from aicp.client.internal import InternalClient
 from aicp.core.clock import Clock, SystemClock
 from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
+from aicp.gateway.admission import Admission
 from aicp.gateway.client_connection import ClientConnection, Connections
 from aicp.gateway.config import GatewayConfig
-from aicp.gateway.exchange import Site
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Counter, Shipping
+from aicp.gateway.site import Site
 from aicp.gateway.totals import Teller, TotalsKeeper
 from aicp.gateway.usage import UsageLog
 
@@ -79,8 +80,11 @@ class _Process:
         self._following = Following(self._routes, self._control, gateway_id, clock)
         self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
-        self._site = Site(self._usage, Metrics(), clock, random.random, config.limits)
-        self._gateway = Gateway(self._site, self._routes, config.internal_token, self._gauges, RequestIds())
+        metrics, token = Metrics(), config.internal_token
+        site = Site(self._usage, metrics, clock, random.random, config.limits)
+        self._admission = Admission(clock, _alarm, metrics.waits)
+        self._routes.observe(self._admission.follow)
+        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds())
         self._live = Connections()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,6 +122,7 @@ class _Process:
             self._server.close()
         for connection in list(self._live):
             connection.drain()
+        self._admission.drain()
         if self._live:
             self._live.empty.clear()
             with suppress(TimeoutError):
@@ -163,6 +168,10 @@ async def for_ever(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except Exception:
             log.exception("a part of the gateway failed and goes on: %s", getattr(job, "__qualname__", job))
         await asyncio.sleep(_GO_ON_SECONDS)
+
+
+def _alarm(seconds: float, ring: Callable[[], None]) -> Callable[[], None]:
+    return asyncio.get_running_loop().call_later(seconds, ring).cancel
 
 
 def _gateway_id(path: Path) -> str:

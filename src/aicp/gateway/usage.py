@@ -34,6 +34,7 @@ class Record(msgspec.Struct, gc=False):
     started_at: datetime
     replica_id: str | None = None
     duration_ms: float | None = None
+    queue_ms: float | None = None
     ttft_ms: float | None = None
     status: int | None = None
     outcome: str = "interrupted"

@@ -36,6 +36,8 @@ class ApiKeyRow(Base):
     models: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     expires_at: Mapped[datetime | None]
     limits: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    priority: Mapped[str] = mapped_column(String(20), default="default")
+    weight: Mapped[float] = mapped_column(default=1.0)
     networks: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     max_output_tokens: Mapped[int | None]
     defaults: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -158,6 +160,8 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("limits", "defaults"):
         if name in columns:
             columns[name] = columns[name].model_dump(exclude_none=True)
+    if "priority" in columns:
+        columns["priority"] = columns["priority"].value
     return columns
 
 
@@ -169,6 +173,8 @@ def _entry(row: ApiKeyRow, now: datetime) -> KeyEntry:
         project=row.project,
         models=row.models,
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
+        priority=row.priority,
+        weight=row.weight,
         networks=row.networks,
         limits=limits_entry(row.limits),
         max_output_tokens=row.max_output_tokens,

@@ -42,6 +42,7 @@ class UsageRecordRow(Base):
     stream: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(index=True)
     duration_ms: Mapped[float | None]
+    queue_ms: Mapped[float | None]
     ttft_ms: Mapped[float | None]
     status: Mapped[int | None]
     outcome: Mapped[str] = mapped_column(String(20))

@@ -202,8 +202,20 @@ async def test_limits_are_kept_changed_and_lifted(api: Api):
         {"limits": {"rmp": 5}},
         {"networks": ["10.1.2.3/8"]},
         {"networks": ["example.org"]},
+        {"weight": 0},
+        {"priority": "first"},
+        {"priority": None},
     ):
         assert (await developer.patch(path, json=wrong)).status_code == 422, wrong
+
+
+async def test_only_who_writes_all_keys_raises_their_priority(api: Api):
+    developer, key_admin = api.client(Role.DEVELOPER), api.client(Role.KEY_ADMIN)
+    for body in ({"priority": "critical"}, {"weight": 2}):
+        assert (await developer.post("/api/v1/keys", json={"name": "app", **body})).status_code == 403
+        assert (await key_admin.post("/api/v1/keys", json={"name": "app", **body})).status_code == 201
+    lowered = await developer.post("/api/v1/keys", json={"name": "low", "priority": "batch", "weight": 0.5})
+    assert lowered.status_code == 201
 
 
 async def test_a_rotated_key_has_two_secrets_for_a_while(api: Api):

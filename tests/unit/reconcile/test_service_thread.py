@@ -84,6 +84,27 @@ async def test_a_route_promises_only_what_every_serving_revision_can_do(platform
     assert (await platform.routes.current()).routes[0].context_length == 8192
 
 
+async def test_a_replica_is_given_what_its_engine_computes_together(platform: Platform):
+    await platform.publish("demo:v1", users=16)
+    await platform.passes()
+    [target] = (await platform.routes.current()).routes[0].targets
+    assert target.max_requests is None, "an engine that names no bound gets everything"
+    platform.engine.parallel = "lanes"
+    [target] = (await platform.routes.current()).routes[0].targets
+    assert target.max_requests == 16, "what is more waits in the gateway, by priority, and not in the engine's queue"
+
+
+async def test_a_replica_of_short_work_has_its_next_batch_at_hand(platform: Platform):
+    platform.engine.parallel = "lanes"
+    async with platform.database.transaction() as tx:
+        await Models(tx).create(ModelCreate(name="vectors", type=ModelType.EMBEDDING), platform.clock.now())
+        await Models(tx).add_version(make_version("vectors"), ModelType.EMBEDDING)
+    await platform.publish("vectors:v1", users=16)
+    await platform.passes()
+    [target] = (await platform.routes.current()).routes[0].targets
+    assert target.max_requests == 32
+
+
 async def test_an_update_to_another_type_of_model_is_refused(platform: Platform):
     async with platform.database.transaction() as tx:
         version = make_version("vectors")

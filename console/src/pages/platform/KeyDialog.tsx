@@ -44,7 +44,7 @@ export function KeyDialog({ open, editing, onClose }: { open: boolean; editing: 
           form={form}
           layout="vertical"
           preserve={false}
-          initialValues={editing ? valuesOf(editing) : { project: home, models: [] }}
+          initialValues={editing ? valuesOf(editing) : { project: home, models: [], priority: "default" }}
           onFinish={(values) => (editing ? update : create).mutate(values)}
         >
           <Form.Item name="name" label={t("keys.name")} extra={t("keys.nameHint")} rules={[{ required: true, whitespace: true, message: t("form.required") }]}><Input maxLength={100} autoFocus autoComplete="off" /></Form.Item>

@@ -61,6 +61,7 @@ export function Keys() {
           { key: "project", title: t("keys.project"), sort: true, render: (_, key) => key.project },
           { key: "models", title: t("keys.models"), render: (_, key) => (key.models ? <span className="row wrap" style={{ gap: 4, maxWidth: 260 }}>{key.models.map((name) => <Tag key={name} style={{ margin: 0 }}>{name}</Tag>)}</span> : <span className="quiet">{t("keys.allModels")}</span>) },
           { key: "limits", title: t("limits.title"), optional: true, render: (_, key) => limitsText(key.limits, t) || <span className="quiet">{t("limits.none")}</span> },
+          { key: "priority", title: t("keys.priority"), optional: true, render: (_, key) => key.priority ?? "default" },
           { key: "last_used_at", title: t("keys.lastUsed"), sort: true, render: (_, key) => <Time at={key.last_used_at} /> },
           { key: "expires_at", title: t("keys.expires"), sort: true, render: (_, key) => (key.expires_at ? <Time at={key.expires_at} /> : <span className="quiet">{t("keys.never")}</span>) },
           { key: "created_at", title: t("keys.created"), sort: true, render: (_, key) => <Time at={key.created_at} /> },

@@ -46,6 +46,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
         { key: "outcome", title: t("services.outcome"), render: (_, record) => <State state={record.outcome} /> },
         { key: "prompt", title: t("usage.prompt"), number: true, render: (_, record) => formatCount(record.prompt_tokens) },
         { key: "completion", title: t("usage.completion"), number: true, render: (_, record) => formatCount(record.completion_tokens) },
+        { key: "queue", title: t("usage.queue"), number: true, optional: true, render: (_, record) => formatMs(record.queue_ms) },
         { key: "ttft", title: t("usage.ttft"), number: true, render: (_, record) => formatMs(record.ttft_ms) },
         { key: "duration", title: t("usage.duration"), number: true, render: (_, record) => formatMs(record.duration_ms) },
         { key: "key", title: t("usage.by.key"), optional: true, render: (_, record) => <span className="mono">{record.api_key_id}</span> },

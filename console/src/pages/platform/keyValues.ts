@@ -1,5 +1,5 @@
 import dayjs, { type Dayjs } from "dayjs";
-import type { ApiKey, ApiKeyCreate, ApiKeyUpdate, Defaults, Limits } from "../../api/schema";
+import type { ApiKey, ApiKeyCreate, ApiKeyUpdate, Defaults, Limits, Priority } from "../../api/schema";
 import type { Same } from "../../parts/Equivalent";
 import { limitsSet, limitWords } from "./LimitsFields";
 
@@ -10,6 +10,8 @@ export interface KeyValues {
   models?: string[];
   expires?: Dayjs | null;
   limits?: Limits;
+  priority?: Priority;
+  weight?: number | null;
   networks?: string[];
   max_output_tokens?: number | null;
   defaults?: Defaults;
@@ -21,8 +23,8 @@ export const PARAMETERS = ["temperature", "top_p", "top_k", "frequency_penalty",
 export const NAMES = { expires_at: "expires" };
 
 export function valuesOf(key: ApiKey): KeyValues {
-  const { name, project, limits, max_output_tokens, defaults } = key;
-  return { name, project, limits, max_output_tokens, defaults, models: key.models ?? [], networks: key.networks ?? [], expires: key.expires_at ? dayjs(key.expires_at) : null };
+  const { name, project, limits, priority, weight, max_output_tokens, defaults } = key;
+  return { name, project, limits, priority, weight, max_output_tokens, defaults, models: key.models ?? [], networks: key.networks ?? [], expires: key.expires_at ? dayjs(key.expires_at) : null };
 }
 
 /** What a request says of the key. */
@@ -32,6 +34,8 @@ export function fieldsOf(values: KeyValues) {
     models: values.models?.length ? values.models : null,
     expires_at: values.expires?.toISOString() ?? null,
     limits: limitsSet(values.limits),
+    priority: values.priority ?? "default",
+    weight: values.weight ?? 1,
     networks: values.networks?.length ? values.networks : null,
     max_output_tokens: values.max_output_tokens ?? null,
     defaults: parametersSet(values.defaults),
@@ -67,8 +71,12 @@ export function sameAs(values: KeyValues, editing: ApiKey | null): Same {
 }
 
 function ruleWords(values: KeyValues, before: KeyValues | undefined): string[] {
+  const priority = values.priority ?? "default";
+  const weight = values.weight ?? 1;
   const most = values.max_output_tokens;
   return [
+    ...(priority === (before?.priority ?? "default") ? [] : ["--priority", priority]),
+    ...(weight === (before?.weight ?? 1) ? [] : ["--weight", String(weight)]),
     ...(values.networks?.length ? many("--network", values.networks) : before?.networks?.length ? ["--any-network"] : []),
     ...(most ? (most === before?.max_output_tokens ? [] : ["--max-output-tokens", String(most)]) : before?.max_output_tokens ? ["--any-output"] : []),
     ...PARAMETERS.flatMap((name) => {

@@ -47,6 +47,7 @@ class LlamaCppEngine:
             Flag("flash_attn", "str", "the attention kernel that needs less memory", choices=("on", "off", "auto")),
         )
     }
+    parallel = "parallel"
     refused_fields: Sequence[str] = (
         "cache_prompt",
         "chat_template",

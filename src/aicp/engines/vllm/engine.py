@@ -40,6 +40,7 @@ class VllmEngine:
     internal = False
     environment = True
     flags = parameters.FLAGS
+    parallel = "max_num_seqs"
     refused_fields: Sequence[str] = (
         "cache_salt",
         "chat_template",
