@@ -92,6 +92,7 @@ def test_every_change_leaves_an_event(walker: Walker) -> None:
 def _people(walker: Walker, call: Any) -> None:
     call("create_project", "POST", "/projects", {"name": "lab"})
     call("update_project", "PATCH", "/projects/lab", {"description": "Experiments"})
+    call("update_organization", "PATCH", "/organizations/default", {"limits": {"rpm": 100_000}})
     call("create_user", "POST", "/users", {"name": "ann", "password": PASSWORD})
     call("update_user", "PATCH", "/users/ann", {"email": "ann@example.org"})
     call("set_member", "PUT", "/projects/lab/members/ann", {"role": "developer"})
@@ -105,6 +106,7 @@ def _people(walker: Walker, call: Any) -> None:
     call("logout", "DELETE", "/session", headers=own)
     key = call("create_key", "POST", "/keys", {"name": "app", "project": "lab"})["key"]
     call("update_key", "PATCH", f"/keys/{key['id']}", {"name": "application"})
+    call("rotate_key", "POST", f"/keys/{key['id']}/rotate", {})
     call("revoke_key", "DELETE", f"/keys/{key['id']}")
     call("remove_member", "DELETE", "/projects/lab/members/ann")
     call("delete_user", "DELETE", "/users/ann")
