@@ -18,6 +18,7 @@ from aicp.client.internal import InternalClient
 from aicp.core.clock import Clock, SystemClock
 from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
+from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
@@ -115,6 +116,8 @@ class _Process:
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
         if self._usage.problem is not None:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
+        if not COMPILED:
+            log.info("running from sources: slower than in compiled form, which `make compiled` builds")
         log.info("serving on %s:%d%s", config.host, config.port, ", with the last route table" if kept else "")
 
     async def stop(self) -> None:
@@ -153,6 +156,7 @@ class _Process:
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
             "route_table_kept": float(self._following.kept),
+            "compiled": float(COMPILED),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
 
