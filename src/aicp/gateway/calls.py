@@ -35,7 +35,8 @@ class Call:
     """One request, ready for any replica of its route.
 
     `whole` turns the engine's JSON into the client's, of the type `answers` (None: it is passed on), `open_stream`
-    makes the stream's relay. `kind` is the body's type where it is not JSON. `raw`: whatever comes is passed on as it comes.
+    makes the stream's relay. `kind` is the body's type where it is not JSON. `raw`: whatever comes is passed on as it
+    comes.
     """
 
     path: str

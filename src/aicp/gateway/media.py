@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
-import httpx
 import msgspec
 
 from aicp.core.errors import MalformedError
@@ -23,6 +22,7 @@ from aicp.gateway.bodies import encode
 from aicp.gateway.config import MediaRules
 from aicp.gateway.errors import ApiError, invalid
 from aicp.gateway.links import Link, LinkedMedia
+from aicp.gateway.web import UNSOUND, Connect, WebAnswer, get
 from aicp.security.addresses import MAX_REDIRECTS, AllowedUrl, Resolver, resolve_allowed, system_resolver
 
 log = logging.getLogger(__name__)
@@ -40,15 +40,12 @@ _DRAWING = "image/svg+xml"
 
 
 class Fetcher:
-    """Fetches what links lead to. `resolver` and `transport` are the machine's own where none is given."""
+    """Fetches what links lead to, over `connect`, at addresses that `resolver` gives."""
 
     def __init__(
-        self,
-        rules: MediaRules,
-        resolver: Resolver = system_resolver,
-        transport: httpx.AsyncBaseTransport | None = None,
+        self, rules: MediaRules, resolver: Resolver = system_resolver, connect: Connect = asyncio.open_connection
     ) -> None:
-        self._rules, self._resolver, self._transport = rules, resolver, transport
+        self._rules, self._resolver, self._connect = rules, resolver, connect
         self._places = asyncio.Semaphore(rules.requests)
         self._of_keys: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tls: ssl.SSLContext | None = None
@@ -64,47 +61,34 @@ class Fetcher:
             async with asyncio.timeout(rules.seconds), of_key, self._places:
                 await self._fetch_all(links)
         except TimeoutError as error:
-            raise _failed(links[0], f"its media did not arrive within {rules.seconds:.0f} s") from error
+            raise _failed(links[0], f"the request's media did not arrive within {rules.seconds:g} s") from error
         return encode(found.fields | {name: msgspec.Raw(encode(value)) for name, value in found.values.items()})
 
     async def _fetch_all(self, links: Sequence[Link]) -> None:
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(httpx.create_ssl_context)
+        tls = self._tls = self._tls or await asyncio.to_thread(ssl.create_default_context)
         budget = _Budget(self._rules.bytes_all)
-        # a client for each request: it keeps no cookie, and no connection whose certificate proved another name
-        async with httpx.AsyncClient(
-            verify=self._tls,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=self._rules.seconds,
-            limits=httpx.Limits(max_keepalive_connections=0),
-            transport=self._transport,
-        ) as client:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for link in links:
-                        group.create_task(self._fetch(client, link, budget))
-            except ExceptionGroup as errors:
-                raise errors.exceptions[0] from errors
-
-    async def _fetch(self, client: httpx.AsyncClient, link: Link, budget: _Budget) -> None:
         try:
-            kind, data = await self._follow(client, link, budget)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise _failed(link, "its server did not answer as a web server does") from error
+            async with asyncio.TaskGroup() as group:
+                for link in links:
+                    group.create_task(self._fetch(link, tls, budget))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def _fetch(self, link: Link, tls: ssl.SSLContext, budget: _Budget) -> None:
+        try:
+            kind, data = await self._follow(link, tls, budget)
+        except UNSOUND as error:
+            raise _failed(link, "its server does not answer, or not as a web server does") from error
         link.put(kind, base64.b64encode(data).decode())
 
-    async def _follow(self, client: httpx.AsyncClient, link: Link, budget: _Budget) -> tuple[str, bytes]:
+    async def _follow(self, link: Link, tls: ssl.SSLContext, budget: _Budget) -> tuple[str, bytes]:
         url = link.address
         for _ in range(MAX_REDIRECTS + 1):
             allowed = await self._allowed(link, url)
-            headers = {"Host": allowed.authority, "Accept-Encoding": "identity", "User-Agent": "aicp-gateway"}
-            extensions = {"sni_hostname": allowed.host}
-            async with client.stream("GET", allowed.pinned, headers=headers, extensions=extensions) as response:
-                location = response.headers.get("location")
-                if not (response.is_redirect and location):
-                    return await self._receive(link, response, budget)
-                url = urljoin(url, location)
+            async with get(allowed, tls, self._connect) as answer:
+                if answer.redirect is None:
+                    return await self._receive(link, answer, budget)
+                url = urljoin(url, answer.redirect)
         raise _failed(link, f"it redirects more than {MAX_REDIRECTS} times")
 
     async def _allowed(self, link: Link, url: str) -> AllowedUrl:
@@ -119,25 +103,22 @@ class Fetcher:
             )
             raise invalid(message, param=link.field, code="url_not_allowed") from error
 
-    async def _receive(self, link: Link, response: httpx.Response, budget: _Budget) -> tuple[str, bytes]:
-        if response.status_code != 200:
-            raise _failed(link, f"its server answers {response.status_code}")
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _receive(self, link: Link, answer: WebAnswer, budget: _Budget) -> tuple[str, bytes]:
+        if answer.status != 200:
+            raise _failed(link, f"its server answers {answer.status}")
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not _KIND.fullmatch(kind) or not kind.startswith(_KINDS[link.medium]) or kind == _DRAWING:
             raise _failed(link, f"its content type is {kind[:80]!r}, which is no {link.medium}")
-        if response.headers.get("content-encoding", "identity") != "identity":
+        if answer.headers.get("content-encoding", "identity") != "identity":
             raise _failed(link, "its server compresses it, unasked")
         most, parts, size = self._rules.bytes_each, list[bytes](), 0
-        too_large = _failed(
-            link, f"it is larger than {most / 2**20:.0f} MiB, or all of the request's media together are"
-        )
-        declared = response.headers.get("content-length", "0")
-        if len(declared) > 15 or not declared.isdigit() or int(declared) > most:
-            raise too_large
-        async for part in response.aiter_raw():
+        large = _failed(link, f"it has more than {most} bytes, or all of the request's media together have too many")
+        if int(answer.headers.get("content-length", "0")) > most:
+            raise large
+        async for part in answer.pieces():
             size += len(part)
             if size > most or not budget.take(len(part)):
-                raise too_large
+                raise large
             parts.append(part)
         return kind, b"".join(parts)
 

@@ -2,8 +2,8 @@
 
 An engine's `/v1/ocr` gets `{"model", "image": "data:image/...;base64,..."}`, or a list of such, and whatever else the
 caller sent. It answers `{"lines": [{"text", "box", "score", "image"}], "usage"}`: lines in reading order; `box` the
-four corners as [x, y] in pixels, clockwise from the top left of the text; `score` from 0 to 1; `image` the number of its
-image, 0 where it is left out; `usage` as in chat, or none.
+four corners as [x, y] in pixels, clockwise from the top left of the text; `score` from 0 to 1; `image` the number of
+its image, 0 where it is left out; `usage` as in chat, or none.
 """
 
 from __future__ import annotations

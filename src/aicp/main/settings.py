@@ -190,7 +190,7 @@ SETTINGS: tuple[Setting, ...] = (
         "media_allowed_networks",
         _names,
         "",
-        "Private networks and hosts that media of requests may be fetched from, comma-separated. Public ones always are.",
+        "Private networks and hosts that media of requests may come from, comma-separated; public ones always are.",
     ),
     Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
     Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),
