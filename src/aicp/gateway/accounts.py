@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
 from aicp.gateway.limits import Account, Calendar, Room, over_limit
-from aicp.gateway.usage import Record
+from aicp.gateway.record import Record
 
 _DAY = 86_400
 _REQUESTS, _TOKENS = (

@@ -15,6 +15,7 @@ from aicp.gateway.answer import Answer
 from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.gateway import Gateway, Job
+from aicp.gateway.live import Connections
 from aicp.gateway.requests import Request
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,6 @@ _WAITING_BYTES = 1 << 20
 _DISCARD_BYTES = 1 << 28
 _DISCARD_SECONDS = 60.0
 _DISCARD_IDLE_SECONDS = 5.0
-
-
-class Connections(set["ClientConnection"]):
-    """All open connections; `empty` is set whenever the last one has ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.empty = asyncio.Event()
 
 
 class ClientConnection(asyncio.Protocol):

@@ -75,7 +75,6 @@ class Exchange:
         self._site, self._call, self._meter, self._answer, self._prompt = site, call, meter, answer, prompt
         self.route = route
         self._visits: list[Visit] = []
-        self._losses = 0
         self._visit: Visit | None = None
         self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -84,7 +83,10 @@ class Exchange:
         self._silent, self._touched = True, meter.began
         self.ticket: Ticket | None = None
         """Its place among the requests of its route, or its turn to get one; None where there is no limit."""
-        self._reset()
+        self._status = self._size = self._losses = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._stream: Stream | None = None
+        self._parts: list[bytes] = []
 
     def start(self) -> None:
         """Sends the request to the best replica that was not tried yet, or gives up."""
@@ -395,6 +397,4 @@ class Exchange:
     def _reset(self) -> None:
         """Nothing of an answer has come."""
         self._status = self._size = 0
-        self._headers: dict[bytes, bytes] = {}
-        self._stream: Stream | None = None
-        self._parts: list[bytes] = []
+        self._headers, self._parts, self._stream = {}, [], None

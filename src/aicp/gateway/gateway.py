@@ -27,10 +27,10 @@ from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
+from aicp.gateway.record import Record
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
-from aicp.gateway.usage import Record
 
 _METRICS = b"text/plain; version=0.0.4"
 _JSON = b"application/json"
@@ -188,7 +188,7 @@ class Gateway:
     def _check_again(self, request: Request) -> None:
         """A key may be revoked while a slow body arrives, or while the requests before it are answered."""
         table, key = self.routes.table, request.key
-        if table is None or key is None or request.refusal is not None:
+        if table is None or key is None or request.refusal is not None or table.keys.still(key):
             return
         current = table.keys.current(key, self.site.clock.now())
         if current is None:

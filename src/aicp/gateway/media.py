@@ -65,7 +65,9 @@ class Fetcher:
         return encode(found.fields | {name: msgspec.Raw(encode(value)) for name, value in found.values.items()})
 
     async def _fetch_all(self, links: Sequence[Link]) -> None:
-        tls = self._tls = self._tls or await asyncio.to_thread(ssl.create_default_context)
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        tls = self._tls
         budget = _Budget(self._rules.bytes_all)
         try:
             async with asyncio.TaskGroup() as group:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aicp.core.clock import Clock
 from aicp.gateway.accounts import Grant
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.record import Record
 from aicp.gateway.tokens import Tokens, Usage
-from aicp.gateway.usage import Record, UsageLog
+from aicp.gateway.usage import UsageLog
 
 
 class Meter:

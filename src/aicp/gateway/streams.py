@@ -141,11 +141,10 @@ class ChatStream:
 class RawStream:
     """An answer of any kind (sound, subtitles), passed on as it comes; usage is read where it ends with some."""
 
-    complete = failed = False
-
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self._tail = b""
+        self.complete = self.failed = False
 
     def feed(self, data: bytes) -> bytes:
         self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
