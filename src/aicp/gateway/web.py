@@ -40,7 +40,7 @@ class WebAnswer:
     @property
     def redirect(self) -> str | None:
         """Where it leads, if it leads elsewhere."""
-        return self.headers.get("location") if self.status in _REDIRECTS else None
+        return self.headers.get("location") or None if self.status in _REDIRECTS else None
 
     async def head(self) -> None:
         """Waits for the head. Raises one of UNSOUND."""
