@@ -42,8 +42,7 @@ def read_fields(body: bytes) -> Fields:
         raise invalid(f"The body is not UTF-8 (byte {error.start}).", code="malformed_json") from error
     except RecursionError as error:
         raise _too_deep() from error
-    # most of a body is text, and what has few brackets is not deep
-    if body.count(b"[") + body.count(b"{") > DEPTH and too_deep(body, DEPTH):
+    if _has_more(body, DEPTH) and too_deep(body, DEPTH):
         raise _too_deep()
     return fields
 
@@ -139,6 +138,18 @@ def too_deep(body: bytes, depth: int) -> bool:
         if not brackets:
             return False
     return True
+
+
+def _has_more(body: bytes, most: int) -> bool:
+    """Whether more than `most` brackets open anywhere. Jumps from one to the next: most of a body is text."""
+    for bracket in (b"[", b"{"):
+        at = body.find(bracket)
+        while at >= 0:
+            most -= 1
+            if most < 0:
+                return True
+            at = body.find(bracket, at + 1)
+    return False
 
 
 def _structure(body: bytes) -> bytes:

@@ -29,6 +29,7 @@ _WANTED = frozenset(
         b"content-encoding",
         b"transfer-encoding",
         b"expect",
+        b"connection",
         b"x-request-id",
         b"x-session-id",
         b"x-priority",
@@ -187,8 +188,11 @@ class ClientConnection(asyncio.Protocol):
         self._bytes_in_head = 0
         if self._discarding:
             return
-        old = self._parser.get_http_version() == "1.0"
         url, headers = self._url, self._headers
+        # asked for its version only where it may be an old one: that makes a text each time
+        old = (b"connection" in headers or not self._parser.should_keep_alive()) and (
+            self._parser.get_http_version() == "1.0"
+        )
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
         self._gateway.admit(request, local=self._local, address=self._address)

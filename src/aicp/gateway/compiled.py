@@ -38,6 +38,7 @@ MODULES = (
     "site",
     "speeds",
     "streams",
+    "tokens",
     "upstream",
     "usage",
     "visits",

@@ -143,7 +143,7 @@ class Gateway:
         if not route.replicas:
             raise not_ready(route)
         if key.accounts:
-            self._reserve(key, call, fields, meter, answer)
+            self._reserve(key, request, call, fields, meter, answer)
         try:
             meter.open()
         except OSError as error:
@@ -153,11 +153,11 @@ class Gateway:
         self.admission.enter(exchange, key, hurry, len(call.body))
         return exchange
 
-    def _reserve(self, key: Key, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
+    def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
         try:
             tokens = estimate(call, fields)
-            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, self.site.clock.now())
+            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, request.at)
         finally:
             answer.more = limit_headers(key.accounts, meter.began)
 

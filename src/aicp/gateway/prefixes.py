@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 
-_FIRST_BYTES = 256
+FIRST_BYTES = 256
 _SHARE = 32
 _MOST_BYTES = 1 << 20
 _BELIEVED = 0.9
@@ -20,7 +20,7 @@ _BELIEVED = 0.9
 
 def _ends() -> list[int]:
     ends = [0]
-    size = _FIRST_BYTES
+    size = FIRST_BYTES
     while ends[-1] < _MOST_BYTES:
         size *= 2 if ends[-1] >= 2 * _SHARE * size else 1
         ends.append(ends[-1] + size)
