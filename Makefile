@@ -23,6 +23,7 @@ test: install-dev console
 
 e2e: install-dev console
 	@tools/install_test_packages.sh
+	@tools/install_clients.sh
 	@tools/test.sh e2e
 
 check: install-dev
