@@ -27,6 +27,7 @@ test: install-dev compiled console
 
 e2e: install-dev compiled console
 	@tools/install_test_packages.sh
+	@tools/install_clients.sh
 	@tools/test.sh e2e
 
 check: install-dev

@@ -31,13 +31,14 @@ ENDPOINTS = {
 _PROGRAM = """
 import json, sys, uvloop
 from pathlib import Path
-from aicp.gateway.config import GatewayConfig, Limits
+from aicp.gateway.config import GatewayConfig, Limits, MediaRules
 from aicp.gateway.server import serve
 values = json.loads(sys.argv[1])
 for name in ("directory", "tls_certificate", "tls_key", "control_certificate"):
     if values.get(name):
         values[name] = Path(values[name])
 values["limits"] = Limits(**values.get("limits", {}))
+values["media"] = MediaRules(**values.get("media", {}))
 uvloop.run(serve(GatewayConfig(**values)))
 """
 

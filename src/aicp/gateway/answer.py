@@ -39,15 +39,17 @@ class Reply(Protocol):
 class Answer:
     """Writes one answer in HTTP."""
 
-    __slots__ = ("_reply", "_request", "more", "sent")
+    __slots__ = ("_reply", "_request", "kind", "more", "sent")
 
     def __init__(self, reply: Reply, request: Request) -> None:
         self._reply = reply
         self._request = request
         self.sent = False
+        """Whether the client has got anything."""
         self.more = b""
         """Header lines that every answer of this request carries."""
-        """Whether the client has got anything."""
+        self.kind: bytes | None = None
+        """What an answer in pieces is, where it is the engine that says it."""
 
     def whole(self, body: bytes, content_type: bytes = http.JSON) -> None:
         """A complete answer, 200."""
@@ -91,5 +93,5 @@ class Answer:
         if not reply.chunked:
             reply.closing = True
         more = self.more + _STREAM_HEADERS if content_type is http.EVENTS else self.more
-        name = self._request.id.encode()
+        content_type, name = self.kind or content_type, self._request.id.encode()
         reply.write(http.head(200, content_type, name, close=reply.closing, chunked=reply.chunked, more=more))

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 
 import msgspec
 
-from aicp.gateway import anthropic_messages, openai_responses
+from aicp.gateway import anthropic_messages, http, openai_responses
 from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
-from aicp.gateway.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
-from aicp.gateway.errors import not_supported
-from aicp.gateway.links import check_links
+from aicp.gateway.endpoints import CHAT, MESSAGES, OCR, RESPONSES, SPEECH, Endpoint, served_by
+from aicp.gateway.errors import ApiError, invalid, not_supported
+from aicp.gateway.forms import Form
+from aicp.gateway.links import read_media
 from aicp.gateway.model_names import NamedStream, named
+from aicp.gateway.ocr import ChatReading, check_images
 from aicp.gateway.routes import Route
-from aicp.gateway.streams import ChatStream, Stream, TypedStream
+from aicp.gateway.streams import ChatStream, RawStream, Stream, TypedStream
+from aicp.gateway.tokenizing import Tokenizing, detokenized
 from aicp.gateway.tokens import Tokens
 
 _BYTES_PER_TOKEN = 4
+_MEDIUM_TOKENS = 1000
+"""What an image, or another medium, is taken for, however many bytes it has."""
 _OUTPUT_TOKENS = 256
 """What a request that names no maximum is taken for."""
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -30,7 +35,9 @@ _GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/response
 class Call:
     """One request, ready for any replica of its route.
 
-    `whole` turns the engine's JSON into the client's (None: it is passed on), `open_stream` makes the stream's relay.
+    `whole` turns the engine's JSON into the client's, of the type `answers` (None: it is passed on), `open_stream`
+    makes the stream's relay. `kind` is the body's type where it is not JSON. `raw`: whatever comes is passed on as it
+    comes.
     """
 
     path: str
@@ -38,25 +45,46 @@ class Call:
     stream: bool
     open_stream: Callable[[Tokens, str], Stream]
     whole: Callable[[bytes, str], bytes] | None = None
+    kind: bytes | None = None
+    answers: bytes = http.JSON
+    raw: bool = False
+    size: int | None = None
+    """Bytes of text that its input amounts to, where it holds media."""
 
 
 def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
-    """Raises ApiError 400 for what the schema or the engine does not allow."""
+    """Raises ApiError 400 for what the schema or the engine does not allow; LinkedMedia where media must be fetched."""
+    if endpoint.form and isinstance(fields, Form):
+        return _upload(endpoint, route, fields)
     check_fields(fields, route.refused_fields, endpoint.field)
-    check_links(fields)
-    stream = "stream" in fields and flag_field(fields, "stream")
+    media = read_media(fields, endpoint.media)
+    call = _call(endpoint, route, fields, "stream" in fields and flag_field(fields, "stream"))
+    if media is not None:
+        call.size = len(call.body) - media.size + media.count * _MEDIUM_TOKENS * _BYTES_PER_TOKEN
+    return call
+
+
+def _call(endpoint: Endpoint, route: Route, fields: Fields, stream: bool) -> Call:
     for path in endpoint.upstream:
         if path in route.endpoints:
-            return _native(endpoint, path, route, fields, stream)
+            return _SPECIAL.get(path, _native)(endpoint, path, route, fields, stream)
+    model = route.entry.upstream_model
     if CHAT.path in route.endpoints and endpoint is RESPONSES:
-        return _through_chat(openai_responses.Translation(fields, route.entry.upstream_model), stream)
+        return _through_chat(openai_responses.Translation(fields, model), stream)
     if CHAT.path in route.endpoints and endpoint is MESSAGES:
-        return _through_chat(anthropic_messages.Translation(fields, route.entry.upstream_model), stream)
-    served = ", ".join(sorted(route.endpoints)) or "nothing"
+        return _through_chat(anthropic_messages.Translation(fields, model), stream)
+    if OCR.path in route.endpoints and endpoint is CHAT:
+        reading = ChatReading(fields, route.name, stream=stream)
+        return Call(OCR.path, reading.body(model), stream, _events, reading.whole, answers=reading.kind)
+    raise _not_served(endpoint, route)
+
+
+def _not_served(endpoint: Endpoint, route: Route) -> ApiError:
     message = (
-        f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves {served}."
+        f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves "
+        f"{served_by(route.endpoints)}."
     )
-    raise not_supported(message, param="model")
+    return not_supported(message, param="model")
 
 
 def estimate(call: Call, fields: Fields) -> tuple[int, int]:
@@ -67,7 +95,8 @@ def estimate(call: Call, fields: Fields) -> tuple[int, int]:
             with suppress(msgspec.DecodeError):  # the engine will refuse it
                 wanted = max(_number(fields[name]) or wanted, 0)
             break
-    return max(len(call.body) // _BYTES_PER_TOKEN, 1), wanted
+    size = len(call.body) if call.size is None else call.size
+    return max(size // _BYTES_PER_TOKEN, 1), wanted
 
 
 def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
@@ -92,3 +121,50 @@ def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream:
 def _through_chat(translation: openai_responses.Translation | anthropic_messages.Translation, stream: bool) -> Call:
     body = encode(translation.chat(stream=stream))
     return Call(CHAT.path, body, stream, translation.open_stream, translation.whole)
+
+
+def _events(tokens: Tokens, _: str) -> Stream:
+    return ChatStream(tokens, show_usage=True)
+
+
+def _upload(endpoint: Endpoint, route: Route, form: Form) -> Call:
+    """A form goes to the engine as it came."""
+    # some engines call a list of values with the brackets, and some without
+    check_fields({name.removesuffix("[]"): raw for name, raw in form.items()}, route.refused_fields, endpoint.field)
+    files = [part for part in form.parts if part.file]
+    if [part.name for part in files] != [endpoint.field]:
+        message = f"The form must hold one file, called {endpoint.field!r}."
+        raise invalid(message, param=endpoint.field, code="missing_field")
+    if endpoint.path not in route.endpoints:
+        raise _not_served(endpoint, route)
+    body, stream = form.body(route.entry.upstream_model), flag_field(form, "stream")
+    size = len(body) - form.file_bytes + _MEDIUM_TOKENS * _BYTES_PER_TOKEN
+
+    def open_stream(tokens: Tokens, name: str) -> Stream:
+        return NamedStream(_events(tokens, name), route.name) if stream else RawStream(tokens)
+
+    return Call(endpoint.path, body, stream, open_stream, kind=form.kind, raw=not stream, size=size)
+
+
+def _tokenize(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    tokenizing = Tokenizing(fields, route.entry.context_length)
+    return Call(path, tokenizing.body(route.entry.upstream_model), stream, _events, tokenizing.whole)
+
+
+def _detokenize(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    fields["model"] = msgspec.Raw(encode(route.entry.upstream_model))
+    return Call(path, encode(fields), stream, _events, detokenized)
+
+
+def _speech(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    fields["model"] = msgspec.Raw(encode(route.entry.upstream_model))
+    return Call(path, encode(fields), stream, lambda tokens, _: RawStream(tokens), raw=True)
+
+
+def _read_images(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    check_images(fields)
+    return _native(endpoint, path, route, fields, stream)
+
+
+_SPECIAL = {"/tokenize": _tokenize, "/detokenize": _detokenize, SPEECH.path: _speech, OCR.path: _read_images}
+"""Engines' paths whose requests are more than passed on."""

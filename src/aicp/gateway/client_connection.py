@@ -14,8 +14,7 @@ from aicp.gateway import http
 from aicp.gateway.answer import Answer
 from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
-from aicp.gateway.exchange import Exchange
-from aicp.gateway.gateway import Gateway
+from aicp.gateway.gateway import Gateway, Job
 from aicp.gateway.live import Connections
 from aicp.gateway.requests import Request
 
@@ -90,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None
         self._waiting: deque[Request] = deque()
-        self._job: Exchange | None = None
+        self._job: Job | None = None
         self._bytes_in_head = self._discarded = 0
         self._reading = self._discarding = False
         self._now = self._reading_since = self._clock.monotonic()

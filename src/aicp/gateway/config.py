@@ -31,6 +31,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaRules:
+    """Whether and how far media are fetched whose address a request names. Sizes are bytes, times seconds."""
+
+    fetch: bool = True
+    allowed_networks: tuple[str, ...] = ()
+    """Host names, addresses and CIDR blocks that may be fetched from although they are private."""
+    links: int = 16
+    """Of one request."""
+    bytes_each: int = 16 * 2**20
+    bytes_all: int = 20 * 2**20
+    """Of one request; what engines get is a third longer."""
+    seconds: float = 15.0
+    """All media of a request must be there by then."""
+    requests: int = 8
+    """So many requests are fetched for at the same time; others wait."""
+    requests_of_key: int = 2
+    """The same for one key."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Everything `serve` needs. `directory` is the gateway's own part of the data directory.
 
@@ -46,3 +66,4 @@ class GatewayConfig:
     tls_key: Path | None = None
     control_certificate: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    media: MediaRules = field(default_factory=MediaRules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from aicp.gateway.errors import ApiError, Dialect
 
@@ -21,7 +22,8 @@ class Work(Enum):
 class Endpoint:
     """A path. `upstream` are the engine's paths that serve it natively, best first.
 
-    `field` is the one that must be there; `counts_stream` says that streamed usage must be asked for.
+    `field` is the one that must be there; `counts_stream` says that streamed usage must be asked for. `form` says that
+    it takes multipart/form-data, `json` that it takes JSON. `media` are fields of the body that hold a medium itself.
     """
 
     path: str
@@ -31,18 +33,23 @@ class Endpoint:
     upstream: tuple[str, ...] = ()
     field: str = ""
     counts_stream: bool = False
+    form: bool = False
+    json: bool = True
+    media: tuple[str, ...] = ()
 
 
-def _call(
-    path: str, field: str, *more: str, dialect: Dialect = Dialect.OPENAI, counts_stream: bool = False
-) -> Endpoint:
-    return Endpoint(path, Work.CALL, b"POST", dialect, (path, *more), field, counts_stream)
+def _call(path: str, field: str, *more: str, dialect: Dialect = Dialect.OPENAI, **special: Any) -> Endpoint:
+    return Endpoint(path, Work.CALL, b"POST", dialect, (path, *more), field, **special)
 
 
 CHAT = _call("/v1/chat/completions", "messages", counts_stream=True)
 COMPLETIONS = _call("/v1/completions", "prompt", counts_stream=True)
 RESPONSES = _call("/v1/responses", "input")
 MESSAGES = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
+TOKENIZE = _call("/v1/tokenize", "", "/tokenize")
+DETOKENIZE = _call("/v1/detokenize", "tokens", "/detokenize")
+SPEECH = _call("/v1/audio/speech", "input", media=("ref_audio",))
+OCR = _call("/v1/ocr", "image", form=True, media=("image",))
 _ENDPOINTS = (
     Endpoint("/healthz", Work.HEALTH, b"GET"),
     Endpoint("/metrics", Work.METRICS, b"GET"),
@@ -56,10 +63,22 @@ _ENDPOINTS = (
     RESPONSES,
     MESSAGES,
     _call("/v1/messages/count_tokens", "messages", dialect=Dialect.ANTHROPIC),
+    TOKENIZE,
+    DETOKENIZE,
+    _call("/v1/moderations", "input"),
+    *(_call(f"/v1/audio/{name}", "file", form=True, json=False) for name in ("transcriptions", "translations")),
+    SPEECH,
+    OCR,
 )
 _BY_PATH = {endpoint.path.encode(): endpoint for endpoint in _ENDPOINTS}
 _MODEL = b"/v1/models/"
 _ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
+
+
+def served_by(paths: frozenset[str]) -> str:
+    """The paths that can be called here of a model whose engine serves `paths`, as words."""
+    calls = (endpoint for endpoint in _ENDPOINTS if endpoint.work is Work.CALL)
+    return ", ".join(sorted(call.path for call in calls if not paths.isdisjoint(call.upstream))) or "nothing"
 
 
 def origin_form(target: bytes) -> bytes:

@@ -75,7 +75,6 @@ class Exchange:
         self._site, self._call, self._meter, self._answer, self._prompt = site, call, meter, answer, prompt
         self.route = route
         self._visits: list[Visit] = []
-        self._losses = 0
         self._visit: Visit | None = None
         self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -84,11 +83,10 @@ class Exchange:
         self._silent, self._touched = True, meter.began
         self.ticket: Ticket | None = None
         """Its place among the requests of its route, or its turn to get one; None where there is no limit."""
-        self._status = 0
+        self._status = self._size = self._losses = 0
         self._headers: dict[bytes, bytes] = {}
         self._stream: Stream | None = None
         self._parts: list[bytes] = []
-        self._size = 0
 
     def start(self) -> None:
         """Sends the request to the best replica that was not tried yet, or gives up."""
@@ -154,7 +152,7 @@ class Exchange:
             self._answer.error(error)
             return
         self._close("engine_error", 200)
-        if self._stream is None:
+        if self._stream is None or self._call.raw:
             self._answer.abort()
         else:
             self._answer.end(self._stream.break_off(error), http.EVENTS)
@@ -191,8 +189,9 @@ class Exchange:
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         """The engine begins to answer."""
         self._status, self._headers = status, headers
-        if status == 200 and headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+        if status == 200 and (self._call.raw or headers.get(b"content-type", b"").startswith(b"text/event-stream")):
             self._stream = self._call.open_stream(self._meter.tokens, self._meter.request_id)
+            self._answer.kind = headers.get(b"content-type", http.BYTES) if self._call.raw else None
 
     def answer_data(self, data: bytes) -> None:
         """A piece of the engine's answer."""
@@ -321,7 +320,7 @@ class Exchange:
     def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
         name = self._meter.request_id.encode()
-        connection.send(replica.pool.request(self._call.path, name, self._call.body), self)
+        connection.send(replica.pool.request(self._call.path, name, self._call.body, self._call.kind), self)
         if self._paused:
             connection.pause()
 
@@ -343,7 +342,7 @@ class Exchange:
         self._meter.count(usage_of_body(body))
         kind = self._headers.get(b"content-type", http.JSON)
         if self._call.whole is not None:
-            kind = http.JSON
+            kind = self._call.answers
             try:
                 body = self._call.whole(body, self._meter.request_id)
             except ApiError as error:
@@ -397,8 +396,5 @@ class Exchange:
 
     def _reset(self) -> None:
         """Nothing of an answer has come."""
-        self._status = 0
-        self._headers = {}
-        self._stream = None
-        self._parts = []
-        self._size = 0
+        self._status = self._size = 0
+        self._headers, self._parts, self._stream = {}, [], None

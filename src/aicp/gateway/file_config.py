@@ -96,6 +96,13 @@ class Scope(_Strict):
     limits: FileLimits | None = None
 
 
+class FileMedia(_Strict):
+    """Whether media that requests name by their address are fetched, and from which private networks and hosts."""
+
+    fetch: bool = True
+    allowed_networks: list[str] = []
+
+
 class FileConfig(_Strict):
     """The whole file. `directory` (the gateway's own) is relative to the file."""
 
@@ -103,6 +110,7 @@ class FileConfig(_Strict):
     keys: list[FileKey]
     listen: Listen = msgspec.field(default_factory=Listen)
     directory: str = "gateway-data"
+    media: FileMedia = msgspec.field(default_factory=FileMedia)
     projects: list[Scope] = []
     organizations: list[Scope] = []
 

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aicp.gateway import http
@@ -18,7 +19,11 @@ from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
+from aicp.gateway.fetching import Fetching
+from aicp.gateway.forms import check_form, read_upload
 from aicp.gateway.key_rules import apply_rules
+from aicp.gateway.links import LinkedMedia
+from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
@@ -30,11 +35,16 @@ from aicp.gateway.site import Site
 _METRICS = b"text/plain; version=0.0.4"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
+Job = Exchange | Fetching
+"""A request under way, as its connection sees it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Serves requests from the table of `routes`. `gauges` gives values for /metrics by name."""
+    """Serves requests from the table of `routes`. `gauges` gives values for /metrics by name.
+
+    Without a `fetcher` media must come within the requests.
+    """
 
     site: Site
     routes: Routes
@@ -42,6 +52,7 @@ class Gateway:
     internal_token: str
     gauges: Callable[[], dict[str, float]]
     ids: RequestIds
+    fetcher: Fetcher | None = None
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -60,7 +71,7 @@ class Gateway:
             request.dialect = endpoint.dialect
             if endpoint.work is Work.CALL:
                 request.key = self._check_key(request, address)
-                _check_kind(request)
+                (check_form if endpoint.form else _check_kind)(request)
             elif endpoint.work is Work.MODELS:
                 request.key = self._check_key(request, address)
             elif endpoint.work is Work.METRICS:
@@ -70,7 +81,7 @@ class Gateway:
             if request.endpoint is None and request.path.startswith(MESSAGES.path.encode()):
                 request.dialect = MESSAGES.dialect
 
-    def begin(self, request: Request, reply: Reply) -> Exchange | None:
+    def begin(self, request: Request, reply: Reply) -> Job | None:
         """Serves a request that has arrived; None when it is answered already."""
         answer = Answer(reply, request)
         self._check_again(request)
@@ -87,12 +98,15 @@ class Gateway:
             self._models(request, key, answer)
         return None
 
-    def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Exchange | None:
+    def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
         site, record = self.site, self._record(request, key, endpoint)
         meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
+            if self.fetcher is not None and isinstance(error, LinkedMedia):
+                go_on = partial(self._filled, request, endpoint, record, meter, answer)
+                return Fetching(self.fetcher, error, key.id, answer, meter, go_on)
             meter.close("rejected" if error.status < 500 else "unavailable", error.status)
             answer.error(error)
             return None
@@ -100,12 +114,22 @@ class Gateway:
             meter.close("engine_error", 500)
             raise
 
+    def _filled(
+        self, request: Request, endpoint: Endpoint, record: Record, meter: Meter, answer: Answer, body: bytes
+    ) -> Exchange:
+        """The same request once its media are in its body; its key may have been revoked meanwhile. Raises ApiError."""
+        self._check_again(request)
+        if request.refusal is not None or request.key is None:
+            raise request.refusal or wrong_key()
+        request.parts = [body]
+        return self._let_in(request, endpoint, request.key, record, meter, answer)
+
     def _let_in(
         self, request: Request, endpoint: Endpoint, key: Key, record: Record, meter: Meter, answer: Answer
     ) -> Exchange:
         """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
         hurry = haste(key.priority, request.headers)
-        fields = read_fields(request.body())
+        fields = read_upload(request) if endpoint.form else read_fields(request.body())
         name = text_field(fields, "model")
         table = self.routes.table
         route = table.find(name, key) if table is not None else None

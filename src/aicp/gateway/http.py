@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 JSON = b"application/json"
+BYTES = b"application/octet-stream"
 EVENTS = b"text/event-stream; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"

@@ -1,22 +1,26 @@
-"""Links in requests: media come as `data:` only, because an engine must not be sent to fetch addresses.
+"""Media in requests: they reach engines as `data:` only, because an engine must not be sent to fetch addresses.
 
-All of a body is looked through, whatever its endpoint, except a caller's own data: schemas, arguments, metadata.
+All of a body is looked through, whatever its endpoint, except a caller's own data: schemas, arguments, metadata. What a
+link leads to may be fetched by the gateway itself, see `media.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aicp.gateway.bodies import Fields, read_value
-from aicp.gateway.errors import invalid
+from aicp.gateway.errors import ApiError, invalid
 
 _OWN_DATA = frozenset({"metadata", "response_format", "structured_outputs", "guided_json", "json_schema"})
 """Fields of the body that no engine takes media from."""
 _SCHEMAS = frozenset({"parameters", "input_schema", "schema", "json_schema", "arguments"})
 _TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
-_MEDIA_FIELDS = ("image_url", "audio_url", "video_url", "file_url", "server_url")
+_SERVER = "server_url"
+"""It leads to a program, not to a medium: never fetched."""
+_MEDIA_FIELDS = ("image_url", "audio_url", "video_url", "file_url", _SERVER)
 _PLAIN_FIELDS = ("image", "audio", "video")
 """Fields in which some rerankers take a link, and others a picture in base64 or a choice of voices."""
 _WITH_URL = frozenset(
@@ -30,48 +34,128 @@ _ESCAPE = re.compile(rb"\\u")
 Expressions that begin with one rare character: looking for each name by itself takes six times as long.
 """
 _LINK = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
+_FETCHABLE = re.compile(r"https?://", re.IGNORECASE)
+_DATA = "data:"
 
 
-def check_links(fields: Fields) -> None:
-    """Raises ApiError 400 when a field would send the engine to an address."""
-    for name, raw in fields.items():
-        data = bytes(raw)
-        if name not in _OWN_DATA and data[:1] in (b"{", b"[") and _may_hold_link(data):
-            link = _first_link(read_value(data))
-            if link is not None:
-                message = f"Media must come as data: URLs; the platform fetches nothing for a caller ({link[:60]!r})."
-                raise invalid(message, param=name, code="url_not_allowed")
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address of a medium (image, audio, video or file): `holder[place]`, somewhere in the top-level `field`."""
+
+    field: str
+    holder: Any
+    place: Any
+    address: str
+    medium: str
+
+    def put(self, kind: str, data: str) -> None:
+        """Puts the medium in its place: its content type, and its bytes in base64."""
+        if self.place == "url" and self.holder.get("type") == "url":  # a source of Anthropic's
+            self.holder.clear()
+            self.holder.update(type="base64", media_type=kind, data=data)
+        else:
+            self.holder[self.place] = f"data:{kind};base64,{data}"
+
+
+class LinkedMedia(ApiError):
+    """400, where the gateway does not fetch. `values` are the fields that hold the links, as plain data."""
+
+    def __init__(self, links: Sequence[Link], values: dict[str, Any], fields: Fields) -> None:
+        first = links[0]
+        super().__init__(400, _refusal(first), param=first.field, code="url_not_allowed")
+        self.links, self.values, self.fields = links, values, fields
+
+
+@dataclass(slots=True)
+class Media:
+    """How many media a body holds, and how many of its bytes they are."""
+
+    count: int = 0
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        """Counts one."""
+        self.count += 1
+        self.size += len(text)
+
+
+def read_media(fields: Fields, own: tuple[str, ...] = ()) -> Media | None:
+    """The media of a body, None where it can hold none; `own` are fields that hold one themselves.
+
+    Raises LinkedMedia where all links can be fetched, and ApiError 400 where one would send an engine elsewhere.
+    """
+    held = [name for name, raw in fields.items() if name not in _OWN_DATA and _may_hold_link(bytes(raw))]
+    if not held and not own:
+        return None
+    media, links, values = Media(), list[Link](), dict[str, Any]()
+    for name in held:
+        values[name] = read_value(fields[name])
+        links += _links(name, values[name], media)
+    for name in own:
+        if name in fields:
+            values[name] = read_value(fields[name])
+            found = (Link(name, *place, name.removeprefix("ref_")) for place in _addresses(values, name))
+            links += _counted(found, media, plain=True)
+    if links:
+        wrong = next((link for link in links if link.medium == _SERVER or not _FETCHABLE.match(link.address)), None)
+        if wrong is not None:
+            raise invalid(_refusal(wrong), param=wrong.field, code="url_not_allowed")
+        raise LinkedMedia(links, {link.field: values[link.field] for link in links}, fields)
+    return media
+
+
+def _refusal(link: Link) -> str:
+    return f"Media must come as data: URLs; the platform fetches nothing for a caller ({link.address[:60]!r})."
 
 
 def _may_hold_link(data: bytes) -> bool:
+    if data[:1] not in (b"{", b"["):
+        return False
     return _SIGN.search(data) is not None or (b"\\" in data and _ESCAPE.search(data) is not None)
 
 
-def _first_link(value: Any) -> str | None:
+def _links(field: str, value: Any, media: Media) -> Iterator[Link]:
     stack: list[Any] = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(item)
         elif isinstance(item, dict):
-            link = next(_links(item), None)
-            if link is not None:
-                return link
+            yield from _part_links(field, item, media)
             left_out = _SCHEMAS | {"input"} if _kind(item) in _TOOL_USES else _SCHEMAS
             stack.extend(inner for name, inner in item.items() if name not in left_out)
-    return None
 
 
-def _links(part: dict[str, Any]) -> Iterator[str]:
+def _part_links(field: str, part: dict[str, Any], media: Media) -> Iterator[Link]:
     """Addresses in a part, in the forms of all schemas that are served."""
     kind = _kind(part)
     named = (kind,) if kind.endswith("_url") and kind not in _MEDIA_FIELDS else ()
-    for field in (*_MEDIA_FIELDS, *named):
-        yield from (address for address in _addresses(part.get(field)) if not address.startswith("data:"))
-    for field in _PLAIN_FIELDS:
-        yield from (address for address in _addresses(part.get(field)) if _LINK.match(address))
+    for name in (*_MEDIA_FIELDS, *named):
+        found = (Link(field, *place, _medium(name)) for place in _addresses(part, name))
+        yield from _counted(found, media)
+    for name in _PLAIN_FIELDS:
+        found = (Link(field, *place, name) for place in _addresses(part, name))
+        yield from _counted(found, media, plain=True)
     if kind in _WITH_URL:
-        yield from (address for address in _addresses(part.get("url")) if not address.startswith("data:"))
+        yield from _counted((Link(field, *place, _medium(kind)) for place in _addresses(part, "url")), media)
+    data = part.get("data")
+    if kind == "base64" and isinstance(data, str):
+        media.add(data)
+
+
+def _counted(found: Iterator[Link], media: Media, *, plain: bool = False) -> Iterator[Link]:
+    """Those that are links; the others are counted. `plain`: only what looks like a link is one."""
+    for link in found:
+        if link.address.startswith(_DATA):
+            media.add(link.address)
+        elif not plain or _LINK.match(link.address):
+            yield link
+
+
+def _medium(name: str) -> str:
+    if name == _SERVER:
+        return _SERVER
+    return next((medium for medium in _PLAIN_FIELDS if medium in name), "file")
 
 
 def _kind(part: dict[str, Any]) -> str:
@@ -79,11 +163,13 @@ def _kind(part: dict[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def _addresses(value: Any) -> Iterator[str]:
+def _addresses(holder: Any, place: Any) -> Iterator[tuple[Any, Any, str]]:
+    """Texts at a place, each with what holds it and where."""
+    value = holder.get(place) if isinstance(holder, dict) else holder[place]
     if isinstance(value, str):
-        yield value
+        yield holder, place, value
     elif isinstance(value, dict):
-        yield from _addresses(value.get("url"))
+        yield from _addresses(value, "url")
     elif isinstance(value, list):
-        for item in value:
-            yield from _addresses(item)
+        for number in range(len(value)):
+            yield from _addresses(value, number)

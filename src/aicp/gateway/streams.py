@@ -11,12 +11,13 @@ import msgspec
 from aicp.gateway.engine_errors import event_error
 from aicp.gateway.errors import ApiError, Dialect, openai_error
 from aicp.gateway.reports import Event
-from aicp.gateway.tokens import Tokens, read_event
+from aicp.gateway.tokens import Tokens, read_event, usage_of_part
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 _END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_EVENT = 16 * 2**20
+_TAIL = 4096
 _LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
@@ -136,6 +137,28 @@ class ChatStream:
             return event
         # some engines tell it in the chunk that ends the answer, or in every chunk
         return _without_usage(event, data) if read.choices else b""
+
+
+class RawStream:
+    """An answer of any kind (sound, subtitles), passed on as it comes; usage is read where it ends with some."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._tail = b""
+        self.complete = self.failed = False
+
+    def feed(self, data: bytes) -> bytes:
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
+        return data
+
+    def finish(self) -> bytes:
+        usage = usage_of_part(self._tail)
+        if usage is not None:
+            self._tokens.update(usage)
+        return b""
+
+    def break_off(self, error: ApiError) -> bytes:
+        return b""
 
 
 class TypedStream:

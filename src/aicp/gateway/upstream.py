@@ -203,17 +203,20 @@ class UpstreamPool:
         self.address = address
         self._place = _parse(address)
         authorization = f"authorization: Bearer {token}\r\n" if token else ""
-        self._fixed = f"host: {self._place.name}\r\n{authorization}content-type: application/json\r\n".encode()
+        self._fixed = f"host: {self._place.name}\r\n{authorization}content-type: ".encode()
         self._heads: dict[str, bytes] = {}
         self._idle: list[UpstreamConnection] = []
         self._closed = False
 
-    def request(self, path: str, request_id: bytes, body: bytes) -> bytes:
-        """A POST as it goes over the wire."""
-        head = self._heads.get(path)
+    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None) -> bytes:
+        """A POST as it goes over the wire. `kind` is the body's type; None is JSON."""
+        head = self._heads.get(path) if kind is None else self._head(path, kind)
         if head is None:
-            head = self._heads[path] = b"POST %b HTTP/1.1\r\n%b" % ((self._place.prefix + path).encode(), self._fixed)
+            head = self._heads[path] = self._head(path, b"application/json")
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
+
+    def _head(self, path: str, kind: bytes) -> bytes:
+        return b"POST %b HTTP/1.1\r\n%b%b\r\n" % ((self._place.prefix + path).encode(), self._fixed, kind)
 
     def take(self) -> UpstreamConnection | None:
         """The idle connection that was used last, if there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from aicp.gateway.config import GatewayConfig
+from aicp.gateway.config import GatewayConfig, MediaRules
 from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings
@@ -25,6 +25,7 @@ def main(settings: Settings) -> int:
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
         control_certificate=settings.tls_certificate,
+        media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
     )
     uvloop.run(serve(config))
     return 0

@@ -56,6 +56,8 @@ class Settings:
     console_dir: Path | None
     import_allowed_networks: tuple[str, ...]
     import_directories: tuple[Path, ...]
+    media_fetch: bool
+    media_allowed_networks: tuple[str, ...]
     offline: bool
     wheelhouse: Path | None
     hf_endpoint: str | None
@@ -176,6 +178,19 @@ SETTINGS: tuple[Setting, ...] = (
         _paths,
         "",
         "Folders of this machine that imports may read, comma-separated. Default: all but the platform's own.",
+    ),
+    Setting(
+        "media_fetch",
+        _boolean,
+        "true",
+        "Whether the gateway fetches images and other media that a request names by an http or https address. "
+        "With `offline` it never does.",
+    ),
+    Setting(
+        "media_allowed_networks",
+        _names,
+        "",
+        "Private networks and hosts that media of requests may come from, comma-separated; public ones always are.",
     ),
     Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
     Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),

@@ -10,7 +10,7 @@ import uvloop
 from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError
 from aicp.gateway.books import Books
-from aicp.gateway.config import GatewayConfig
+from aicp.gateway.config import GatewayConfig, MediaRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
 from aicp.gateway.server import serve
 from aicp.main.preflight import check_port, ensure_token
@@ -54,6 +54,7 @@ def _run(file: Path) -> int:
         internal_token=ensure_token(directory / "metrics.token"),
         tls_certificate=file.parent / listen.tls_certificate if listen.tls_certificate else None,
         tls_key=file.parent / listen.tls_key if listen.tls_key else None,
+        media=MediaRules(config.media.fetch, tuple(config.media.allowed_networks)),
     )
     uvloop.run(serve(gateway, books))
     return 0

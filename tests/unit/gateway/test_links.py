@@ -27,12 +27,19 @@ PATHS = [
     RESPONSES,
     MESSAGES,
     "/v1/messages/count_tokens",
+    "/v1/tokenize",
+    "/v1/detokenize",
+    "/v1/moderations",
+    "/v1/audio/speech",
+    "/v1/ocr",
 ]
 NEEDED: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Hi"}],
     "prompt": "Hi",
     "input": "Hi",
     "query": "Hi",
+    "tokens": [1],
+    "image": DATA,
     "max_tokens": 5,
 }
 
@@ -93,6 +100,13 @@ def media(link: str) -> list[tuple[str, str, dict[str, Any]]]:
         (RESPONSES, "tools", {"input": "x", "tools": [{"type": "mcp", "server_label": "s", "server_url": link}]}),
         (RESPONSES, "tools", {"input": "x", "tools": [{"type": "image_generation", "mask": {"image_url": link}}]}),
     ]
+    shapes += [
+        ("/v1/tokenize", "messages", {"messages": [{"role": "user", **content}]}),
+        ("/v1/detokenize", "tokens", {"tokens": [content]}),
+        ("/v1/moderations", "input", {"input": [{"type": "image_url", "image_url": {"url": link}}]}),
+        ("/v1/audio/speech", "ref_audio", {"ref_audio": link}),
+        *(("/v1/ocr", "image", {"image": image}) for image in (link, [DATA, link])),
+    ]
     for path in (MESSAGES, "/v1/messages/count_tokens"):
         result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": source}]}
         document = {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": source}]}}
@@ -124,7 +138,11 @@ def test_the_same_shape_with_data_passes(path: str, field: str, body: dict[str, 
 
 
 def test_the_table_covers_every_path_that_calls_an_engine() -> None:
-    served = {endpoint.path for endpoint in vars(endpoints)["_ENDPOINTS"] if endpoint.work is endpoints.Work.CALL}
+    served = {
+        endpoint.path
+        for endpoint in vars(endpoints)["_ENDPOINTS"]
+        if endpoint.work is endpoints.Work.CALL and endpoint.json
+    }
     assert served == set(PATHS) == {path for path, _, _ in media(LINK)}
 
 

@@ -16,10 +16,18 @@ from aicp.engines.llamacpp import memory
 
 _ARCHITECTURES = frozenset((Path(__file__).parent / "architectures.txt").read_text("utf-8").split())
 _LATER_SHARD = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
+_TOKENS = ["/tokenize", "/detokenize"]
 _ENDPOINTS = {
-    ModelType.CHAT: ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"],
-    ModelType.EMBEDDING: ["/v1/embeddings"],
-    ModelType.RERANK: ["/v1/rerank"],
+    ModelType.CHAT: [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        *_TOKENS,
+    ],
+    ModelType.EMBEDDING: ["/v1/embeddings", *_TOKENS],
+    ModelType.RERANK: ["/v1/rerank", *_TOKENS],
 }
 _CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
 

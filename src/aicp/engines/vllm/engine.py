@@ -20,11 +20,19 @@ _QUANTIZATIONS = frozenset({"awq", "gptq", "compressed-tensors", "fp8", "int8"})
 _CPU_HEAD_WIDTHS = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
 """What vLLM 0.32's attention on a processor is built for (v1/attention/backends/cpu_attn.py); others end the engine."""
 _SMALL_PARAMETERS = 250_000_000
+_TOKENS = ["/tokenize", "/detokenize"]
 _ENDPOINTS = {
-    ModelType.CHAT: ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"],
+    ModelType.CHAT: [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        *_TOKENS,
+    ],
     # Between two embeddings the score is their cosine.
-    ModelType.EMBEDDING: ["/v1/embeddings", "/v1/rerank", "/v1/score"],
-    ModelType.RERANK: ["/v1/rerank", "/v1/score"],
+    ModelType.EMBEDDING: ["/v1/embeddings", "/v1/rerank", "/v1/score", *_TOKENS],
+    ModelType.RERANK: ["/v1/rerank", "/v1/score", *_TOKENS],
 }
 _CONTEXT = {Mode.BALANCED: 4096, Mode.LONG_TEXT: 32768}
 _USERS = {Mode.BALANCED: 8, Mode.LONG_TEXT: 2}
