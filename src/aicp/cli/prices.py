@@ -6,10 +6,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
 from aicp.cli.output import print_done, print_json, print_table
 from aicp.core.errors import InvalidError
+from aicp.core.money import PLACES
+from aicp.core.price import PriceSet
 
 app = typer.Typer(no_args_is_help=True, help="What models' tokens cost: list, set and delete prices.")
 
@@ -72,6 +75,11 @@ def delete_price(ctx: typer.Context, model: str, yes: YesFlag = False, json_: Js
 
 def _amount(option: str, text: str) -> Decimal:
     try:
-        return Decimal(text)
-    except InvalidOperation as error:
-        raise InvalidError(f"{option} is an amount of money such as 2.50, not {text!r}.") from error
+        amount = Decimal(text)
+        PriceSet(input=amount, output=amount)  # what is no price is told before anything is sent
+    except (InvalidOperation, ValidationError) as error:
+        raise InvalidError(
+            f"{option} is an amount of money such as 2.50, not {text!r}.",
+            hint=f"At least 0, with at most {PLACES} digits behind the point.",
+        ) from error
+    return amount
