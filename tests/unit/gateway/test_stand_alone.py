@@ -21,7 +21,7 @@ from tests.support.http_wire import Answer, read_answer, request
 from tests.support.openai_engine import Engine, run_engine
 
 from aicp.core.errors import InvalidError
-from aicp.core.route import RouteTable
+from aicp.core.route import LimitsEntry, PriceEntry, RouteTable
 from aicp.gateway.books import Books
 from aicp.gateway.file_config import read_config, table_of
 from aicp.security.keys import make_key
@@ -230,6 +230,8 @@ def test_the_guide_s_example_is_right(tmp_path: Path) -> None:
     table = table_of(read_config(file, secrets), PEPPER)
     assert [route.name for route in table.routes] == ["chat", "large"]
     assert table.routes[1].targets[0].token == "b"
+    assert [route.price for route in table.routes] == [PriceEntry(500_000, 50_000, 2_000_000), None]
+    assert table.keys[0].limits == LimitsEntry(rpm=600, tokens_per_day=5_000_000, budget_per_day=5_000_000)
 
 
 async def test_beyond_loopback_needs_tls(tmp_path: Path) -> None:
