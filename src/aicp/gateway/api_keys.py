@@ -117,6 +117,10 @@ class KeyRing:
             return key
         return None if ends <= now.timestamp() else key
 
+    def still(self, key: Key) -> bool:
+        """Whether `key` is of this very table and does not expire, so that there is nothing to look up again."""
+        return key.expires_at is None and self._keys.get(key.id) is key
+
     def current(self, key: Key, now: datetime) -> Key | None:
         """The same key in this table, for one that an earlier table knew; None when it was revoked or has expired."""
         found = self._keys.get(key.id)

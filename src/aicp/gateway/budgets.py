@@ -17,7 +17,7 @@ from aicp.gateway.accounts import calendar_of
 from aicp.gateway.errors import ApiError
 from aicp.gateway.limits import Calendar, Quota
 from aicp.gateway.prices import cost_of
-from aicp.gateway.usage import Record
+from aicp.gateway.record import Record
 
 _DAY = 86_400
 _SENTENCES = {

@@ -22,7 +22,7 @@ from aicp.core.route import KeyEntry, LimitsEntry, PriceEntry, RouteTable, Scope
 from aicp.gateway.budgets import Budgets, Purchase
 from aicp.gateway.errors import ApiError
 from aicp.gateway.prices import cost_of
-from aicp.gateway.usage import Record
+from aicp.gateway.record import Record
 
 AT = datetime(2026, 3, 31, 23, 59, 0, tzinfo=UTC)
 PRICE = PriceEntry(input=1_000_000, cached_input=500_000, output=4_000_000)
