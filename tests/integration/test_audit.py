@@ -93,6 +93,8 @@ def _people(walker: Walker, call: Any) -> None:
     call("create_project", "POST", "/projects", {"name": "lab"})
     call("update_project", "PATCH", "/projects/lab", {"description": "Experiments"})
     call("update_organization", "PATCH", "/organizations/default", {"limits": {"rpm": 100_000}})
+    call("set_price", "PUT", "/prices/demo", {"input": 0.5, "output": 2})
+    call("delete_price", "DELETE", "/prices/demo")
     call("create_user", "POST", "/users", {"name": "ann", "password": PASSWORD})
     call("update_user", "PATCH", "/users/ann", {"email": "ann@example.org"})
     call("set_member", "PUT", "/projects/lab/members/ann", {"role": "developer"})

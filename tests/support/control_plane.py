@@ -110,15 +110,15 @@ class ControlPlane:
 
     def _totals(self, gateway_id: str) -> dict[str, Any]:
         """What was counted, all of it of this day, by key and project."""
-        scopes: dict[str, dict[str, int]] = {}
+        tokens, spent = Counter[str](), Counter[str]()
         for record in self.usage:
-            tokens = (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
             for scope in (f"key:{record['api_key_id']}", f"project:{record['project']}"):
-                total = scopes.setdefault(scope, {"day": 0, "month": 0})
-                total["day"] += tokens
-                total["month"] += tokens
+                tokens[scope] += (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
+                spent[scope] += record["cost_micros"] or 0
+        counts = (("scopes", tokens), ("spent", spent))
+        totals = {name: {scope: {"day": n, "month": n} for scope, n in one.items()} for name, one in counts}
         sequence = max((number for name, number in self.batches if name == gateway_id), default=0)
-        return {"at": time.time(), "sequence": sequence, "scopes": scopes}
+        return {"at": time.time(), "sequence": sequence, **totals}
 
     def _take(self, batch: dict[str, Any]) -> tuple[int, Any]:
         if self.refuse_usage:

@@ -684,6 +684,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Prices
+         * @description Prices of models that the caller's projects may use, by model, and their currency.
+         */
+        get: operations["list_prices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Price
+         * @description Sets what a model's tokens cost from now on; what was used before keeps its cost.
+         */
+        put: operations["set_price"];
+        post?: never;
+        /**
+         * Delete Price
+         * @description Takes a model's price away; its requests cost nothing from now on.
+         */
+        delete: operations["delete_price"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -1473,6 +1517,12 @@ export interface components {
             /** Rotated At */
             rotated_at: string | null;
             /**
+             * Tags
+             * @description words to find it and its use by, such as `team=shop`; for people alone
+             * @default []
+             */
+            tags: string[];
+            /**
              * Weight
              * @description share among keys of the same priority when replicas are busy
              * @default 1
@@ -1511,6 +1561,12 @@ export interface components {
              * @default default
              */
             project?: string;
+            /**
+             * Tags
+             * @description words to find it and its use by, such as `team=shop`; for people alone
+             * @default []
+             */
+            tags?: string[];
             /**
              * Weight
              * @description share among keys of the same priority when replicas are busy
@@ -1565,6 +1621,11 @@ export interface components {
              */
             networks?: string[] | null;
             priority?: components["schemas"]["Priority"] | null;
+            /**
+             * Tags
+             * @description all of them anew; null takes all away
+             */
+            tags?: string[] | null;
             /** Weight */
             weight?: number | null;
         };
@@ -2288,6 +2349,16 @@ export interface components {
          *     refused with 429, those in flight are never cut.
          */
         Limits: {
+            /**
+             * Budget Per Day
+             * @description money in a day (UTC), by the models' prices
+             */
+            budget_per_day?: number | null;
+            /**
+             * Budget Per Month
+             * @description money in a month (UTC)
+             */
+            budget_per_month?: number | null;
             /**
              * Concurrency
              * @description requests at the same time
@@ -3063,7 +3134,7 @@ export interface components {
          * @description One thing a user may do. `*_READ` sees, `*_WRITE` changes.
          * @enum {string}
          */
-        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
+        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "price:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
         /**
          * Plan
          * @description What will run and why; the answer to a publish before it happens.
@@ -3219,6 +3290,82 @@ export interface components {
         Preferences: {
             /** Language */
             language: string;
+        };
+        /**
+         * Price
+         * @description What a model's tokens cost from `set_at` on, a million of each, in the platform's currency.
+         */
+        Price: {
+            /**
+             * Cached Input
+             * @description price of a million input tokens that the engine had in its cache; None: as other input
+             */
+            cached_input: number | null;
+            /**
+             * Input
+             * @description price of a million input tokens
+             */
+            input: number;
+            /**
+             * Model
+             * @description public model name
+             */
+            model: string;
+            /**
+             * Output
+             * @description price of a million output tokens
+             */
+            output: number;
+            /**
+             * Set At
+             * Format: date-time
+             */
+            set_at: string;
+            /** Set By */
+            set_by: string | null;
+        };
+        /**
+         * PricePage
+         * @description Prices, and the currency that they and all costs and budgets are in.
+         */
+        PricePage: {
+            /** Currency */
+            currency: string;
+            /** Items */
+            items: components["schemas"]["Price"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * PriceSet
+         * @description A price. It holds for requests that begin from now on; what was used before keeps its cost.
+         */
+        PriceSet: {
+            /**
+             * Cached Input
+             * @description price of a million input tokens that the engine had in its cache; None: as other input
+             */
+            cached_input?: number | null;
+            /**
+             * Input
+             * @description price of a million input tokens
+             */
+            input: number;
+            /**
+             * Output
+             * @description price of a million output tokens
+             */
+            output: number;
         };
         /**
          * Priority
@@ -3812,6 +3959,11 @@ export interface components {
             cached_tokens: number | null;
             /** Completion Tokens */
             completion_tokens: number | null;
+            /**
+             * Cost Micros
+             * @description millionths of the platform's currency; None where the model had no price
+             */
+            cost_micros: number | null;
             /** Duration Ms */
             duration_ms: number | null;
             /**
@@ -3857,6 +4009,12 @@ export interface components {
         UsageRow: {
             /** Completion Tokens */
             completion_tokens: number;
+            /**
+             * Cost Micros
+             * @description millionths of the platform's currency
+             * @default 0
+             */
+            cost_micros: number;
             /** Errors */
             errors: number;
             /** Group */
@@ -3871,6 +4029,12 @@ export interface components {
             ttft_ms_p50: number | null;
             /** Ttft Ms P99 */
             ttft_ms_p99: number | null;
+            /**
+             * Unpriced
+             * @description requests that used tokens of a model without a price
+             * @default 0
+             */
+            unpriced: number;
         };
         /**
          * User
@@ -4064,6 +4228,9 @@ export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
 export type Preferences = components['schemas']['Preferences'];
+export type Price = components['schemas']['Price'];
+export type PricePage = components['schemas']['PricePage'];
+export type PriceSet = components['schemas']['PriceSet'];
 export type Priority = components['schemas']['Priority'];
 export type Project = components['schemas']['Project'];
 export type ProjectCreate = components['schemas']['ProjectCreate'];
@@ -5536,6 +5703,8 @@ export interface operations {
                 /** @description a field; `-` before it: falling */
                 sort?: string;
                 state?: components["schemas"]["KeyState"] | null;
+                /** @description keys that have this tag */
+                tag?: string | null;
             };
             header?: never;
             path?: never;
@@ -8496,6 +8665,322 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Pool"];
                 };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_prices: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                /** @description a part of the name or text */
+                search?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PricePage"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriceSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Price"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be understood. */
             400: {

@@ -19,6 +19,7 @@ export const keysQuery = (project?: string) =>
 export interface KeysWanted {
   project?: string;
   state?: KeyState;
+  tag?: string;
   search?: string;
   sort?: string;
   offset?: number;
@@ -28,6 +29,12 @@ export interface KeysWanted {
 /** One page of the list of keys. */
 export const keyPageQuery = (query: KeysWanted) =>
   queryOptions({ queryKey: ["key", "page", query], placeholderData: keepPreviousData, queryFn: () => need(api.GET("/api/v1/keys", { params: { query } })) });
+
+/** The first few keys whose name matches, to choose from. */
+export const keyChoices = async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/keys", { params: { query: { search, limit: 20 } } }));
+  return items.map((key) => ({ value: key.id, label: key.name }));
+};
 
 export const keyQuery = (id: string) =>
   queryOptions({ queryKey: ["key", "one", id], retry: false, queryFn: () => need(api.GET("/api/v1/keys/{key_id}", { params: { path: { key_id: id } } })) });

@@ -10,6 +10,7 @@ const ALSO: Record<string, string[]> = {
   model: ["event"],
   job: ["overview"],
   key: ["event"],
+  price: ["event"],
   user: ["event"],
   project: ["event", "session"],
   event: ["overview"],

@@ -21,6 +21,7 @@ from aicp.cli import (
     models,
     nodes,
     platform,
+    prices,
     publish,
     quickstart,
     records,
@@ -75,6 +76,7 @@ app.add_typer(models.app, name="model")
 app.add_typer(uploads.app, name="upload")
 app.add_typer(services.app, name="service")
 app.add_typer(keys.app, name="key")
+app.add_typer(prices.app, name="price")
 app.add_typer(jobs.app, name="job")
 app.add_typer(nodes.app, name="node")
 app.add_typer(nodes.pool_app, name="pool")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
+from aicp.client.prices import Prices
 from aicp.client.records import Records
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
@@ -51,6 +52,7 @@ class Client:
         self.pools = Pools(self.transport)
         self.engines = Engines(self.transport)
         self.keys = Keys(self.transport)
+        self.prices = Prices(self.transport)
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)

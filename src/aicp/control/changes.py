@@ -19,6 +19,7 @@ _PERMISSIONS = {
     "node": Permission.NODE_READ,
     "engine": Permission.ENGINE_READ,
     "key": Permission.KEY_READ,
+    "price": Permission.USAGE_READ,
     "event": Permission.PROJECT_READ,
     "project": Permission.PROJECT_READ,
     "user": Permission.USER_READ,

@@ -30,6 +30,7 @@ class Permission(StrEnum):
     NODE_WRITE = "node:write"
     ENGINE_READ = "engine:read"
     ENGINE_WRITE = "engine:write"
+    PRICE_WRITE = "price:write"
     PROJECT_READ = "project:read"
     PROJECT_WRITE = "project:write"
     MEMBER_WRITE = "member:write"

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from aicp.core.route import KeyEntry
 from aicp.gateway.bodies import encode
+from aicp.gateway.budgets import Purse
 from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 
@@ -36,10 +37,11 @@ class Key:
         "previous_until",
         "priority",
         "project",
+        "purses",
         "weight",
     )
 
-    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
+    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = (), purses: tuple[Purse, ...] = ()) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
@@ -53,6 +55,8 @@ class Key:
         self.previous_digest, self.previous_until = entry.previous_digest, entry.previous_until
         self.accounts = accounts
         """Whose limits it falls under."""
+        self.purses = purses
+        """Whose budgets."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -78,6 +82,7 @@ class KeyRing:
         pepper: str,
         entries: Iterable[KeyEntry],
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
+        purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -85,7 +90,7 @@ class KeyRing:
             raise ValueError("the pepper of the route table is not base64") from error
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
-        self._keys = {entry.id: Key(entry, accounts(entry)) for entry in entries}
+        self._keys = {entry.id: Key(entry, accounts(entry), purses(entry)) for entry in entries}
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}

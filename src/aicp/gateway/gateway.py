@@ -135,13 +135,16 @@ class Gateway:
         route = table.find(name, key) if table is not None else None
         if route is None:
             raise unknown_model(name)
-        record.service = route.service
+        record.service, meter.price = route.service, route.price
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
+        if key.purses and route.price is not None:
+            tokens = estimate(call, fields)
+            meter.purchase = self.routes.budgets.reserve(key.purses, route.price, *tokens, request.at)
         if key.accounts:
             self._reserve(key, request, call, fields, meter, answer)
         try:

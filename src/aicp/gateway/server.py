@@ -81,7 +81,7 @@ class _Process:
         self._usage = UsageLog(directory)
         self._routes = Routes(directory / "routes.json")
         self._following = Following(self._routes, self._control, gateway_id, clock)
-        self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
+        self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         metrics, token = Metrics(), config.internal_token
         site = Site(self._usage, metrics, clock, random.random, config.limits)

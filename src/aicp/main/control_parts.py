@@ -23,6 +23,7 @@ from aicp.control.metrics import Metrics
 from aicp.control.models import Models
 from aicp.control.nodes import Nodes, Pools
 from aicp.control.playground import Playground, connect_gateway
+from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
@@ -139,8 +140,9 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Nodes: Nodes(*shared),
         Pools: Pools(base.database),
         Playground: Playground(*shared, base.pepper, gateway),
+        Prices: Prices(*shared, base.settings.currency),
         Projects: Projects(*shared),
-        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper),
+        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper, currency=base.settings.currency),
         Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
         Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
         Usage: Usage(base.database, base.clock),

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -63,6 +64,7 @@ class Settings:
     hf_endpoint: str | None
     modelscope_endpoint: str | None
     engine_user: str | None
+    currency: str
     log_level: str
 
     @property
@@ -130,6 +132,12 @@ def _paths(text: str) -> tuple[Path, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError("write three capital letters, such as USD")
+    return text
 
 
 def _level(text: str) -> str:
@@ -201,6 +209,12 @@ SETTINGS: tuple[Setting, ...] = (
         _optional,
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
+    ),
+    Setting(
+        "currency",
+        _currency,
+        "USD",
+        "Currency of prices, costs and budgets: three letters. It names amounts and converts none.",
     ),
     Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
 )

@@ -22,6 +22,7 @@ COMMANDS = {
     "delete_model": ["model delete"],
     "delete_model_alias": ["model alias"],
     "delete_model_version": ["model delete"],
+    "delete_price": ["price delete"],
     "delete_project": ["project delete"],
     "delete_service": ["service delete"],
     "delete_upload": ["upload delete"],
@@ -62,6 +63,7 @@ COMMANDS = {
     "list_nodes": ["node list"],
     "list_organizations": ["project organizations"],
     "list_pools": ["pool list"],
+    "list_prices": ["price list"],
     "list_projects": ["project list"],
     "list_replicas": ["service show"],
     "list_revisions": ["service history"],
@@ -82,6 +84,7 @@ COMMANDS = {
     "rollback_service": ["service rollback"],
     "set_member": ["project grant"],
     "set_model_alias": ["model alias"],
+    "set_price": ["price set"],
     "summarize_usage": ["usage"],
     "update_key": ["key update"],
     "update_model": ["model update"],
@@ -114,6 +117,7 @@ OPTION = {
     "networks": "network",
     "platform_roles": "role",
     "projects": "project",
+    "tags": "tag",
     "type": "type_",
 }
 """Fields whose option has another name."""
