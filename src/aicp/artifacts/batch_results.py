@@ -1,0 +1,124 @@
+"""What a batch has written so far: the one record of which of its lines are done.
+
+A line of result is there once its last byte, the newline, is. So a crash at any moment loses at most lines in flight,
+which are run again, and none is ever written twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+
+from aicp.artifacts.files import explained_space, sync_directory
+from aicp.core.errors import ConflictError
+
+_TAIL_BYTES = 1 << 16
+
+
+class BatchResults:
+    """Two files, of answers and of errors, open for one writer at a time. Methods may block on the disk."""
+
+    def __init__(self, directory: Path, batch_id: str) -> None:
+        """Raises ConflictError while another process writes them."""
+        self._answers = _Lines(directory / f"{batch_id}.output")
+        try:
+            self._errors = _Lines(directory / f"{batch_id}.error")
+        except BaseException:
+            self._answers.close()
+            raise
+        self.done = self._answers.names | self._errors.names
+        """`custom_id` of every line that has its result."""
+
+    @property
+    def completed(self) -> int:
+        """Lines with an answer."""
+        return self._answers.count
+
+    @property
+    def failed(self) -> int:
+        """Lines with an error."""
+        return self._errors.count
+
+    def add(self, custom_id: str, line: bytes, *, answered: bool) -> None:
+        """Writes the result of a line, unless it has one. Raises NoSpaceError; nothing is written then."""
+        if custom_id in self.done:
+            return
+        (self._answers if answered else self._errors).append(line)
+        self.done.add(custom_id)
+
+    def finish(self, output: Path, error: Path) -> tuple[int, int]:
+        """Makes them the files `output` and `error`; answers their sizes, 0 for an empty one, which is not made."""
+        return self._answers.become(output), self._errors.become(error)
+
+    def close(self) -> None:
+        """Gives the files back."""
+        self._answers.close()
+        self._errors.close()
+
+    def __enter__(self) -> BatchResults:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class _Lines:
+    """A file of JSON lines that is only ever appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._end = _whole(self._handle)
+            os.ftruncate(self._handle, self._end)
+        except BlockingIOError as error:
+            os.close(self._handle)
+            raise ConflictError("Another process works on this batch.", code="batch_busy") from error
+        except BaseException:
+            os.close(self._handle)
+            raise
+        with path.open("rb") as lines:
+            found = [json.loads(line)["custom_id"] for line in lines]
+        self.names, self.count = set[str](found), len(found)
+
+    def append(self, line: bytes) -> None:
+        data = memoryview(line + b"\n")
+        written = 0
+        try:
+            with explained_space():
+                while written < len(data):
+                    written += os.pwrite(self._handle, data[written:], self._end + written)
+        except BaseException:
+            os.ftruncate(self._handle, self._end)
+            raise
+        self._end += written
+        self.count += 1
+
+    def become(self, path: Path) -> int:
+        if self._end:
+            with explained_space():
+                os.fsync(self._handle)
+            os.link(self._path, path)
+            sync_directory(path.parent)
+        return self._end
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _whole(handle: int) -> int:
+    """Where the last whole line ends."""
+    end = os.fstat(handle).st_size
+    while end > 0:
+        start = max(0, end - _TAIL_BYTES)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
