@@ -7,10 +7,10 @@ which are run again, and none is ever written twice.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from pathlib import Path
-from types import TracebackType
+
+import msgspec
 
 from aicp.artifacts.files import explained_space, sync_directory
 from aicp.core.errors import ConflictError
@@ -53,6 +53,11 @@ class BatchResults:
         """Makes them the files `output` and `error`; answers their sizes, 0 for an empty one, which is not made."""
         return self._answers.become(output), self._errors.become(error)
 
+    def remove(self) -> None:
+        """Forgets them: what they hold is kept elsewhere by now."""
+        self._answers.remove()
+        self._errors.remove()
+
     def close(self) -> None:
         """Gives the files back."""
         self._answers.close()
@@ -61,8 +66,12 @@ class BatchResults:
     def __enter__(self) -> BatchResults:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Named(msgspec.Struct):
+    custom_id: str
 
 
 class _Lines:
@@ -82,7 +91,7 @@ class _Lines:
             os.close(self._handle)
             raise
         with path.open("rb") as lines:
-            found = [json.loads(line)["custom_id"] for line in lines]
+            found = [msgspec.json.decode(line, type=_Named).custom_id for line in lines]
         self.names, self.count = set[str](found), len(found)
 
     def append(self, line: bytes) -> None:
@@ -105,6 +114,9 @@ class _Lines:
             os.link(self._path, path)
             sync_directory(path.parent)
         return self._end
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._handle >= 0:

@@ -51,28 +51,33 @@ class ArrivingFile:
         self._path, self._partial = path, path.with_suffix(_ARRIVING)
         self.size_bytes = 0
         with explained_space():
-            self._file = self._partial.open("xb", buffering=0, opener=_private)
+            self._handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
     def write(self, piece: bytes | bytearray) -> None:
         """Appends. Raises NoSpaceError when the disk is full."""
         view = memoryview(piece)
         with explained_space():
             while view:
-                view = view[self._file.write(view) :]
+                view = view[os.write(self._handle, view) :]
         self.size_bytes += len(piece)
 
     def keep(self) -> None:
         """On the disk under its name from now on."""
         with explained_space():
-            os.fsync(self._file.fileno())
-        self._file.close()
+            os.fsync(self._handle)
+        self._close()
         self._partial.replace(self._path)
         sync_directory(self._path.parent)
 
     def discard(self) -> None:
         """Removes what came; after `keep` it does nothing."""
-        self._file.close()
+        self._close()
         self._partial.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
 def sync_directory(directory: Path) -> None:
@@ -96,10 +101,6 @@ def explained_space() -> Iterator[None]:
             "The platform's disk is full, so the file cannot be written.",
             hint="Free space in the data directory, then try again.",
         ) from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _remove_old(path: Path, older_than: float) -> None:

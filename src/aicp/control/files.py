@@ -121,16 +121,29 @@ class Files:
             expires_at=None if life is None else now + timedelta(seconds=life),
         )
         await asyncio.to_thread(arrival.content.keep)
-        async with self._database.transaction() as tx:
-            if await FileQueries(tx).bytes_of(file.project) + size > self._quota:  # others came meanwhile
-                raise _over_quota(self._quota)
-            await FileQueries(tx).create(file)
-            details = {"filename": file.filename, "size_bytes": size}
-            await Events(tx).audit(
-                caller, now, "file.create", "file", file.id, project=file.project, message=file.filename, details=details
-            )
+        try:
+            await self._write(caller, file)
+        except BaseException:
+            await asyncio.to_thread(self._contents.remove, file.id)
+            raise
         self._bell.ring("file", file.id)
         return file
+
+    async def _write(self, caller: Caller, file: File) -> None:
+        async with self._database.transaction() as tx:
+            if await FileQueries(tx).bytes_of(file.project) + file.size_bytes > self._quota:  # others came meanwhile
+                raise _over_quota(self._quota)
+            await FileQueries(tx).create(file)
+            await Events(tx).audit(
+                caller,
+                file.created_at,
+                "file.create",
+                "file",
+                file.id,
+                project=file.project,
+                message=file.filename,
+                details={"filename": file.filename, "size_bytes": file.size_bytes},
+            )
 
     async def list(
         self,

@@ -10,7 +10,14 @@ from typing import Any
 from sqlalchemy import CursorResult, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aicp.core.batch import FINISHED_BATCH_STATES, Batch, BatchProblem, BatchState, RequestCounts, check_batch_transition
+from aicp.core.batch import (
+    FINISHED_BATCH_STATES,
+    Batch,
+    BatchProblem,
+    BatchState,
+    RequestCounts,
+    check_batch_transition,
+)
 from aicp.core.errors import NotFoundError
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
