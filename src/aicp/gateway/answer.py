@@ -35,6 +35,10 @@ class Reply(Protocol):
         """Ends the connection: the answer cannot be completed and the client must not take it for whole."""
         ...
 
+    def leave_body(self) -> None:
+        """The answer comes before the request's body has ended."""
+        ...
+
 
 class Answer:
     """Writes one answer in HTTP."""
@@ -45,13 +49,17 @@ class Answer:
         self._reply = reply
         self._request = request
         self.sent = False
+        """Whether the client has got anything."""
         self.more = b""
         """Header lines that every answer of this request carries."""
-        """Whether the client has got anything."""
 
     def whole(self, body: bytes, content_type: bytes = http.JSON) -> None:
         """A complete answer, 200."""
         self._finish(200, content_type, body)
+
+    def relayed(self, status: int, content_type: bytes, body: bytes) -> None:
+        """A complete answer that another process gave."""
+        self._finish(status, content_type, body)
 
     def error(self, error: ApiError) -> None:
         """A complete answer that is an error."""
@@ -71,6 +79,10 @@ class Answer:
         if self._reply.chunked:
             self._reply.write(http.LAST_CHUNK)
         self._reply.done()
+
+    def leave_body(self) -> None:
+        """The rest of the request's body is not needed."""
+        self._reply.leave_body()
 
     def abort(self) -> None:
         """Cuts an answer that cannot be completed and has no way to say so."""

@@ -22,6 +22,7 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
+from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
@@ -42,6 +43,8 @@ class Gateway:
     internal_token: str
     gauges: Callable[[], dict[str, float]]
     ids: RequestIds
+    relay: Relay | None = None
+    """To the control plane; a gateway that stands alone has none."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -61,7 +64,7 @@ class Gateway:
             if endpoint.work is Work.CALL:
                 request.key = self._check_key(request, address)
                 _check_kind(request)
-            elif endpoint.work is Work.MODELS:
+            elif endpoint.work in (Work.MODELS, Work.RELAY):
                 request.key = self._check_key(request, address)
             elif endpoint.work is Work.METRICS:
                 self._check_internal(request, local)
@@ -70,7 +73,7 @@ class Gateway:
             if request.endpoint is None and request.path.startswith(MESSAGES.path.encode()):
                 request.dialect = MESSAGES.dialect
 
-    def begin(self, request: Request, reply: Reply) -> Exchange | None:
+    def begin(self, request: Request, reply: Reply) -> Exchange | Relaying | None:
         """Serves a request that has arrived; None when it is answered already."""
         answer = Answer(reply, request)
         self._check_again(request)
@@ -79,6 +82,8 @@ class Gateway:
             self._refuse(request, answer, request.refusal or wrong_key())
         elif key is not None and endpoint.work is Work.CALL:
             return self._call(request, endpoint, key, answer)
+        elif key is not None and endpoint.work is Work.RELAY:
+            return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
         elif endpoint.work is Work.METRICS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from datetime import datetime
@@ -10,6 +11,7 @@ from itertools import count
 from aicp.gateway.api_keys import Key
 from aicp.gateway.endpoints import Endpoint
 from aicp.gateway.errors import ApiError, Dialect
+from aicp.gateway.inflow import Inflow
 
 _SOUND_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _RANDOM_BYTES = 6
@@ -24,6 +26,7 @@ class Request:
         "endpoint",
         "headers",
         "id",
+        "inflow",
         "keep_alive",
         "key",
         "method",
@@ -49,6 +52,8 @@ class Request:
         self.dialect = Dialect.OPENAI
         self.key: Key | None = None
         self.refusal: ApiError | None = None
+        self.inflow: Inflow | None = None
+        """Where its body goes when another process serves it."""
         self.parts: list[bytes] = []
         self.size = 0
         self.keep_alive = False
@@ -73,3 +78,13 @@ class RequestIds:
         if given is not None and _SOUND_ID.fullmatch(given):
             return f"{given.decode()}.{fresh}"
         return f"req_{fresh}"
+
+
+def is_local(peer: object) -> bool:
+    """Whether a client, by its transport's peer name, is on this machine."""
+    if not isinstance(peer, tuple):
+        return True
+    try:
+        return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -24,6 +24,7 @@ from aicp.gateway.config import GatewayConfig
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Counter, Shipping
@@ -84,7 +85,8 @@ class _Process:
         site = Site(self._usage, metrics, clock, random.random, config.limits)
         self._admission = Admission(clock, _alarm, metrics.waits)
         self._routes.observe(self._admission.follow)
-        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds())
+        relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
+        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), relay)
         self._live = Connections()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
