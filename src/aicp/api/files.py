@@ -42,7 +42,7 @@ async def create_file(
 ) -> File:
     """Makes the body a file, the input of batches."""
     async with files.receive(caller, project) as arrival:
-        async for piece in _pieces(request):
+        async for piece in pieces_of(request):
             await arrival.write(piece)
         return await files.keep(caller, arrival, NewFile(project, filename, life_seconds=life_seconds))
 
@@ -83,7 +83,8 @@ async def delete_file(files: FilesUse, caller: CallerDep, file_id: str) -> None:
     await files.delete(caller, file_id)
 
 
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
+async def pieces_of(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises MalformedError when its sender leaves in the middle."""
     try:
         async for chunk in request.stream():
             yield chunk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import ClientDisconnect
 
 from aicp.api.access import require_internal
+from aicp.api.files import pieces_of
 from aicp.api.multipart import read_form
 from aicp.api.use_cases import use_case
 from aicp.control.batches import Batches
@@ -75,7 +74,7 @@ class OpenAiBatchCreate(BaseModel):
 async def upload_file(files: FilesUse, holder: Holder, request: Request) -> dict[str, Any]:
     """Takes a form with the fields `purpose`, `file` and maybe `expires_after[seconds]`."""
     async with files.receive(holder.caller, holder.project) as arrival:
-        form = await read_form(request.headers.get("content-type", ""), _pieces(request), arrival.write)
+        form = await read_form(request.headers.get("content-type", ""), pieces_of(request), arrival.write)
         if form.filename is None:
             raise InvalidError("The form has no file.", hint="Send it as the field `file`.")
         seconds = form.fields.get("expires_after[seconds]")
@@ -226,11 +225,3 @@ def _life(text: str) -> int:
         return ExpiresAfter(seconds=int(text)).seconds
     except ValueError as error:
         raise InvalidError("A file lives from 3600 to 2592000 seconds.") from error
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except ClientDisconnect as error:
-        raise MalformedError("The file did not come whole.") from error
