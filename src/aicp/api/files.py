@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, status
 from fastapi.responses import FileResponse
@@ -24,6 +24,13 @@ READ, WRITE = [permits(Permission.BATCH_READ)], [permits(Permission.BATCH_WRITE)
 _RAW_BODY = {
     "requestBody": {
         "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -70,7 +77,7 @@ async def get_file(files: FilesUse, caller: CallerDep, file_id: str) -> File:
     return await files.get(caller, file_id)
 
 
-@router.get("/{file_id}/content", dependencies=READ, response_class=FileResponse)
+@router.get("/{file_id}/content", dependencies=READ, response_class=FileResponse, responses=_BYTES)
 async def get_file_content(files: FilesUse, caller: CallerDep, file_id: str) -> FileResponse:
     """The bytes of a file."""
     file, path = await files.content(caller, file_id)

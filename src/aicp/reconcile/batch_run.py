@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
 
 from aicp.artifacts.batch_results import BatchResults
@@ -27,10 +27,10 @@ _WRITE_AHEAD = 256
 class End(Enum):
     """How a run came to its end."""
 
-    ALL_DONE = "all done"
-    KEY_ENDED = "key ended"
-    EXPIRED = "expired"
-    STOPPED = "stopped"
+    ALL_DONE = auto()
+    KEY_ENDED = auto()
+    EXPIRED = auto()
+    STOPPED = auto()
     """It is to be cancelled: its state says so."""
 
 
