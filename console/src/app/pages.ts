@@ -19,6 +19,7 @@ export const PAGES: Record<string, Page> = {
   "platform/projects/:name": async () => ({ Component: (await import("../pages/platform/Project")).ProjectPage }),
   "platform/keys": async () => ({ Component: (await import("../pages/platform/Keys")).Keys }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
+  "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),
   "platform/jobs": async () => ({ Component: (await import("../pages/platform/Jobs")).Jobs }),
 };
