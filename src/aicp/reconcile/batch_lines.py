@@ -13,6 +13,7 @@ from aicp.core.batch import MAX_LINE_BYTES, MAX_LINES, BatchEndpoint, BatchProbl
 
 _MOST_PROBLEMS = 100
 _LONGEST_ID = 512
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 EXPIRED = ("batch_expired", "The request was not run before the batch's completion window ended.")
 NO_ANSWER = "The model's answer to this request never came whole."
 
@@ -114,7 +115,7 @@ def _read(text: bytes, endpoint: BatchEndpoint) -> dict[str, Any]:
         raise _Wrong("line_too_large", f"A line may hold at most {MAX_LINE_BYTES // 2**20} MiB.")
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise _Wrong("invalid_json_line", "The line is not valid JSON.") from error
     if not isinstance(value, dict):
         raise _Wrong("invalid_json_line", "The line is not a JSON object.")
@@ -148,5 +149,5 @@ def _json(body: bytes) -> Any:
     try:
         msgspec.json.decode(body)
         return msgspec.Raw(msgspec.json.format(body, indent=-1))
-    except (msgspec.DecodeError, RecursionError):
+    except _NOT_JSON:
         return body.decode(errors="replace")
