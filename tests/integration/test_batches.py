@@ -210,7 +210,8 @@ def test_killed_in_the_middle_every_line_has_one_result(platform: Platform) -> N
     names = [answer["custom_id"] for answer in results(client, done.output_file_id)]
     assert len(names) == 600
     assert set(names) == {f"line-{number}" for number in range(600)}
-    assert not list((platform.data_dir / "artifacts" / "files" / "work").iterdir())
+    work = platform.data_dir / "artifacts" / "files" / "work"
+    eventually("nothing is left of the work", lambda: not list(work.iterdir()), seconds=5)
 
 
 def test_a_cancelled_batch_keeps_what_was_answered(platform: Platform) -> None:

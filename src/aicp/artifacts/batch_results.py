@@ -79,17 +79,16 @@ class _Lines:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        # an object, so that the lock also ends with one that nobody came to have
+        self._file = os.fdopen(handle, "r+b", buffering=0)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._end = _whole(self._handle)
-            os.ftruncate(self._handle, self._end)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            os.close(self._handle)
+            self._file.close()
             raise ConflictError("Another process works on this batch.", code="batch_busy") from error
-        except BaseException:
-            os.close(self._handle)
-            raise
+        self._end = _whole(handle)
+        self._file.truncate(self._end)
         with path.open("rb") as lines:
             found = [msgspec.json.decode(line, type=_Named).custom_id for line in lines]
         self.names, self.count = set[str](found), len(found)
@@ -100,9 +99,9 @@ class _Lines:
         try:
             with explained_space():
                 while written < len(data):
-                    written += os.pwrite(self._handle, data[written:], self._end + written)
+                    written += os.pwrite(self._file.fileno(), data[written:], self._end + written)
         except BaseException:
-            os.ftruncate(self._handle, self._end)
+            self._file.truncate(self._end)
             raise
         self._end += written
         self.count += 1
@@ -110,7 +109,7 @@ class _Lines:
     def become(self, path: Path) -> int:
         if self._end:
             with explained_space():
-                os.fsync(self._handle)
+                os.fsync(self._file.fileno())
             os.link(self._path, path)
             sync_directory(path.parent)
         return self._end
@@ -119,9 +118,7 @@ class _Lines:
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        self._file.close()
 
 
 def _whole(handle: int) -> int:

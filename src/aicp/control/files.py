@@ -123,7 +123,7 @@ class Files:
         await asyncio.to_thread(arrival.content.keep)
         try:
             await self._write(caller, file)
-        except BaseException:
+        except TooLargeError:  # after another error nobody knows what was committed; the cleanup does
             await asyncio.to_thread(self._contents.remove, file.id)
             raise
         self._bell.ring("file", file.id)

@@ -164,15 +164,12 @@ class BatchLoop:
         values |= {"output_file_id": made[0] and output, "error_file_id": made[1] and error}
         if problem is not None:
             values["problems"] = [problem.model_dump()]
-        kept = False
-        try:
-            kept = await self._move(batch, state, files=[file for file in made if file is not None], **values)
-        finally:
-            if not kept:
-                for file_id in (output, error):
-                    await asyncio.to_thread(self._contents.remove, file_id)
-        if kept:
+        # after an error nobody knows what was committed: what has no row is cleaned up later
+        if await self._move(batch, state, files=[file for file in made if file is not None], **values):
             await asyncio.to_thread(results.remove)
+        else:
+            for file_id in (output, error):
+                await asyncio.to_thread(self._contents.remove, file_id)
         return None
 
     def _file(self, batch: Batch, file_id: str, kind: str, size: int) -> File | None:

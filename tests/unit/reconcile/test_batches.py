@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,8 @@ async def check_whole(world: World, batch: Batch) -> None:
     errors = [item["custom_id"] for item in await world.results(batch.error_file_id)]
     assert sorted(answers) == sorted(f"line {number}" for number in range(LINES) if number % 4 != 3)
     assert sorted(errors) == sorted(f"line {number}" for number in range(LINES) if number % 4 == 3)
+    async with world.database.snapshot() as tx:
+        world.contents.keep_only(await Files(tx).ids(), set(), older_than=inf)  # what a crash left
     assert world.files() == {"file_in", batch.output_file_id, batch.error_file_id}
     assert not list(world.contents.work.iterdir())
 
