@@ -161,7 +161,8 @@ def _services(walker: Walker, call: Any) -> None:
 
 
 def _batches(walker: Walker, call: Any) -> None:
-    request = {"method": "POST", "url": "/v1/chat/completions", "body": {"model": "demo", "messages": []}}
+    words = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+    request = {"method": "POST", "url": "/v1/chat/completions", "body": words}
     lines = b"".join(json.dumps({"custom_id": str(number), **request}).encode() + b"\n" for number in range(5))
     sent = call("create_file", "POST", "/files", params={"filename": "input.jsonl"}, content=lines)
     # one request a minute: it does not end by itself before it is canceled

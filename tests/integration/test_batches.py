@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -248,6 +249,35 @@ def test_a_limit_of_the_key_slows_its_batch_and_fails_no_line(platform: Platform
     done = ended(client, batch)
     assert done.request_counts is not None
     assert (done.request_counts.completed, done.request_counts.failed) == (6, 0)
+
+
+def test_from_the_command_line(platform: Platform, tmp_path: Path) -> None:
+    _, key_id = caller(platform)
+    source, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    source.write_bytes(lines(3))
+    words = ("--key", key_id, "--completion-window", "2h", "--metadata", "team=a", "--output-seconds", "7200")
+    batch = json.loads(platform.cli("batch", "create", str(source), *words, "--json").stdout)
+    assert (batch["completion_window"], batch["metadata"]) == ("2h", {"team": "a"})
+    assert platform.client.batches.wait(batch["id"], timeout_seconds=30).state == "completed"
+    shown = platform.cli("batch", "show", batch["id"]).stdout
+    assert "3 of 3" in shown
+    assert "team=a" in shown
+    assert batch["id"] in platform.cli("batch", "ls", "--state", "completed", COLUMNS="200").stdout
+    platform.cli("batch", "results", batch["id"], "--to", str(answers))
+    assert len(answers.read_text().splitlines()) == 3
+    none = platform.cli("batch", "results", batch["id"], "--errors", check=False)
+    assert none.returncode == 3
+    assert "no file of errors" in " ".join(none.stderr.split())
+    files = json.loads(platform.cli("file", "ls", "--purpose", "batch_output", "--json").stdout)
+    output = next(file for file in files if file["created_by"] == batch["id"])
+    assert output["expires_at"] is not None
+    assert platform.cli("file", "content", batch["input_file_id"]).stdout.encode() == lines(3)
+    platform.cli("file", "rm", batch["input_file_id"])
+    assert platform.cli("file", "show", batch["input_file_id"], check=False).returncode == 3
+    again = platform.cli("batch", "create", batch["input_file_id"], "--key", key_id, check=False)
+    assert "There is no file" in " ".join(again.stderr.split())
+    wrong = platform.cli("batch", "create", str(source), "--key", "nobody", check=False)
+    assert "no live key" in " ".join(wrong.stderr.split())
 
 
 def test_a_large_file_passes_without_being_held(platform: Platform) -> None:
