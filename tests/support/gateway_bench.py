@@ -15,9 +15,10 @@ from tests.support.http_wire import request
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.gateway.admission import Admission
 from aicp.gateway.api_keys import Key
-from aicp.gateway.client_connection import ClientConnection, Connections
+from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import Limits
 from aicp.gateway.gateway import Gateway
+from aicp.gateway.live import Connections
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes

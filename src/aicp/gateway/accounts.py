@@ -8,13 +8,9 @@ from datetime import UTC, datetime
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
 from aicp.gateway.limits import Account, Calendar, Room, over_limit
-from aicp.gateway.usage import Record
+from aicp.gateway.record import Record
 
 _DAY = 86_400
-_REQUESTS, _TOKENS = (
-    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%ds\r\n" % (what, what, what)
-    for what in (b"requests", b"tokens")
-)
 
 
 class Grant:
@@ -34,11 +30,10 @@ class Grant:
         counted = (prompt or 0) + output
         if prompt is None:
             prompt = self._reserved[0] if record.replica_id is not None and record.status == 200 else 0
-        began = record.started_at.timestamp()
         for account in self._accounts:
             account.end(self._reserved, (prompt, output), now)
             if counted and account.has_quota:
-                account.quota.add(counted, segment, began)
+                account.quota.add(counted, segment, record.started_at.timestamp())
 
 
 class Accounts:
@@ -75,10 +70,10 @@ class Accounts:
 
     def reserve(self, accounts: tuple[Account, ...], prompt: int, output: int, now: float, at: datetime) -> Grant:
         """Takes from all of `accounts` or from none. `now` is monotonic, `at` the time of day. Raises ApiError 429."""
-        unix = at.timestamp()
         for account in accounts:
             refusal = account.refusal(prompt, output, now)
             if refusal is None and account.has_quota:
+                unix = at.timestamp()
                 refusal = account.over_quota(prompt + output, unix, self._today(unix))
             if refusal is not None:
                 raise over_limit(account, refusal)
@@ -133,11 +128,15 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
         room = account.token_room(now)
         if room is not None and (tokens is None or room < tokens):
             tokens = room
-    if requests is None:
-        return b"" if tokens is None else _TOKENS % _shown(tokens)
-    return _REQUESTS % _shown(requests) + (b"" if tokens is None else _TOKENS % _shown(tokens))
+    text = "" if requests is None else _shown("requests", requests)
+    if tokens is not None:
+        text += _shown("tokens", tokens)
+    return text.encode()
 
 
-def _shown(room: Room) -> tuple[int, int, int]:
+def _shown(what: str, room: Room) -> str:
     left, most, seconds = room
-    return most, left, seconds
+    return (
+        f"x-ratelimit-limit-{what}: {most}\r\nx-ratelimit-remaining-{what}: {left}\r\n"
+        f"x-ratelimit-reset-{what}: {seconds}s\r\n"
+    )

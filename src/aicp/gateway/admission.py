@@ -152,7 +152,8 @@ class Admission:
         """Takes a new table: places change at once, and what waits for a route or by a key that is gone is told so."""
         before, self._gates = self._gates, {}
         for route in table.routes:
-            gate = self._gates[route.name] = before.pop(route.name, None) or _Gate(route)
+            known = before.pop(route.name, None)
+            gate = self._gates[route.name] = _Gate(route) if known is None else known
             changed = _shape(gate.route) != _shape(route)
             gate.follow(route)
             for ticket in _waiting(gate):

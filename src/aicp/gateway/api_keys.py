@@ -7,7 +7,7 @@ import binascii
 import hmac
 import ipaddress
 from collections.abc import Callable, Collection, Iterable
-from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -87,7 +87,8 @@ class KeyRing:
             raise ValueError("the pepper of the route table is not base64") from error
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
-        self._keys = {entry.id: Key(entry, accounts(entry)) for entry in entries}
+        self._entries = {entry.id: entry for entry in entries}
+        self._keys = {name: Key(entry, accounts(entry)) for name, entry in self._entries.items()}
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
@@ -113,6 +114,10 @@ class KeyRing:
         if ends is None:
             return key
         return None if ends <= now.timestamp() else key
+
+    def still(self, key: Key) -> bool:
+        """Whether `key` is of this very table and does not expire, so that there is nothing to look up again."""
+        return key.expires_at is None and self._keys.get(key.id) is key
 
     def current(self, key: Key, now: datetime) -> Key | None:
         """The same key in this table, for one that an earlier table knew; None when it was revoked or has expired."""
@@ -141,8 +146,7 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = copy(key)
-        lent.networks = None
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
         return lent, min(found[1], key.expires_at or found[1])
 
 

@@ -22,6 +22,7 @@ _BYTES_PER_TOKEN = 4
 _OUTPUT_TOKENS = 256
 """What a request that names no maximum is taken for."""
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_number = msgspec.json.Decoder(int | None).decode
 _GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
 
 
@@ -60,11 +61,12 @@ def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
 
 def estimate(call: Call, fields: Fields) -> tuple[int, int]:
     """Tokens of input and output that a request may take, before its engine has counted them."""
-    output = next((fields[name] for name in _OUTPUT_FIELDS if name in fields), None)
     wanted = _OUTPUT_TOKENS if call.path in _GENERATES else 0
-    if output is not None:
-        with suppress(msgspec.DecodeError):  # the engine will refuse it
-            wanted = max(msgspec.json.decode(output, type=int | None) or wanted, 0)
+    for name in _OUTPUT_FIELDS:
+        if name in fields:
+            with suppress(msgspec.DecodeError):  # the engine will refuse it
+                wanted = max(_number(fields[name]) or wanted, 0)
+            break
     return max(len(call.body) // _BYTES_PER_TOKEN, 1), wanted
 
 

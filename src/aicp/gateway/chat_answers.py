@@ -8,8 +8,9 @@ import msgspec
 
 from aicp.gateway.engine_errors import event_error
 from aicp.gateway.errors import ApiError, engine_failed
+from aicp.gateway.reports import Usage
 from aicp.gateway.streams import EventBuffer, event_data, split_events
-from aicp.gateway.tokens import Tokens, Usage
+from aicp.gateway.tokens import Tokens
 
 DONE = b"[DONE]"
 

@@ -16,6 +16,7 @@ from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.exchange import Exchange
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.inflow import Inflow
+from aicp.gateway.live import Connections
 from aicp.gateway.relay import Relaying
 from aicp.gateway.requests import Request, is_local
 
@@ -30,6 +31,7 @@ _WANTED = frozenset(
         b"content-encoding",
         b"transfer-encoding",
         b"expect",
+        b"connection",
         b"x-request-id",
         b"x-session-id",
         b"x-priority",
@@ -43,14 +45,6 @@ _WAITING_BYTES = 1 << 20
 _DISCARD_BYTES = 1 << 28
 _DISCARD_SECONDS = 60.0
 _DISCARD_IDLE_SECONDS = 5.0
-
-
-class Connections(set["ClientConnection"]):
-    """All open connections; `empty` is set whenever the last one has ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.empty = asyncio.Event()
 
 
 class ClientConnection(asyncio.Protocol):
@@ -196,8 +190,11 @@ class ClientConnection(asyncio.Protocol):
         self._bytes_in_head = 0
         if self._discarding:
             return
-        old = self._parser.get_http_version() == "1.0"
         url, headers = self._url, self._headers
+        # asked for its version only where it may be an old one: that makes a text each time
+        old = (b"connection" in headers or not self._parser.should_keep_alive()) and (
+            self._parser.get_http_version() == "1.0"
+        )
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
         self._gateway.admit(request, local=self._local, address=self._address)

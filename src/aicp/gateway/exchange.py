@@ -84,7 +84,11 @@ class Exchange:
         self._silent, self._touched = True, meter.began
         self.ticket: Ticket | None = None
         """Its place among the requests of its route, or its turn to get one; None where there is no limit."""
-        self._reset()
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._stream: Stream | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
 
     def start(self) -> None:
         """Sends the request to the best replica that was not tried yet, or gives up."""
@@ -394,7 +398,7 @@ class Exchange:
     def _reset(self) -> None:
         """Nothing of an answer has come."""
         self._status = 0
-        self._headers: dict[bytes, bytes] = {}
-        self._stream: Stream | None = None
-        self._parts: list[bytes] = []
+        self._headers = {}
+        self._stream = None
+        self._parts = []
         self._size = 0

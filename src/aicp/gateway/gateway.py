@@ -22,11 +22,11 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
+from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
-from aicp.gateway.usage import Record
 
 _METRICS = b"text/plain; version=0.0.4"
 _JSON = b"application/json"
@@ -124,7 +124,7 @@ class Gateway:
         if not route.replicas:
             raise not_ready(route)
         if key.accounts:
-            self._reserve(key, call, fields, meter, answer)
+            self._reserve(key, request, call, fields, meter, answer)
         try:
             meter.open()
         except OSError as error:
@@ -134,11 +134,11 @@ class Gateway:
         self.admission.enter(exchange, key, hurry, len(call.body))
         return exchange
 
-    def _reserve(self, key: Key, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
+    def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
         try:
             tokens = estimate(call, fields)
-            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, self.site.clock.now())
+            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, request.at)
         finally:
             answer.more = limit_headers(key.accounts, meter.began)
 
@@ -169,7 +169,7 @@ class Gateway:
     def _check_again(self, request: Request) -> None:
         """A key may be revoked while a slow body arrives, or while the requests before it are answered."""
         table, key = self.routes.table, request.key
-        if table is None or key is None or request.refusal is not None:
+        if table is None or key is None or request.refusal is not None or table.keys.still(key):
             return
         current = table.keys.current(key, self.site.clock.now())
         if current is None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import pairwise
 
-_FIRST_BYTES = 256
+FIRST_BYTES = 256
 _SHARE = 32
 _MOST_BYTES = 1 << 20
 _BELIEVED = 0.9
@@ -21,7 +20,7 @@ _BELIEVED = 0.9
 
 def _ends() -> list[int]:
     ends = [0]
-    size = _FIRST_BYTES
+    size = FIRST_BYTES
     while ends[-1] < _MOST_BYTES:
         size *= 2 if ends[-1] >= 2 * _SHARE * size else 1
         ends.append(ends[-1] + size)
@@ -31,14 +30,17 @@ def _ends() -> list[int]:
 ENDS = _ends()
 """ENDS[n] is how many bytes n blocks are: 256 each at first, later at most a 32nd of what is before them, so that a
 megabyte has few hundred. What comes after the first megabyte has no block."""
-_BLOCKS = [slice(start, end) for start, end in pairwise(ENDS)]
 
 
 def chain(start: int, data: bytes) -> list[int]:
     """The numbers of the whole blocks of `data`; `start` keeps apart what must not be shared."""
-    number = start
-    blocks = _BLOCKS[: bisect_right(ENDS, len(data)) - 1]
-    return [number := hash((number, data[block])) for block in blocks]
+    number, begin = start, 0
+    numbers: list[int] = []
+    for end in ENDS[1 : bisect_right(ENDS, len(data))]:
+        number = hash((number, data[begin:end]))
+        numbers.append(number)
+        begin = end
+    return numbers
 
 
 class Held:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 from aicp.gateway.bodies import Fields
 from aicp.gateway.calls import Call
-from aicp.gateway.prefixes import chain
+from aicp.gateway.prefixes import FIRST_BYTES, chain
 from aicp.gateway.routes import Route
 from aicp.gateway.speeds import Traffic
 
@@ -38,14 +39,19 @@ def read_prompt(
         return None
     entry = route.entry
     space = hash((project, entry.service, entry.upstream_model))
-    parts = [bytes(fields[name]) for name in _PARTS if name in fields]
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
-    session = headers.get(_SESSION_HEADER) or bytes(fields.get(_SESSION_FIELD, b""))
+    data = b""
+    for name in _PARTS:
+        part = fields.get(name)
+        if part is not None:
+            data = data + bytes(part) if data else bytes(part)
+    session = headers.get(_SESSION_HEADER)
+    if not session and _SESSION_FIELD in fields:
+        session = bytes(fields[_SESSION_FIELD])
     return Prompt(
         route.traffic,
-        chain(space, data),
+        chain(space, data) if len(data) >= FIRST_BYTES else [],
         [hash((space, "session", session))] if session and session != b"null" else [],
         len(call.body),
-        entry.context_length or float("inf"),
+        entry.context_length or inf,
         whole=not call.stream,
     )

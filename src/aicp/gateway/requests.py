@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 from datetime import datetime
-from itertools import count
 
 from aicp.gateway.api_keys import Key
 from aicp.gateway.endpoints import Endpoint
@@ -69,15 +68,15 @@ class RequestIds:
 
     def __init__(self) -> None:
         self._run = os.urandom(_RANDOM_BYTES).hex()
-        self._numbers = count(1)
+        self._last = 0
 
     def new(self, given: bytes | None) -> str:
         """A new id. One that the client gave is its beginning, so that both sides can find it; it is never all of it,
         because usage counts an id once."""
-        fresh = f"{self._run}{next(self._numbers):08x}"
+        self._last += 1
         if given is not None and _SOUND_ID.fullmatch(given):
-            return f"{given.decode()}.{fresh}"
-        return f"req_{fresh}"
+            return f"{given.decode()}.{self._run}{self._last}"
+        return f"req_{self._run}{self._last}"
 
 
 def is_local(peer: object) -> bool:

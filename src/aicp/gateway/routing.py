@@ -11,6 +11,7 @@ How full a KV cache is, is not known here and not part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 from operator import attrgetter
 
 from aicp.gateway.metrics import Metrics
@@ -34,17 +35,15 @@ _SPILL_SECONDS = 1.0
 
 
 class Option:
-    """A replica as a request sees it. `wait`: seconds for what is there; `plain` and `cost`: for its answer, too,
-    without and with what the replica holds of it."""
+    """A replica as a request sees it. `wait`: seconds for what is there; `plain` and `cost`: for
+    its answer, too, without and with what the replica holds of it; `hit`: blocks of it that the replica holds."""
 
     __slots__ = ("cost", "hit", "plain", "replica", "uncached", "wait")
 
     def __init__(self, replica: Replica, prompt: Prompt, now: float) -> None:
         self.replica = replica
         prefill, tokens, blocks = replica.prefill_seconds, prompt.tokens, prompt.blocks
-        waiting = replica.waiting(now) if replica.silent else replica.queued
-        answers = _ANSWERS * prompt.traffic.answer_tokens * replica.decode_seconds * replica.inflight
-        self.wait = wait = waiting * prefill + answers
+        self.wait = wait = _wait(replica, prompt, now)
         self.plain = self.cost = wait + (REQUEST_TOKENS + tokens) * prefill
         self.hit = hit = replica.held.depth(blocks) if blocks else 0
         self.uncached = tokens
@@ -70,7 +69,7 @@ def dispatch(
 
     Replicas with an open breaker serve only when no other is left: refusing without a try helps nobody.
     """
-    left = [replica for replica in replicas if replica not in tried]
+    left = [replica for replica in replicas if replica not in tried] if tried else replicas
     if prompt is None:  # there was nothing to choose when the request came, and may be now that it has waited
         return Visit(min(left, key=attrgetter("inflight"))) if left else None
     trusted = [replica for replica in left if replica.trusted(now)] or left
@@ -78,6 +77,10 @@ def dispatch(
         return None
     if now >= prompt.traffic.look_at:
         look(replicas, prompt.traffic, now)
+    if not prompt.blocks and not prompt.session:
+        visit = Visit(_soonest(trusted, prompt, now, random))
+        visit.expect(prompt, prompt.tokens, now)
+        return visit
     chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], random)
     metrics.prefix_blocks += len(prompt.blocks)
     metrics.prefix_hits += chosen.hit
@@ -87,18 +90,47 @@ def dispatch(
     return visit
 
 
+def _wait(replica: Replica, prompt: Prompt, now: float) -> float:
+    """Seconds until a replica has done what it was sent."""
+    waiting = replica.waiting(now) if replica.silent else replica.queued
+    answers = _ANSWERS * prompt.traffic.answer_tokens * replica.decode_seconds * replica.inflight
+    return waiting * replica.prefill_seconds + answers
+
+
+def _soonest(replicas: Sequence[Replica], prompt: Prompt, now: float, random: Callable[[], float]) -> Replica:
+    """The replica where a prompt that nobody can hold is answered first, ties by chance."""
+    work = REQUEST_TOKENS + prompt.tokens
+    least, best = inf, replicas[0]
+    ties = 0
+    for replica in replicas:
+        cost = _wait(replica, prompt, now) + work * replica.prefill_seconds
+        if cost < least:
+            least, best, ties = cost, replica, 1
+        elif cost == least:
+            ties += 1
+    if ties < 2:
+        return best
+    place = int(random() * ties)
+    for replica in replicas:
+        if _wait(replica, prompt, now) + work * replica.prefill_seconds == least:
+            if place == 0:
+                return replica
+            place -= 1
+    return best
+
+
 def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Option, bool]:
     """The cheapest option, ties by chance, and whether it is a spill.
 
     A replica with much more waiting than the others is spared even when its hit would be worth the wait: the request
     goes where it is cheapest without any hit, so that what is wanted often is soon held by several.
     """
-    best, waits, ties = options[0], 0.0, 1
+    best, waits, ties = options[0], 0.0, 0
     for option in options:
         waits += option.wait
         if option.cost < best.cost:
             best, ties = option, 1
-        elif option.cost == best.cost and option is not best:
+        elif option.cost == best.cost:
             ties += 1
     if ties > 1:
         alike = [option for option in options if option.cost == best.cost]
@@ -106,7 +138,7 @@ def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Opti
     mean = waits / len(options)
     if best.wait <= mean + _SPILL_SECONDS or best.wait <= mean * _SPILL_SHARE:
         return best, False
-    least = min(option.plain for option in options)
+    least = min([option.plain for option in options])
     alike = [option for option in options if option.plain == least]
     other = alike[int(random() * len(alike))]
     return other, other is not best

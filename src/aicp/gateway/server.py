@@ -19,10 +19,11 @@ from aicp.core.clock import Clock, SystemClock
 from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
 from aicp.gateway.admission import Admission
-from aicp.gateway.client_connection import ClientConnection, Connections
+from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
+from aicp.gateway.live import Connections
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds

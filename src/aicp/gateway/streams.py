@@ -10,7 +10,8 @@ import msgspec
 
 from aicp.gateway.engine_errors import event_error
 from aicp.gateway.errors import ApiError, Dialect, openai_error
-from aicp.gateway.tokens import Event, Tokens, read_event
+from aicp.gateway.reports import Event
+from aicp.gateway.tokens import Tokens, read_event
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")

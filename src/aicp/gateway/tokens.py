@@ -1,29 +1,10 @@
-"""Token counts as engines report them, in the shapes of all schemas that are served."""
+"""Token counts of requests, read from what engines report."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-
-class TokenDetails(msgspec.Struct, gc=False):
-    """Parts of a count."""
-
-    cached_tokens: int | None = None
-
-
-class Usage(msgspec.Struct, gc=False):
-    """`usage` of OpenAI's chat, completions and embeddings, of its responses, and of Anthropic's messages."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: TokenDetails | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: TokenDetails | None = None
-    cache_read_input_tokens: int | None = None
-    total_tokens: int | None = None
+from aicp.gateway.reports import Event, Usage, read_events, read_usage, read_whole
 
 
 class Tokens:
@@ -53,30 +34,10 @@ class Tokens:
         self.cached = self.cached if cached is None else cached
 
 
-class _Whole(msgspec.Struct, gc=False):
-    usage: Usage | None = None
-
-
-class Event(msgspec.Struct, gc=False):
-    """A streamed event: only what metering needs of it."""
-
-    type: str | None = None
-    usage: Usage | None = None
-    response: _Whole | None = None
-    message: _Whole | str | None = None
-    choices: list[msgspec.Raw] | None = None
-    error: Any = None
-
-
-_whole = msgspec.json.Decoder(_Whole)
-_event = msgspec.json.Decoder(Event)
-_some_usage = msgspec.json.Decoder(Usage)
-
-
 def usage_of_body(body: bytes) -> Usage | None:
     """The `usage` of a whole JSON answer; None when it has none or is no such object."""
     try:
-        return _whole.decode(body).usage
+        return read_whole(body).usage
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -92,7 +53,7 @@ def usage_of_part(part: bytes) -> Usage | None:
             end = position + 1
             break
     try:
-        return _some_usage.decode(part[start:end]) if end > 0 else None
+        return read_usage(part[start:end]) if end > 0 else None
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -100,6 +61,6 @@ def usage_of_part(part: bytes) -> Usage | None:
 def read_event(data: bytes) -> Event | None:
     """An event's data; None when it is no JSON object, such as `[DONE]`."""
     try:
-        return _event.decode(data)
+        return read_events(data)
     except (msgspec.DecodeError, RecursionError):
         return None

@@ -15,7 +15,8 @@ import msgspec
 from aicp.core.errors import AicpError
 from aicp.core.route import Totals
 from aicp.gateway.accounts import Accounts
-from aicp.gateway.usage import Record, closed_records, segments
+from aicp.gateway.record import Record
+from aicp.gateway.usage import closed_records, segments
 
 log = logging.getLogger(__name__)
 

@@ -4,51 +4,34 @@ The log is a row of segments, `usage-<number>.log`. A line is `+` and the record
 `interrupted` that it has if nothing follows, or `-` and the record as it ended. Segments are shipped whole and in
 order; a segment's number is its batch's sequence, so the control plane counts it once however often it arrives. When a
 segment is sealed, the records still open are written again into the next one: a shipped segment is never needed again.
+
+The present segment has its room on the disk from the start and is written through memory: what is written is the
+kernel's at once and survives the process, without a system call for every line. Behind its last line are NUL bytes
+until it is sealed. Having its room, it cannot meet a full disk; only a file system that copies what is overwritten
+(ZFS) may still end the process then, and the next one goes on from what was written.
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from aicp.gateway.record import Record, read_name
+
 _SEGMENT = re.compile(r"usage-(\d{8,})\.log")
 _OPEN, _CLOSED = b"+", b"-"
 SEGMENT_BYTES = 1 << 20
-
-
-class Record(msgspec.Struct, gc=False):
-    """`aicp.core.usage.UsageRecord` as the data plane writes it; times in milliseconds."""
-
-    request_id: str
-    api_key_id: str
-    project: str
-    service: str
-    endpoint: str
-    stream: bool
-    started_at: datetime
-    replica_id: str | None = None
-    duration_ms: float | None = None
-    queue_ms: float | None = None
-    ttft_ms: float | None = None
-    status: int | None = None
-    outcome: str = "interrupted"
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class _Named(msgspec.Struct, gc=False):
-    request_id: str
+_SLACK_BYTES = 1 << 16
+"""What a segment holds beyond that when the next one cannot begin."""
 
 
 _encode = msgspec.json.Encoder().encode
-_name = msgspec.json.Decoder(_Named)
 
 
 class UsageLog:
@@ -60,7 +43,8 @@ class UsageLog:
         self._open: dict[str, bytes] = {}
         self._late: list[bytes] = []
         self._descriptor = -1
-        self._size = 0
+        self._room: mmap.mmap | None = None
+        self._size = self._capacity = 0
         self._number = max((number for number, _ in segments(directory)), default=0)
         self._orphans: list[bytes] | None = None
         self._dirty = False
@@ -126,12 +110,10 @@ class UsageLog:
         """
         if self.problem is not None or not self.closed_here:
             return False
-        before = self._descriptor
         try:
             self._start_segment()
         except OSError:
             return False
-        self._sealed.append(before)
         return True
 
     def unsynced(self) -> list[int]:
@@ -145,6 +127,7 @@ class UsageLog:
     def close(self) -> None:
         """Ends writing."""
         if self._descriptor >= 0:
+            self._end_segment()
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -153,35 +136,46 @@ class UsageLog:
         if self._orphans is None:
             self._orphans = orphans(path.read_bytes() for _, path in segments(self._directory))
         lines = [b"-%b\n" % line for line in self._orphans] + [b"+%b\n" % line for line in self._open.values()]
+        head = b"".join(lines)
+        capacity = len(head) + self._segment_bytes + _SLACK_BYTES
         path = segment_path(self._directory, self._number + 1)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            head = b"".join(lines)
-            if lines and os.write(descriptor, head) != len(head):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.posix_fallocate(descriptor, 0, capacity)
+            room = mmap.mmap(descriptor, capacity)
         except OSError:
             os.close(descriptor)
             path.unlink()
             raise
-        self._descriptor, self._number = descriptor, self._number + 1
-        self._size = sum(map(len, lines))
+        room[: len(head)] = head
+        if self._descriptor >= 0:
+            self._end_segment()
+            self._sealed.append(self._descriptor)
+        self._descriptor, self._room, self._capacity = descriptor, room, capacity
+        self._number, self._size = self._number + 1, len(head)
         self.closed_here, self._orphans = len(self._orphans), []
         self._dirty = True
 
+    def _end_segment(self) -> None:
+        """What was not needed of its room goes back."""
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+            os.ftruncate(self._descriptor, self._size)
+
     def _write(self, line: bytes) -> None:
         try:
-            if os.write(self._descriptor, line) != len(line):
-                self._cut()
+            if self._size + len(line) > self._capacity:
+                self._start_segment()
         except OSError as error:
             self.problem = error
             raise
-        self._size += len(line)
+        end = self._size + len(line)
+        if self._room is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._room[self._size : end] = line
+        self._size = end
         self._dirty = True
-
-    def _cut(self) -> None:
-        """A full disk took a part of a line: the part goes, and the write counts as failed."""
-        os.ftruncate(self._descriptor, self._size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sync(descriptors: Iterable[int], directory: Path) -> None:
@@ -219,7 +213,7 @@ def orphans(contents: Iterable[bytes]) -> list[bytes]:
     closed: set[str] = set()
     for segment in contents:
         for line in _lines(segment):
-            name = _name.decode(line[1:]).request_id
+            name = read_name(line[1:]).request_id
             if line.startswith(_OPEN):
                 opened[name] = line[1:]
             else:
@@ -233,7 +227,7 @@ def _lines(segment: bytes) -> list[bytes]:
 
 def _sound(line: bytes) -> bool:
     try:
-        _name.decode(line[1:])
+        read_name(line[1:])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -38,7 +38,8 @@ class Visit:
         self._charge = Charge(replica, charged, now + self._work * self._prefill)
         if prompt.whole:
             replica.silent.append(self._charge)
-        replica.held.add(prompt.blocks, prompt.per_byte)
+        if prompt.blocks:
+            replica.held.add(prompt.blocks, prompt.per_byte)
         if prompt.session:
             replica.held.add(prompt.session, prompt.per_byte)
 

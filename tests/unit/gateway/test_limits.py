@@ -12,7 +12,7 @@ from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, ScopeEntry, Total
 from aicp.gateway.accounts import Accounts, Grant, calendar_of, limit_headers
 from aicp.gateway.errors import ApiError
 from aicp.gateway.limits import Quota, Window
-from aicp.gateway.usage import Record
+from aicp.gateway.record import Record
 
 AT = datetime(2026, 3, 31, 23, 59, 0, tzinfo=UTC)
 MOMENTS = st.lists(st.floats(0, 300, allow_nan=False), max_size=200).map(sorted)
