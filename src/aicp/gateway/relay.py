@@ -95,7 +95,7 @@ class Relaying:
         """Once a second: a client or control plane that is silent for too long is left."""
         if self._touched is None:
             self._touched = now
-        elif now - self._touched > self._way.limits.first_byte_seconds:
+        elif now - self._touched > self._way.limits.stalled_reader_seconds:
             self._task.cancel()
             self._answer.abort()
 

@@ -21,7 +21,7 @@ export function BatchDrawer({ id, onClose }: { id: string; onClose: () => void }
   const { t } = useTranslation();
   const batch = useQuery({ ...batchQuery(id), enabled: id !== "" });
   return (
-    <Drawer open={id !== ""} onClose={onClose} size={640} destroyOnHidden title={batch.data?.model ?? t("batches.batch")} extra={batch.data && <CancelBatch batch={batch.data} />} styles={{ body: { padding: 20, background: "var(--ant-color-bg-container)" } }}>
+    <Drawer open={id !== ""} onClose={onClose} size={640} destroyOnHidden title={t("batches.batch")} extra={batch.data && <CancelBatch batch={batch.data} />} styles={{ body: { padding: 20, background: "var(--ant-color-bg-container)" } }}>
       {batch.error ? <ProblemView error={batch.error} retry={() => void batch.refetch()} /> : batch.data ? <Detail batch={batch.data} /> : <Skeleton active />}
     </Drawer>
   );
@@ -50,6 +50,7 @@ function Detail({ batch }: { batch: Batch }) {
           [t("batches.lines"), formatCount(total)],
           [t("batches.answered"), formatCount(completed)],
           [t("batches.inError"), formatCount(failed)],
+          [t("batches.model"), batch.model ?? "–"],
           [t("batches.endpoint"), <span key="endpoint" className="mono">{batch.endpoint}</span>],
           [t("batches.key"), <Link key="key" className="mono" to={`/platform/keys?search=${encodeURIComponent(batch.api_key_id)}`}>{batch.api_key_id}</Link>],
           [t("keys.project"), batch.project],
