@@ -13,6 +13,7 @@ const ASKED = [
   "/models?view=cards",
   `/services/new?model=${MODEL}`,
   "/platform/keys?create=1",
+  "/platform/batches?create=1",
   "/platform/users?create=1",
   "/platform/projects?create=1",
   "/platform/audit?kind=key&outcome=done&since=2020-01-01T00:00:00.000Z",

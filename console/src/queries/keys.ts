@@ -16,6 +16,12 @@ export const keysQuery = (project?: string) =>
     queryFn: () => everyPage((page) => need(api.GET("/api/v1/keys", { params: { query: { ...page, project } } }))),
   });
 
+/** The first few living keys of a project whose name matches, to choose from. */
+export const keyChoices = (project: string) => async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/keys", { params: { query: { project, search, state: "active", limit: 20 } } }));
+  return items.map((key) => ({ value: key.id, label: `${key.name} (${key.prefix}…)` }));
+};
+
 export interface KeysWanted {
   project?: string;
   state?: KeyState;

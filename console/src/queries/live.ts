@@ -9,6 +9,7 @@ const ALSO: Record<string, string[]> = {
   engine: ["node"],
   model: ["event"],
   job: ["overview"],
+  batch: ["event"],
   key: ["event"],
   price: ["event"],
   user: ["event"],

@@ -11,8 +11,10 @@ from click.core import ParameterSource
 
 from aicp import __version__
 from aicp.cli import (
+    batches,
     chat,
     declarations,
+    files,
     gateway,
     identity,
     jobs,
@@ -78,6 +80,8 @@ app.add_typer(services.app, name="service")
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
 app.add_typer(jobs.app, name="job")
+app.add_typer(batches.app, name="batch")
+app.add_typer(files.app, name="file")
 app.add_typer(nodes.app, name="node")
 app.add_typer(nodes.pool_app, name="pool")
 app.add_typer(nodes.engine_app, name="engine")

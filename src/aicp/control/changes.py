@@ -13,6 +13,8 @@ from aicp.core.identity import Permission
 _PERMISSIONS = {
     "model": Permission.MODEL_READ,
     "job": Permission.JOB_READ,
+    "batch": Permission.BATCH_READ,
+    "file": Permission.BATCH_READ,
     "service": Permission.SERVICE_READ,
     "replica": Permission.SERVICE_READ,
     "route": Permission.SERVICE_READ,

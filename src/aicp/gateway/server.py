@@ -27,6 +27,7 @@ from aicp.gateway.gateway import Gateway
 from aicp.gateway.live import Connections
 from aicp.gateway.media import Fetcher
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Counter, Shipping
@@ -88,7 +89,8 @@ class _Process:
         self._admission = Admission(clock, _alarm, metrics.waits)
         self._routes.observe(self._admission.follow)
         fetcher = Fetcher(config.media) if config.media.fetch else None
-        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher)
+        relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
+        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay)
         self._live = Connections()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

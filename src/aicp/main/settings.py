@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from aicp.core.errors import InvalidError
+from aicp.core.quantity import parse_bytes
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -65,6 +66,8 @@ class Settings:
     modelscope_endpoint: str | None
     engine_user: str | None
     currency: str
+    file_quota: int
+    batch_requests: int
     log_level: str
 
     @property
@@ -117,6 +120,13 @@ def _port(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
         raise ValueError("a port is a number from 1 to 65535")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 10_000:
+        raise ValueError("write a number from 1 to 10000")
     return number
 
 
@@ -216,6 +226,8 @@ SETTINGS: tuple[Setting, ...] = (
         "USD",
         "Currency of prices, costs and budgets: three letters. It names amounts and converts none.",
     ),
+    Setting("file_quota", parse_bytes, "20GiB", "What the files of one project, for batches, may hold together."),
+    Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
     Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"

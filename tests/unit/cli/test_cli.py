@@ -104,10 +104,8 @@ def test_progress_in_words() -> None:
 
 def test_every_command_explains_itself() -> None:
     runner = CliRunner()
-    groups = [
-        [],
-        *([name] for name in ("model", "upload", "service", "key", "job", "node", "pool", "engine", "project", "user")),
-    ]
+    names = ("model", "upload", "service", "key", "job", "batch", "file", "node", "pool", "engine", "project", "user")
+    groups = [[], *([name] for name in names)]
     for words in groups:
         result = runner.invoke(cli.app, [*words, "--help"])
         assert result.exit_code == 0, words
@@ -119,8 +117,8 @@ def test_every_command_on_an_object_speaks_json() -> None:
     assert isinstance(root, TyperGroup)
     groups = {name: group for name, group in root.commands.items() if isinstance(group, TyperGroup)}
     commands = {f"{name} {word}": command for name, group in groups.items() for word, command in group.commands.items()}
-    # `clean` removes a local file, a password is typed by a person.
-    silent = {"quickstart clean", "user password"}
+    # `clean` removes a local file, a password is typed by a person, bytes come as they are.
+    silent = {"quickstart clean", "user password", "file content", "batch results"}
     without = {name for name, command in commands.items() if not any("--json" in one.opts for one in command.params)}
     assert without <= silent
 

@@ -111,6 +111,12 @@ async def test_a_file_is_enough(alone: StandAlone) -> None:
     assert (record["project"], record["outcome"], record["prompt_tokens"]) == ("shop", "ok", 7)
 
 
+async def test_files_and_batches_are_the_platform_s(alone: StandAlone) -> None:
+    for method, path in (("GET", "/v1/files"), ("POST", "/v1/batches")):
+        answer = await alone.ask(path, {"input_file_id": "file_1"} if method == "POST" else b"", method=method)
+        assert (answer.status, answer.json()["error"]["code"]) == (404, "not_supported")
+
+
 async def test_a_changed_file_is_taken_up_and_a_wrong_one_left_aside(alone: StandAlone) -> None:
     async def refused() -> bool:
         return (await alone.ask(body=CHAT)).status == 429
