@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import ssl
 from collections.abc import Callable, Coroutine
@@ -38,6 +39,8 @@ from aicp.gateway.usage import UsageLog
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+_OTHER_DESCRIPTORS = 256
+_PLENTY = 1 << 20
 _NEW_OBJECTS = 20_000
 _SWEEP_SECONDS = 1.0
 _GO_ON_SECONDS = 0.5
@@ -76,6 +79,7 @@ async def serve(config: GatewayConfig, superior: Superior | None = None) -> None
 class _Process:
     def __init__(self, config: GatewayConfig, clock: Clock, superior: Superior) -> None:
         self._config, self._clock = config, clock
+        self._most = min(most_requests(_take_descriptors()), config.limits.connections)
         directory = config.directory
         gateway_id = _gateway_id(directory / "gateway.id")
         self._control = superior
@@ -122,7 +126,8 @@ class _Process:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
         if not COMPILED:
             log.info("running from sources: slower than in compiled form, which `make compiled` builds")
-        log.info("serving on %s:%d%s", config.host, config.port, ", with the last route table" if kept else "")
+        table = ", with the last route table" if kept else ""
+        log.info("serving on %s:%d, up to %d requests at once%s", config.host, config.port, self._most, table)
 
     async def stop(self) -> None:
         log.info("draining %d connections", len(self._live))
@@ -157,6 +162,7 @@ class _Process:
     def _gauges(self) -> dict[str, float]:
         return {
             "connections": len(self._live),
+            "requests_most": self._most,
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
             "route_table_kept": float(self._following.kept),
@@ -177,6 +183,19 @@ async def for_ever(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except Exception:
             log.exception("a part of the gateway failed and goes on: %s", getattr(job, "__qualname__", job))
         await asyncio.sleep(_GO_ON_SECONDS)
+
+
+def most_requests(descriptors: int) -> int:
+    """How many requests at once so many file descriptors carry: two each."""
+    return _PLENTY if descriptors == resource.RLIM_INFINITY else max((descriptors - _OTHER_DESCRIPTORS) // 2, 1)
+
+
+def _take_descriptors() -> int:
+    """Takes all file descriptors that the system allows; how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _alarm(seconds: float, ring: Callable[[], None]) -> Callable[[], None]:

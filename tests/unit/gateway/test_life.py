@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import ssl
@@ -14,11 +15,15 @@ from typing import Any
 
 import httpx
 import openai
+import psutil
 import pytest
 from tests.support.control_plane import TOKEN, ControlPlane, run_control
 from tests.support.gateway_process import GatewayProcess, entry_of, free_port, route_to, run_gateway, table_of, until
 from tests.support.http_wire import read_answer, read_chunk, read_head, request
 from tests.support.openai_engine import Engine, Wire, answer_normally
+
+from aicp.gateway.config import Limits
+from aicp.gateway.server import most_requests
 
 CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
 PATH = "/v1/chat/completions"
@@ -244,6 +249,22 @@ async def test_it_stays_small(gateway: GatewayProcess) -> None:
     for _ in range(3):
         await asyncio.gather(*(gateway.ask(PATH, CHAT | {"stream": True}) for _ in range(100)))
     assert gateway.pss_mb() < 45
+
+
+async def test_it_takes_all_descriptors_it_may_and_says_how_many_requests_they_carry(
+    tmp_path: Path, control: ControlPlane, secret: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        async with run_gateway(tmp_path, control, secret) as gateway:
+            assert gateway.process is not None
+            assert psutil.Process(gateway.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
+            most = min(most_requests(hard), Limits().connections)
+            answer = await gateway.ask("/metrics", method="GET", key=TOKEN)
+            assert f"\naicp_gateway_requests_most {most}\n" in answer.body.decode()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_it_loads_neither_a_database_nor_an_http_framework() -> None:
