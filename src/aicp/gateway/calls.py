@@ -53,7 +53,7 @@ def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
         return _through_chat(anthropic_messages.Translation(fields, route.entry.upstream_model), stream)
     served = ", ".join(sorted(route.endpoints)) or "nothing"
     message = (
-        f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves {served}."
+        f"The model {route.public!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves {served}."
     )
     raise not_supported(message, param="model")
 
@@ -75,15 +75,15 @@ def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream:
         return ChatStream(tokens, show_usage=show) if endpoint.counts_stream else TypedStream(tokens, dialect, name)
 
     model = route.entry.upstream_model
-    if model == route.name:
+    if model == route.public:
         return Call(path, encode(fields), stream, open_stream)
     fields["model"] = msgspec.Raw(encode(model))
     return Call(
         path,
         encode(fields),
         stream,
-        lambda tokens, name: NamedStream(open_stream(tokens, name), route.name),
-        lambda body, _: named(body, route.name),
+        lambda tokens, name: NamedStream(open_stream(tokens, name), route.public),
+        lambda body, _: named(body, route.public),
     )
 
 

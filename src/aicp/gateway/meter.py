@@ -27,6 +27,10 @@ class Meter:
         """Writes that the request begins. Raises OSError when that is not possible."""
         self._log.begin(self._record)
 
+    def turn(self, service: str) -> None:
+        """Another service answers than the one that was to."""
+        self._record.service = service
+
     def waited(self, seconds: float) -> None:
         """The request has waited for a place, maybe not for the first time."""
         self._record.queue_ms = round((self._record.queue_ms or 0.0) + seconds * 1000, 3)

@@ -40,12 +40,18 @@ def read_prompt(
     space = hash((project, entry.service, entry.upstream_model))
     parts = [bytes(fields[name]) for name in _PARTS if name in fields]
     data = parts[0] if len(parts) == 1 else b"".join(parts)
-    session = headers.get(_SESSION_HEADER) or bytes(fields.get(_SESSION_FIELD, b""))
+    session = session_of(fields, headers)
     return Prompt(
         route.traffic,
         chain(space, data),
-        [hash((space, "session", session))] if session and session != b"null" else [],
+        [hash((space, "session", session))] if session else [],
         len(call.body),
         entry.context_length or float("inf"),
         whole=not call.stream,
     )
+
+
+def session_of(fields: Fields, headers: Mapping[bytes, bytes]) -> bytes:
+    """What a client calls its session; empty where it has none."""
+    session = headers.get(_SESSION_HEADER) or bytes(fields.get(_SESSION_FIELD, b""))
+    return session if session != b"null" else b""
