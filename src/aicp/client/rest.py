@@ -16,6 +16,7 @@ from pathlib import Path
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.records import Records
+from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
@@ -50,6 +51,8 @@ class Client:
         self.nodes = Nodes(self.transport)
         self.pools = Pools(self.transport)
         self.engines = Engines(self.transport)
+        self.routes = Routes(self.transport)
+        self.providers = Providers(self.transport)
         self.keys = Keys(self.transport)
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)

@@ -9,6 +9,9 @@ import json
 import math
 from dataclasses import asdict, replace
 
+from aicp.control.destinations import choices, provider_entries
+from aicp.control.providers import Outside
+from aicp.control.public_routes import standing
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.launch import ReplicaState
@@ -21,10 +24,11 @@ from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
 from aicp.store.projects import Projects
+from aicp.store.providers import Providers
+from aicp.store.public_routes import PublicRoutes
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revision, Revisions
 from aicp.store.routes import RouteStates
-from aicp.store.services import Services
 
 _RECHECK_SECONDS = 1.0
 """A lost ring, or a key that expires, shows after this long."""
@@ -36,12 +40,20 @@ class RouteTables:
     """Builds tables and waits for the next one. Only ready replicas are targets."""
 
     def __init__(
-        self, database: Database, clock: Clock, bell: Bell, engines: Registry[Engine], *, pepper: bytes
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        engines: Registry[Engine],
+        outside: Outside,
+        *,
+        pepper: bytes,
     ) -> None:
         self._database = database
         self._clock = clock
         self._bell = bell
         self._engines = engines
+        self._outside = outside
         self._pepper = base64.b64encode(pepper).decode()
         self._published: str | None = None
 
@@ -50,15 +62,17 @@ class RouteTables:
         async with self._database.snapshot() as tx:
             keys = await ApiKeys(tx).entries(self._clock.now())
             projects, organizations = await Projects(tx).entries(), await Organizations(tx).entries()
-            deleted = await Services(tx).deleted()
-            services = [service for service in await Services(tx).all() if service.id not in deleted]
+            services = await standing(tx)
+            made = await PublicRoutes(tx).all()
+            providers = await Providers(tx).sealed() if made else []
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
         routes = [
             self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id])
-            for service in services
+            for service in services.values()
             if service.id in revisions
         ]
+        routes += provider_entries(made, providers, self._outside)
         table = RouteTable(
             etag="",
             pepper=self._pepper,
@@ -66,6 +80,7 @@ class RouteTables:
             routes=routes,
             projects=projects,
             organizations=organizations,
+            choices=choices(made, services),
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
@@ -79,7 +94,7 @@ class RouteTables:
         """The first table whose etag is another, or None after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        with self._bell.subscription("key", "service", "replica", "project") as rings:
+        with self._bell.subscription("key", "service", "replica", "project", "route", "provider") as rings:
             while True:
                 table = await self.current()
                 if table.etag != etag:
