@@ -28,9 +28,9 @@ class Sticky(StrEnum):
 class Destination(Request):
     """A service, or one model of an outside provider."""
 
-    service: str | None = None
-    provider: str | None = None
-    model: str | None = Field(default=None, description="what the provider calls it")
+    service: str | None = Field(default=None, min_length=1, max_length=63)
+    provider: str | None = Field(default=None, min_length=1, max_length=63)
+    model: str | None = Field(default=None, min_length=1, max_length=200, description="what the provider calls it")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

@@ -10,7 +10,10 @@ from typing import Generic, Protocol, TypeVar
 class Way(Protocol):
     """A destination; without replicas nothing is ready there."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Tells it apart from the others of its route."""
+        ...
 
     @property
     def replicas(self) -> Collection[object]:
