@@ -23,6 +23,7 @@ WITHOUT_EVENT = {
     "playground_post": "a call of a model: a usage row, not a change",
 }
 """Reviewed: why no event."""
+PRIVATE = {"AICP_IMPORT_ALLOWED_NETWORKS": "127.0.0.1"}
 PASSWORD = "a-long-enough-password"
 
 
@@ -57,7 +58,7 @@ class Walker:
 
 @pytest.fixture
 def walker(tmp_path: Path) -> Iterator[Walker]:
-    platform = Platform(tmp_path / "data", AICP_ENVIRONMENTS_DIR=str(tmp_path / "environments")).start()
+    platform = Platform(tmp_path / "data", AICP_ENVIRONMENTS_DIR=str(tmp_path / "environments"), **PRIVATE).start()
     walker = Walker(platform)
     try:
         yield walker
@@ -137,6 +138,17 @@ def _models(walker: Walker, call: Any) -> None:
     call("delete_upload", "DELETE", f"/uploads/{upload['id']}")
 
 
+def _routes(call: Any) -> None:
+    model = {"base_url": "http://127.0.0.1:9/v1", "models": ["m"], "credential": "secret"}
+    call("create_provider", "POST", "/providers", {"name": "outside", **model})
+    call("update_provider", "PATCH", "/providers/outside", {"description": "Elsewhere"})
+    arms = [{"service": "demo", "weight": 9}, {"provider": "outside", "model": "m"}]
+    call("create_route", "POST", "/routes", {"name": "chat", "arms": arms})
+    call("update_route", "PATCH", "/routes/chat", {"arms": arms[:1]})
+    call("delete_route", "DELETE", "/routes/chat")
+    call("delete_provider", "DELETE", "/providers/outside")
+
+
 def _services(walker: Walker, call: Any) -> None:
     slow = call("install_engine", "POST", "/engines/llamacpp/install", {})
     call("cancel_job", "POST", f"/jobs/{slow['id']}/cancel")
@@ -151,6 +163,7 @@ def _services(walker: Walker, call: Any) -> None:
         return walker.http.get("/api/v1/services/demo").json()["state"] == "ready"
 
     eventually("the service is ready", ready, seconds=60)
+    _routes(call)
     call("plan_service_change", "POST", "/services/demo/plan", {"spec": {**spec, "context_length": 256}})
     call("update_service", "PATCH", "/services/demo", {"spec": {**spec, "context_length": 256}})
     eventually("the update is ready", ready, seconds=60)

@@ -10,6 +10,7 @@ from tests.support.api import make_caller
 from tests.support.clock import FakeClock
 from tests.support.runner import FakeRunner
 
+from aicp.control.providers import Outside
 from aicp.control.routes import RouteTables
 from aicp.control.services import Services
 from aicp.core.accelerator import Accelerator
@@ -32,6 +33,7 @@ from aicp.engines.base import Defaults, Engine, Flag, LaunchRequest, Sizing
 from aicp.reconcile.loop import Loop
 from aicp.reconcile.nodes import NodeReconciler
 from aicp.reconcile.services import ServiceReconciler
+from aicp.security.keyring import Keyring
 from aicp.store.database import Database
 from aicp.store.models import Models
 from aicp.store.organizations import Organizations
@@ -152,7 +154,8 @@ class Platform:
         self.services = Services(
             self.database, self.clock, self.bell, self.engines, self.keys, gateway_url="http://127.0.0.1:8601/v1"
         )
-        self.routes = RouteTables(self.database, self.clock, self.bell, self.engines, pepper=b"p" * 32)
+        self.outside = Outside(Keyring(b"k" * 32), ("127.0.0.1",), offline=False, gateway_url="http://127.0.0.1:8601")
+        self.routes = RouteTables(self.database, self.clock, self.bell, self.engines, self.outside, pepper=b"p" * 32)
         self.reconciler = ServiceReconciler(self.database, self.runner, self.engines, self.clock, self.bell)
         self.loop = Loop(self.reconciler, self.bell, self.clock)
         self.nodes = NodeReconciler(self.database, self.runner, self.clock, self.bell)

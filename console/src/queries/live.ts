@@ -4,7 +4,7 @@ import { useEffect } from "react";
 /** What else changes its looks when an object of a kind changes. */
 const ALSO: Record<string, string[]> = {
   replica: ["service", "node", "overview"],
-  service: ["replica", "overview", "event", "pool", "engine"],
+  service: ["replica", "overview", "event", "pool", "engine", "route"],
   node: ["pool", "overview", "event"],
   engine: ["node"],
   model: ["event"],
@@ -16,6 +16,7 @@ const ALSO: Record<string, string[]> = {
   project: ["event", "session"],
   event: ["overview"],
   route: ["service"],
+  provider: ["route"],
 };
 
 /** Keeps every query fresh from the platform's stream of changes; queries are keyed by kind first. */

@@ -27,6 +27,7 @@ from aicp.cli import (
     publish,
     quickstart,
     records,
+    routes,
     services,
     uploads,
 )
@@ -77,6 +78,8 @@ for command in (declarations.apply, declarations.export, identity.login, identit
 app.add_typer(models.app, name="model")
 app.add_typer(uploads.app, name="upload")
 app.add_typer(services.app, name="service")
+app.add_typer(routes.app, name="route")
+app.add_typer(routes.provider_app, name="provider")
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
 app.add_typer(jobs.app, name="job")

@@ -1,7 +1,7 @@
-"""`aicp apply` and `aicp export`: models, services and keys as YAML documents.
+"""`aicp apply` and `aicp export`: models, services, providers, routes and keys as YAML documents.
 
-A document has `kind` (model, service or key), `name`, and the fields of the REST request. A model of several versions
-is several documents, oldest first. Applying twice is harmless.
+A document has `kind` (model, service, provider, route or key), `name`, and the fields of the REST request.
+A model of several versions is several documents, oldest first. Applying twice is harmless.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from aicp.cli.connection import JsonFlag, WaitFlag, connect
+from aicp.cli.declared_routes import apply_provider, apply_route, route_documents
 from aicp.cli.imports import parse_source
 from aicp.cli.output import err, out, print_json
 from aicp.cli.progress import wait_for_job, wait_for_service
@@ -44,10 +45,10 @@ def read_documents(path: Path) -> list[Document]:
             document["kind"] = document["kind"].lower()
         if not isinstance(document, dict) or document.get("kind") not in APPLY or not document.get("name"):
             raise InvalidError(
-                f"Document {number} of {path} needs a `kind` (model, service or key) and a `name`.",
+                f"Document {number} of {path} needs a `kind` (model, service, provider, route or key) and a `name`.",
                 hint="See `aicp export` for the form.",
             )
-    # A service needs its model, a key may name the service.
+    # A service needs its model, a route its destinations, a key may name either.
     return sorted(documents, key=lambda document: list(APPLY).index(document["kind"]))
 
 
@@ -157,6 +158,8 @@ _KEY_FIELDS = (
 APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "model": apply_model,
     "service": apply_service,
+    "provider": apply_provider,
+    "route": apply_route,
     "key": apply_key,
 }
 
@@ -167,7 +170,7 @@ def apply(
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
-    """Make models, services and keys as a YAML file says; what already is so stays untouched."""
+    """Make models, services, providers, routes and keys as a YAML file says; what already is so stays untouched."""
     client = connect(ctx)
     results: list[Document] = []
     for document in read_documents(file):
@@ -238,6 +241,7 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
         yield from _model_documents(client, model)
     for service in client.services.list(project=project):
         yield _service_document(service), []
+    yield from route_documents(client, project)
     # By name, as models and services are: the same platform made elsewhere is then the same export.
     for key in sorted(client.keys.list(project=project), key=lambda key: (key.name, key.project)):
         if not key.revoked_at:
@@ -248,7 +252,7 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
 
 
 def export(ctx: typer.Context, project: str | None = None) -> None:
-    """Print models, services and keys as YAML that `apply` reads."""
+    """Print models, services, providers, routes and keys as YAML that `apply` reads."""
     for document, notes in documents_of(connect(ctx), project):
         comments = "".join(f"# {note}\n" for note in notes)
         typer.echo(f"---\n{comments}{yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}", nl=False)

@@ -18,6 +18,7 @@ from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
+from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
@@ -54,6 +55,8 @@ class Client:
         self.engines = Engines(self.transport)
         self.files = Files(self.transport)
         self.batches = Batches(self.transport)
+        self.routes = Routes(self.transport)
+        self.providers = Providers(self.transport)
         self.keys = Keys(self.transport)
         self.prices = Prices(self.transport)
         self.projects = Projects(self.transport)

@@ -18,6 +18,7 @@ _PERMISSIONS = {
     "service": Permission.SERVICE_READ,
     "replica": Permission.SERVICE_READ,
     "route": Permission.SERVICE_READ,
+    "provider": Permission.PROVIDER_READ,
     "node": Permission.NODE_READ,
     "engine": Permission.ENGINE_READ,
     "key": Permission.KEY_READ,
@@ -26,7 +27,7 @@ _PERMISSIONS = {
     "project": Permission.PROJECT_READ,
     "user": Permission.USER_READ,
 }
-_UNOWNED = frozenset({"node", "engine"})
+_UNOWNED = frozenset({"node", "engine", "provider"})
 _GATHER_SECONDS = 0.2
 _RECHECK_SECONDS = 15.0
 

@@ -31,6 +31,7 @@ from aicp.store.members import Members
 from aicp.store.models import Models
 from aicp.store.organizations import Organizations
 from aicp.store.projects import Projects as StoredProjects
+from aicp.store.public_routes import PublicRoutes
 from aicp.store.services import Services
 from aicp.store.users import Users
 
@@ -203,7 +204,8 @@ async def _require_empty(tx: Transaction, name: str) -> None:
     services = (await Services(tx).list(project=name, limit=1)).total
     models = (await Models(tx).list(project=name, limit=1)).total
     files = (await Files(tx).list(projects=[name], limit=1)).total
-    counts = ((services, "service(s)"), (models, "model(s)"), (files, "file(s)"))
+    routes = (await PublicRoutes(tx).list(project=name, limit=1)).total
+    counts = ((services, "service(s)"), (models, "model(s)"), (files, "file(s)"), (routes, "route(s)"))
     held = [f"{count} {what}" for count, what in counts if count]
     if held:
         raise ConflictError(

@@ -9,6 +9,9 @@ import json
 import math
 from dataclasses import asdict, replace
 
+from aicp.control.destinations import choices, provider_entries
+from aicp.control.providers import Outside
+from aicp.control.public_routes import standing
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.launch import ReplicaState
@@ -22,15 +25,18 @@ from aicp.store.database import Database
 from aicp.store.organizations import Organizations
 from aicp.store.prices import Prices
 from aicp.store.projects import Projects
+from aicp.store.providers import Providers
+from aicp.store.public_routes import PublicRoutes
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revision, Revisions
 from aicp.store.routes import RouteStates
-from aicp.store.services import Services
 
 _RECHECK_SECONDS = 1.0
 """A lost ring, or a key that expires, shows after this long."""
 _SPARE = 1.0
 """Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
+
+_BELLS = ("key", "service", "replica", "project", "price", "route", "provider")
 
 
 class RouteTables:
@@ -42,6 +48,7 @@ class RouteTables:
         clock: Clock,
         bell: Bell,
         engines: Registry[Engine],
+        outside: Outside,
         *,
         pepper: bytes,
         currency: str = "USD",
@@ -50,6 +57,7 @@ class RouteTables:
         self._clock = clock
         self._bell = bell
         self._engines = engines
+        self._outside = outside
         self._pepper = base64.b64encode(pepper).decode()
         self._currency = currency
         self._published: str | None = None
@@ -59,8 +67,9 @@ class RouteTables:
         async with self._database.snapshot() as tx:
             keys = await ApiKeys(tx).entries(self._clock.now())
             projects, organizations = await Projects(tx).entries(), await Organizations(tx).entries()
-            deleted = await Services(tx).deleted()
-            services = [service for service in await Services(tx).all() if service.id not in deleted]
+            services = await standing(tx)
+            made = await PublicRoutes(tx).all()
+            providers = await Providers(tx).sealed() if made else []
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
             prices = await Prices(tx).entries()
@@ -69,9 +78,10 @@ class RouteTables:
                 self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id]),
                 price=prices.get(service.name),
             )
-            for service in services
+            for service in services.values()
             if service.id in revisions
         ]
+        routes += provider_entries(made, providers, self._outside)
         table = RouteTable(
             etag="",
             pepper=self._pepper,
@@ -80,6 +90,7 @@ class RouteTables:
             projects=projects,
             organizations=organizations,
             currency=self._currency,
+            choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
@@ -93,7 +104,7 @@ class RouteTables:
         """The first table whose etag is another, or None after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        with self._bell.subscription("key", "service", "replica", "project", "price") as rings:
+        with self._bell.subscription(*_BELLS) as rings:
             while True:
                 table = await self.current()
                 if table.etag != etag:

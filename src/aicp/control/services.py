@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from aicp.control.metrics import TRAFFIC_SORTS, service_traffic
+from aicp.control.public_routes import require_free_of_routes
 from aicp.control.service_plans import ServicePlans, require_fit, require_room, require_surge
 from aicp.control.service_revisions import (
     asked_spec,
@@ -145,6 +146,7 @@ class Services:
             proposal = await self._plans.propose(tx, caller, body.name, body.project, body.spec)
             plan = proposal.planned.plan
             await self._require_free(tx, plan.name)
+            await require_free_of_routes(tx, plan.name, body.project, proposal.spec.visibility)
             require_fit(plan)
             services = StoredServices(tx)
             service_id = await services.create(

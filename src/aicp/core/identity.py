@@ -33,6 +33,8 @@ class Permission(StrEnum):
     ENGINE_READ = "engine:read"
     ENGINE_WRITE = "engine:write"
     PRICE_WRITE = "price:write"
+    PROVIDER_READ = "provider:read"
+    PROVIDER_WRITE = "provider:write"
     PROJECT_READ = "project:read"
     PROJECT_WRITE = "project:write"
     MEMBER_WRITE = "member:write"
@@ -60,6 +62,7 @@ _VIEW = frozenset(
         _P.JOB_READ,
         _P.NODE_READ,
         _P.ENGINE_READ,
+        _P.PROVIDER_READ,
         _P.PROJECT_READ,
         _P.USAGE_READ,
     }

@@ -60,7 +60,8 @@ class ScopeEntry:
 class Target:
     """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
 
-    `cache_tokens` is how many tokens its KV cache holds, where that is known.
+    `cache_tokens` is how many tokens its KV cache holds, where that is known. `networks` is set for an outside
+    provider: its address, which holds the version of its API (`https://host/v1`), must be public or in one of them.
     """
 
     replica_id: str
@@ -68,6 +69,7 @@ class Target:
     token: str | None = None
     max_requests: int | None = None
     cache_tokens: int | None = None
+    networks: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,10 @@ class PriceEntry:
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
-    """A public model name. `project` None means public; `endpoints` are the paths the engine serves natively.
+    """A destination, and a public model name of its own unless `hidden`.
 
-    `upstream_model` is the name the engine knows the model by. Targets may be empty: known, but nothing is ready (503).
+    `project` None means public; `endpoints` are the paths the engine serves natively; `upstream_model` is the name the
+    engine knows the model by. Targets may be empty: known, but nothing is ready (503).
     """
 
     name: str
@@ -99,6 +102,32 @@ class RouteEntry:
     created_at: float = 0.0
     reason: str = ""
     price: PriceEntry | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEntry:
+    """One destination of a choice, by the name of its route. `weight` is its share of the requests; 0: none."""
+
+    route: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEntry:
+    """A public model name whose requests are shared among destinations; it goes before a route of the same name.
+
+    `fallbacks` are routes that are tried, in order, where the chosen one does not answer. `sticky` says what stays with
+    one arm: "session", or "key" for requests without a session, too. `price` None: that of the destination that serves.
+    """
+
+    name: str
+    project: str | None
+    arms: list[ArmEntry]
+    fallbacks: list[str] = field(default_factory=list[str])
+    sticky: str = "session"
+    created_at: float = 0.0
+    price: PriceEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +141,7 @@ class RouteTable:
     projects: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
     organizations: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
     currency: str = "USD"
+    choices: list[ChoiceEntry] = field(default_factory=list[ChoiceEntry])
 
 
 @dataclass(frozen=True, slots=True)

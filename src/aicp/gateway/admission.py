@@ -151,13 +151,17 @@ class Admission:
     def follow(self, table: Table) -> None:
         """Takes a new table: places change at once, and what waits for a route or by a key that is gone is told so."""
         before, self._gates = self._gates, {}
+        changed: set[str] = set()
         for route in table.routes:
             known = before.pop(route.name, None)
             gate = self._gates[route.name] = _Gate(route) if known is None else known
-            changed = _shape(gate.route) != _shape(route)
+            if _shape(gate.route) != _shape(route):
+                changed.add(route.name)
             gate.follow(route)
+        # only now: a request that may not wait here any longer may go on to another one
+        for name, gate in list(self._gates.items()):
             for ticket in _waiting(gate):
-                self._revise(ticket, route, table, changed=changed)
+                self._revise(ticket, table, changed=name in changed)
             for queue in gate.queues:
                 queue.forget(table.keys.ids)
         for name, gate in before.items():
@@ -270,17 +274,18 @@ class Admission:
             self._waits.refused(ticket.queue.of.name, reason)
             ticket.work.fail(error)
 
-    def _revise(self, ticket: Ticket, route: Route, table: Table, *, changed: bool) -> None:
+    def _revise(self, ticket: Ticket, table: Table, *, changed: bool) -> None:
         """A request that waits is judged again, as if it came now."""
-        key = table.keys.current(ticket.key, self._clock.now())
+        key, name = table.keys.current(ticket.key, self._clock.now()), ticket.work.route.public
+        route = None if key is None else table.again(ticket.work.route, key)
         if key is None:
             self._refuse(ticket, "key_gone", wrong_key())
-        elif table.find(route.name, key) is None:
-            self._refuse(ticket, "route_gone", unknown_model(route.name))
+        elif route is None:
+            self._refuse(ticket, "route_gone", unknown_model(name))
         elif not route.replicas:
             self._refuse(ticket, "route_gone", not_ready(route))
         elif changed:
-            message = f"The model {route.name!r} is served in another way than when this request came; send it again."
+            message = f"The model {name!r} is served in another way than when this request came; send it again."
             self._refuse(ticket, "route_gone", unavailable(message, retry_after=1))
         else:
             ticket.key = key

@@ -81,7 +81,7 @@ def _call(endpoint: Endpoint, route: Route, fields: Fields, stream: bool) -> Cal
 
 def _not_served(endpoint: Endpoint, route: Route) -> ApiError:
     message = (
-        f"The model {route.name!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves "
+        f"The model {route.public!r} does not serve {endpoint.path}; its engine {route.entry.engine} serves "
         f"{served_by(route.endpoints)}."
     )
     return not_supported(message, param="model")
@@ -106,15 +106,15 @@ def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream:
         return ChatStream(tokens, show_usage=show) if endpoint.counts_stream else TypedStream(tokens, dialect, name)
 
     model = route.entry.upstream_model
-    if model == route.name:
+    if model == route.public:
         return Call(path, encode(fields), stream, open_stream)
     fields["model"] = msgspec.Raw(encode(model))
     return Call(
         path,
         encode(fields),
         stream,
-        lambda tokens, name: NamedStream(open_stream(tokens, name), route.name),
-        lambda body, _: named(body, route.name),
+        lambda tokens, name: NamedStream(open_stream(tokens, name), route.public),
+        lambda body, _: named(body, route.public),
     )
 
 

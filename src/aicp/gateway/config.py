@@ -25,6 +25,15 @@ class Limits:
     first_byte_seconds: float = 600.0
     """An engine may be silent for so long, before its answer or within it."""
     connect_seconds: float = 3.0
+    replicas_tried: int = 3
+    replicas_lost: int = 2
+    """A request that ends every replica it meets must not meet them all: it is tried again once."""
+    stale_seconds: float = 1.0
+    """An idle connection that ended before it was used is known to have ended at once, not later."""
+    whole_bytes: int = 1 << 18
+    """A longer answer of an engine is passed on as it comes."""
+    held_bytes: int = 1 << 26
+    """What must be held whole may be so long."""
     drain_seconds: float = 15.0
     """Requests in flight at a shutdown may take so long."""
     connections: int = 10_000

@@ -15,6 +15,9 @@ _TOO_LONG = re.compile(
 )
 _CANNOT = re.compile(r"(image|audio|video|input|feature) .{0,40}(is|are) not supported", re.IGNORECASE)
 """What engines say, some of them with 500, of input that their model does not take."""
+BUSY = (429, 503)
+"""Statuses of an engine that would answer at another time."""
+BROKEN = (500, 502, 504)
 _OURS = frozenset({401, 403, 407})
 _LONGEST_MESSAGE = 2000
 _LONGEST_LINE = 300

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
 from aicp.gateway.calls import Call
-from aicp.gateway.engine_errors import engine_error, no_answer, replica_lost
+from aicp.gateway.engine_errors import BROKEN, BUSY, engine_error, no_answer, replica_lost
 from aicp.gateway.errors import ApiError, engine_failed, internal_error
 from aicp.gateway.meter import Meter
 from aicp.gateway.prompts import Prompt
@@ -23,19 +24,6 @@ from aicp.gateway.upstream import UpstreamConnection
 from aicp.gateway.visits import Visit
 
 log = logging.getLogger(__name__)
-
-_BUSY = (429, 503)
-_BROKEN = (500, 502, 504)
-_MOST_REPLICAS = 3
-_MOST_LOSSES = 2
-"""A request that ends every replica it meets must not meet them all: it is tried again once."""
-_STALE_SECONDS = 1.0
-"""An idle connection that ended before it was used is known to have ended at once, not later."""
-_WHOLE_BYTES = 1 << 18
-"""A longer answer is passed on as it comes."""
-_HELD_BYTES = 1 << 26
-"""What must be held whole may be so long."""
-_CLIENT_LEFT = 499
 
 
 class Exchange:
@@ -65,6 +53,7 @@ class Exchange:
         "_touched",
         "_visit",
         "_visits",
+        "detour",
         "route",
         "ticket",
     )
@@ -74,6 +63,7 @@ class Exchange:
     ) -> None:
         self._site, self._call, self._meter, self._answer, self._prompt = site, call, meter, answer, prompt
         self.route = route
+        self.detour: Callable[[ApiError], bool] | None = None  # given its error, may take it elsewhere
         self._visits: list[Visit] = []
         self._visit: Visit | None = None
         self._connection: UpstreamConnection | None = None
@@ -93,10 +83,10 @@ class Exchange:
         site, tried = self._site, [visit.replica for visit in self._visits]
         self._touched = site.clock.monotonic()
         visit = None
-        if len(tried) < _MOST_REPLICAS:
+        if len(tried) < site.limits.replicas_tried:
             visit = dispatch(self.route.replicas, self._prompt, tried, self._touched, site.random, site.metrics)
         if visit is None:
-            self.fail(self._failure or no_answer(self.route.name))
+            self.fail(self._failure or no_answer(self.route.public))
             return
         if tried:
             site.metrics.retries += 1
@@ -109,13 +99,22 @@ class Exchange:
         else:
             self._send(visit.replica, connection, pooled=True)
 
+    def turn(self, route: Route, call: Call, prompt: Prompt | None) -> None:
+        """Begins anew on another route; nothing of it is under way."""
+        self._end()
+        self._over = False
+        self.route, self._call, self._prompt = route, call, prompt
+        self._visits, self._losses, self._failure = [], 0, None
+        self._reset()
+        self._meter.turn(route.service, route.price)
+
     def cancel(self, outcome: str = "canceled") -> None:
         """The client has left, or the gateway ends: the engine's work ends at once."""
         if self._over:
             return
         self._drop()
         self._end()
-        self._close(outcome, _CLIENT_LEFT)
+        self._close(outcome, http.CLIENT_LEFT)
 
     def withdraw(self) -> bool:
         """Takes the request back from its engine, so that it can start anew; False when that has begun to answer."""
@@ -144,7 +143,9 @@ class Exchange:
             self._connection.resume()
 
     def fail(self, error: ApiError) -> None:
-        """Tells the client, in the middle of its answer if need be."""
+        """Tells the client, in the middle of its answer if need be. Before that another way may be left."""
+        if self.detour is not None and not self._answer.sent and self.detour(error):
+            return
         self._end()
         if not self._answer.sent:
             outcome = "rejected" if error.status < 500 else "unavailable" if error.status == 503 else "engine_error"
@@ -245,7 +246,7 @@ class Exchange:
         if self._over or connection is None or self._visit is None:
             return
         replica, now = self._visit.replica, self._site.clock.monotonic()
-        if self._pooled and not connection.answered and now - self._touched < _STALE_SECONDS:
+        if self._pooled and not connection.answered and now - self._touched < self._site.limits.stale_seconds:
             # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
             self._stale = True
             self._connect(replica)
@@ -266,23 +267,23 @@ class Exchange:
         replica.failed(now)
         self._release()
         self._losses += 1
-        self._try_on(replica_lost(twice=self._losses >= _MOST_LOSSES))
+        self._try_on(replica_lost(twice=self._losses >= self._site.limits.replicas_lost))
 
     def _error(self) -> ApiError:
         return engine_error(self._status, b"".join(self._parts), self._headers.get(b"retry-after"))
 
     def _refused(self, error: ApiError) -> None:
         """The engine has answered with an error; another replica may do better."""
-        if error.status < 500 and self._status not in _BUSY:
+        if error.status < 500 and self._status not in BUSY:
             self.fail(error)
             return
-        self._losses += self._status in _BROKEN
+        self._losses += self._status in BROKEN
         self._try_on(error)
 
     def _try_on(self, error: ApiError) -> None:
         """Tries another replica; `error` is what the client hears when there is none."""
         self._failure = error
-        if self._answer.sent or self._losses >= _MOST_LOSSES:
+        if self._answer.sent or self._losses >= self._site.limits.replicas_lost:
             self.fail(error)
         else:
             self.start()
@@ -328,13 +329,13 @@ class Exchange:
         """Keeps an answer until it is whole; a long one is passed on, always without its last piece."""
         self._parts.append(data)
         self._size += len(data)
-        if self._status == 200 and self._call.whole is None and self._size > _WHOLE_BYTES:
+        if self._status == 200 and self._call.whole is None and self._size > self._site.limits.whole_bytes:
             held = b"".join(self._parts[:-1])
             self._parts = [data]
             if not self._answer.sent:
                 self._meter.count(usage_of_part(held[:4096]))
             self._answer.piece(held, http.JSON)
-        elif self._size > _HELD_BYTES:
+        elif self._size > self._site.limits.held_bytes:
             self._drop()
             self.fail(engine_failed("The engine's answer is too large."))
 
@@ -355,13 +356,12 @@ class Exchange:
         """What a complete answer says of its replica."""
         if self._visit is None:
             return
-        replica = self._visit.replica
-        if self._status in _BUSY:
-            replica.left_open()  # busy is not broken
+        if self._status in BUSY:
+            self._visit.replica.left_open()  # busy is not broken
         elif self._status >= 500 and self._error().status >= 500:  # some engines answer 500 to a wrong request
-            replica.failed(self._site.clock.monotonic())
+            self._visit.replica.failed(self._site.clock.monotonic())
         else:
-            replica.succeeded()
+            self._visit.replica.succeeded()
 
     def _finish(self, outcome: str) -> None:
         self._end()

@@ -11,14 +11,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from aicp.core.errors import InvalidError
 from aicp.core.money import PLACES, to_micros
-from aicp.core.route import KeyEntry, LimitsEntry, PriceEntry, RouteEntry, RouteTable, ScopeEntry, Target
+from aicp.core.route import (
+    ArmEntry,
+    ChoiceEntry,
+    KeyEntry,
+    LimitsEntry,
+    PriceEntry,
+    RouteEntry,
+    RouteTable,
+    ScopeEntry,
+    Target,
+)
 from aicp.gateway.api_keys import KeyRing
 from aicp.gateway.priorities import NAMES
 from aicp.gateway.upstream import UpstreamPool
@@ -59,17 +69,41 @@ class FilePrice(_Strict):
     cached_input: Decimal | None = None
 
 
+class FileArm(_Strict):
+    """Another route of the file and its share of the requests."""
+
+    route: str
+    weight: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+
+
 class FileRoute(_Strict):
-    """A public model name. `model` is what the upstreams call it, by default the same."""
+    """A public model name: either `upstreams`, which call it `model` (by default the same), or `arms`.
+
+    `fallbacks` are routes that are tried in order where it does not answer. `hidden`: only other routes lead there.
+    """
 
     name: str
-    upstreams: list[Upstream]
+    upstreams: list[Upstream] | None = None
+    arms: list[FileArm] = []
+    fallbacks: list[str] = []
+    sticky: Literal["session", "key"] = "session"
+    hidden: bool = False
     model: str | None = None
     endpoints: list[str] = msgspec.field(default_factory=lambda: list(_ENDPOINTS))
     refused_fields: list[str] = []
     project: str | None = None
     context_length: int | None = None
     price: FilePrice | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which is told with the place of the route."""
+        own = self.upstreams is not None or self.model is not None or self.hidden
+        if self.arms and own:
+            raise ValueError("a route with `arms` has no `upstreams` and no `model` of its own and is not `hidden`")
+        if self.arms and not any(arm.weight for arm in self.arms):
+            raise ValueError("one of `arms` needs a weight above 0")
+        if not self.arms and self.upstreams is None:
+            raise ValueError("a route needs `upstreams` or `arms`")
 
 
 class FileLimits(_Strict):
@@ -156,7 +190,8 @@ def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
         etag="",
         pepper=encode_pepper(pepper),
         keys=[_key(number, key, pepper) for number, key in enumerate(config.keys)],
-        routes=[_route(route) for route in config.routes],
+        routes=[_route(route) for route in config.routes if not route.arms],
+        choices=[_choice(route, config) for route in config.routes if route.arms or route.fallbacks],
         projects=[ScopeEntry(scope.name, _limits(scope.limits), scope.organization) for scope in projects.values()],
         organizations=[ScopeEntry(scope.name, _limits(scope.limits)) for scope in config.organizations],
         currency=config.currency,
@@ -196,7 +231,7 @@ def _key(number: int, key: FileKey, pepper: bytes) -> KeyEntry:
 
 def _route(route: FileRoute) -> RouteEntry:
     targets: list[Target] = []
-    for number, upstream in enumerate(route.upstreams):
+    for number, upstream in enumerate(route.upstreams or []):
         try:
             UpstreamPool(upstream.address, upstream.token)
         except ValueError as error:
@@ -215,6 +250,7 @@ def _route(route: FileRoute) -> RouteEntry:
         context_length=route.context_length,
         reason="" if targets else "it has no upstream",
         price=None if route.price is None else _price(route.name, route.price),
+        hidden=route.hidden,
     )
 
 
@@ -229,6 +265,23 @@ def _money(what: str, amount: Decimal) -> int:
     if micros < 0 or Decimal(micros).scaleb(-PLACES) != amount:
         raise InvalidError(f"{what} is an amount of money with at most {PLACES} digits behind the point, not {amount}.")
     return micros
+
+
+def _choice(route: FileRoute, config: FileConfig) -> ChoiceEntry:
+    """Only routes with upstreams are destinations: whatever leads on could lead back."""
+    ends = {other.name: other for other in config.routes if not other.arms}
+    named = [arm.route for arm in route.arms]
+    for name in (*named, *route.fallbacks):
+        if name not in ends:
+            why = "has arms itself" if any(other.name == name for other in config.routes) else "is not in the file"
+            raise InvalidError(f"Route {route.name!r} leads to {name!r}, which {why}; it must be one with upstreams.")
+    for names in (named, route.fallbacks):
+        _check_unique(f"destination of route {route.name!r}", names)
+    if not route.arms and route.name in route.fallbacks:
+        raise InvalidError(f"Route {route.name!r} is its own fallback.")
+    arms = [ArmEntry(arm.route, arm.weight) for arm in route.arms] or [ArmEntry(route.name)]
+    price = None if route.price is None else _price(route.name, route.price)
+    return ChoiceEntry(route.name, route.project, arms, route.fallbacks, route.sticky, price=price)
 
 
 def _check_unique(what: str, names: list[str]) -> None:

@@ -16,6 +16,7 @@ from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
 from aicp.gateway.calls import Call, estimate, make_call
+from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
@@ -143,6 +144,11 @@ class Gateway:
         record.service, meter.price = route.service, route.price
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
+        detour = None
+        if route.arms is not None:
+            detour = Detour(route.arms, self.site, request, endpoint, key, fields)
+            route = detour.first
+            record.service = route.service
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
@@ -158,7 +164,10 @@ class Gateway:
             raise _cannot_record(error) from error
         prompt = read_prompt(route, key.project, fields, request.headers, call)
         exchange = Exchange(self.site, route, call, meter, answer, prompt)
-        self.admission.enter(exchange, key, hurry, len(call.body))
+        if detour is None:
+            self.admission.enter(exchange, key, hurry, len(call.body))
+        else:
+            detour.begin(self.admission, exchange, hurry, len(call.body))
         return exchange
 
     def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
@@ -218,7 +227,7 @@ class Gateway:
         )
         describe = _anthropic_model if b"anthropic-version" in request.headers else _openai_model
         if wanted:
-            route = next((route for route in routes if route.name == wanted), None)
+            route = next((route for route in routes if route.public == wanted), None)
             if route is None:
                 answer.error(unknown_model(wanted))
             else:
@@ -249,10 +258,10 @@ def _cannot_record(error: OSError) -> ApiError:
 
 def _openai_model(route: Route) -> dict[str, Any]:
     entry = route.entry
-    model = {"id": route.name, "object": "model", "created": int(entry.created_at), "owned_by": "aicp"}
+    model = {"id": route.public, "object": "model", "created": int(entry.created_at), "owned_by": "aicp"}
     return model if entry.context_length is None else {**model, "max_model_len": entry.context_length}
 
 
 def _anthropic_model(route: Route) -> dict[str, Any]:
     created = datetime.fromtimestamp(route.entry.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": route.name, "display_name": route.name, "created_at": created}
+    return {"type": "model", "id": route.public, "display_name": route.public, "created_at": created}

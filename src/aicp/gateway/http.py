@@ -9,6 +9,8 @@ BYTES = b"application/octet-stream"
 EVENTS = b"text/event-stream; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+CLIENT_LEFT = 499
+"""What is written down as the status of an answer that nobody waited for."""
 
 _STARTS = {
     int(status): b"HTTP/1.1 %d %b\r\ncontent-type: " % (status, status.phrase.encode())

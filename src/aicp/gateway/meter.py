@@ -48,6 +48,10 @@ class Meter:
         """Writes that the request begins. Raises OSError when that is not possible."""
         self._log.begin(self._record)
 
+    def turn(self, service: str, price: PriceEntry | None) -> None:
+        """Another service answers than the one that was to, at its price."""
+        self._record.service, self.price = service, price
+
     def waited(self, seconds: float) -> None:
         """The request has waited for a place, maybe not for the first time."""
         self._record.queue_ms = _ms((self._record.queue_ms or 0.0) / 1000 + seconds)

@@ -44,14 +44,20 @@ def read_prompt(
         part = fields.get(name)
         if part is not None:
             data = data + bytes(part) if data else bytes(part)
-    session = headers.get(_SESSION_HEADER)
-    if not session and _SESSION_FIELD in fields:
-        session = bytes(fields[_SESSION_FIELD])
+    session = session_of(fields, headers)
     return Prompt(
         route.traffic,
         chain(space, data) if len(data) >= FIRST_BYTES else [],
-        [hash((space, "session", session))] if session and session != b"null" else [],
+        [hash((space, "session", session))] if session else [],
         len(call.body),
         entry.context_length or inf,
         whole=not call.stream,
     )
+
+
+def session_of(fields: Fields, headers: Mapping[bytes, bytes]) -> bytes:
+    """What a client calls its session; empty where it has none."""
+    session = headers.get(_SESSION_HEADER, b"")
+    if not session and _SESSION_FIELD in fields:
+        session = bytes(fields[_SESSION_FIELD])
+    return session if session != b"null" else b""

@@ -64,7 +64,7 @@ class Replica:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.pool = UpstreamPool(target.address, target.token)
+        self.pool = UpstreamPool(target.address, target.token, target.networks)
         self.inflight = 0
         self.queued = 0.0
         """Uncached prompt tokens on their way there."""

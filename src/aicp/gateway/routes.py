@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.core.route import ChoiceEntry, RouteEntry, RouteTable, Target
 from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
+from aicp.gateway.arms import Arms
 from aicp.gateway.budgets import Budgets
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
@@ -23,11 +25,30 @@ log = logging.getLogger(__name__)
 class Route:
     """A public model name and where its requests go."""
 
-    __slots__ = ("endpoints", "entry", "name", "price", "project", "refused_fields", "replicas", "service", "traffic")
+    __slots__ = (
+        "arms",
+        "endpoints",
+        "entry",
+        "name",
+        "price",
+        "project",
+        "public",
+        "refused_fields",
+        "replicas",
+        "service",
+        "traffic",
+    )
 
-    def __init__(self, entry: RouteEntry, replicas: tuple[Replica, ...], traffic: Traffic | None = None) -> None:
+    def __init__(
+        self, entry: RouteEntry, replicas: tuple[Replica, ...], traffic: Traffic | None = None, public: str = ""
+    ) -> None:
         self.entry = entry
         self.name = entry.name
+        """Of the destination: its places are shared by all who lead there."""
+        self.public = public or entry.name
+        """What clients call it."""
+        self.arms: Arms[Route] | None = None
+        """Where there is something to choose before a replica is; None: it leads to its own replicas."""
         self.service = entry.service
         self.project = entry.project
         self.price = entry.price
@@ -41,17 +62,15 @@ class Route:
 class Table:
     """One compiled route table."""
 
-    __slots__ = ("_routes", "etag", "keys")
+    __slots__ = ("_routes", "etag", "keys", "routes")
 
-    def __init__(self, etag: str, keys: KeyRing, routes: Iterable[Route]) -> None:
+    def __init__(self, etag: str, keys: KeyRing, routes: Collection[Route], choices: Iterable[Route] = ()) -> None:
         self.etag = etag
         self.keys = keys
-        self._routes = {route.name: route for route in routes}
-
-    @property
-    def routes(self) -> Collection[Route]:
-        """All of them."""
-        return self._routes.values()
+        self.routes = routes
+        """All destinations, also those that have no public name."""
+        self._routes = {route.name: route for route in routes if not route.entry.hidden}
+        self._routes |= {route.public: route for route in choices}
 
     def find(self, name: str, key: Key) -> Route | None:
         """The route of that name if `key` may use it."""
@@ -59,6 +78,13 @@ class Table:
         if route is None or (route.project is not None and route.project != key.project):
             return None
         return route if key.models is None or name in key.models else None
+
+    def again(self, route: Route, key: Key) -> Route | None:
+        """The way of an earlier table as this one has it, if `key` may still take it."""
+        found = self.find(route.public, key)
+        if found is not None and found.arms is not None:
+            return found.arms.find(route.name)
+        return found if found is not None and found.name == route.name else None
 
     def visible(self, key: Key) -> list[Route]:
         """All routes that `key` may use, by name."""
@@ -91,7 +117,8 @@ class Routes:
         before, self._replicas = self._replicas, {}
         self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
         routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]
-        self.table = Table(raw.etag, keys, routes)
+        found = {route.name: route for route in routes}
+        self.table = Table(raw.etag, keys, routes, [_choice(entry, found) for entry in raw.choices])
         for replica in before.values():
             if self._replicas.get(replica.id) is not replica:
                 replica.pool.close()
@@ -152,8 +179,37 @@ class Routes:
 def not_ready(route: Route) -> ApiError:
     """503: there is such a model, and no replica of it."""
     reason = f": {route.entry.reason}" if route.entry.reason else ""
-    message = f"The model {route.name!r} has no ready replica{reason}."
+    message = f"The model {route.public!r} has no ready replica{reason}."
     return unavailable(message, retry_after=5, code="model_not_ready")
+
+
+def _choice(entry: ChoiceEntry, routes: Mapping[str, Route]) -> Route:
+    """A choice of one destination is the way to it. The ways of others are kept also while nothing is ready there."""
+
+    def way(name: str) -> Route:
+        found = routes.get(name)
+        if found is None:
+            return Route(_nowhere(entry), (), public=entry.name)
+        price = entry.price or found.entry.price
+        shown = replace(found.entry, project=entry.project, created_at=entry.created_at, price=price)
+        return Route(shown, found.replicas, found.traffic, entry.name)
+
+    shares = [(way(arm.route), arm.weight) for arm in entry.arms]
+    fallbacks = [way(name) for name in entry.fallbacks]
+    ways = [*(one for one, _ in shares), *fallbacks]
+    ready = next((one for one in ways if one.replicas), None)
+    if ready is None:
+        reasons = [f"{one.service}: {one.entry.reason or 'not ready'}" for one in ways if one.service]
+        return Route(replace(_nowhere(entry), reason="; ".join(reasons)), (), public=entry.name)
+    if len(ways) == 1:
+        return ready
+    route = Route(ready.entry, ready.replicas, ready.traffic, entry.name)
+    route.arms = Arms(entry.name, shares, fallbacks, by_key=entry.sticky == "key")
+    return route
+
+
+def _nowhere(entry: ChoiceEntry) -> RouteEntry:
+    return RouteEntry(entry.name, "", entry.project, "", "", entry.name, [], [], [], created_at=entry.created_at)
 
 
 def _kept(before: dict[str, Replica], target: Target) -> Replica | None:

@@ -6,11 +6,15 @@ import asyncio
 import errno
 import logging
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
+
+from aicp.core.errors import MalformedError
+from aicp.security.addresses import resolve_allowed
 
 log = logging.getLogger(__name__)
 
@@ -197,11 +201,13 @@ class UpstreamConnection(asyncio.Protocol):
 
 class UpstreamPool:
     """Connections to one address: `unix:/path`, `http://host:port` or `https://host[:port]`, the latter two maybe with
-    a path before every endpoint's. `token` is what the engine wants."""
+    a path before every endpoint's. `token` is what the engine wants. `networks` is given for an outside provider, whose
+    path holds the version of its API: it must be public or in one of them, whatever its name means at the time."""
 
-    def __init__(self, address: str, token: str | None) -> None:
+    def __init__(self, address: str, token: str | None, networks: Sequence[str] | None = None) -> None:
         self.address = address
         self._place = _parse(address)
+        self._networks = networks
         authorization = f"authorization: Bearer {token}\r\n" if token else ""
         self._fixed = f"host: {self._place.name}\r\n{authorization}content-type: ".encode()
         self._heads: dict[str, bytes] = {}
@@ -216,7 +222,8 @@ class UpstreamPool:
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
 
     def _head(self, path: str, kind: bytes) -> bytes:
-        return b"POST %b HTTP/1.1\r\n%b%b\r\n" % ((self._place.prefix + path).encode(), self._fixed, kind)
+        whole = self._place.prefix + (path if self._networks is None else path.removeprefix("/v1"))
+        return b"POST %b HTTP/1.1\r\n%b%b\r\n" % (whole.encode(), self._fixed, kind)
 
     def take(self) -> UpstreamConnection | None:
         """The idle connection that was used last, if there is one."""
@@ -243,11 +250,25 @@ class UpstreamPool:
         place = self._place
         if place.socket is not None:
             _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(self), place.socket)
+        elif self._networks is not None:
+            address = await self._checked(self._networks)
+            name = place.host if place.tls else None
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(self), address, place.port, ssl=place.tls, server_hostname=name
+            )
         else:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), place.host, place.port, ssl=place.tls
             )
         return connection
+
+    async def _checked(self, networks: Sequence[str]) -> str:
+        """The one address that may be connected to. Raises ConnectionRefusedError."""
+        try:
+            return (await resolve_allowed(self.address, networks)).address
+        except MalformedError as error:
+            log.warning("%s", error.message)
+            raise ConnectionRefusedError(error.message) from error
 
     def give(self, connection: UpstreamConnection) -> None:
         """Takes back a connection whose answer is complete."""

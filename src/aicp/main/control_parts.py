@@ -30,6 +30,8 @@ from aicp.control.nodes import Nodes, Pools
 from aicp.control.playground import Playground, connect_gateway
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
+from aicp.control.providers import Outside, Providers
+from aicp.control.public_routes import PublicRoutes
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
@@ -87,12 +89,14 @@ class Foundation:
     uploads: UploadFiles
     files: FileContents
     runner: Any
+    outside: Outside
 
 
 def lay_foundation(settings: Settings, database: Database, clock: Clock, internal_token: str) -> Foundation:
     """Opens what lies under the data directory. Raises ValueError for a damaged pepper, OSError for a full disk."""
     artifacts = settings.data_dir / "artifacts"
     endpoints = {"huggingface": settings.hf_endpoint, "modelscope": settings.modelscope_endpoint}
+    keyring = load_keyring(settings.data_dir / "run" / "keyring")
     agents = [AgentAddress(f"unix:{settings.agent_socket}", internal_token)]
     return Foundation(
         settings=settings,
@@ -112,10 +116,11 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
             endpoints={name: url for name, url in endpoints.items() if url},
         ),
         blobs=Blobs(artifacts),
-        credentials=Credentials(artifacts / "credentials", load_keyring(settings.data_dir / "run" / "keyring")),
+        credentials=Credentials(artifacts / "credentials", keyring),
         uploads=UploadFiles(artifacts / "uploads"),
         files=FileContents(artifacts / "files"),
         runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
+        outside=Outside(keyring, settings.import_allowed_networks, settings.offline, settings.gateway_url),
     )
 
 
@@ -151,7 +156,11 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
         Prices: Prices(*shared, base.settings.currency),
         Projects: Projects(*shared),
-        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper, currency=base.settings.currency),
+        Providers: Providers(*shared, base.outside),
+        PublicRoutes: PublicRoutes(*shared, base.outside),
+        RouteTables: RouteTables(
+            *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
+        ),
         Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
         Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
         Usage: Usage(base.database, base.clock),

@@ -21,13 +21,15 @@ from tests.support.http_wire import Answer, read_answer, request
 from tests.support.openai_engine import Engine, run_engine
 
 from aicp.core.errors import InvalidError
-from aicp.core.route import LimitsEntry, PriceEntry, RouteTable
+from aicp.core.route import ArmEntry, ChoiceEntry, LimitsEntry, PriceEntry, RouteTable
 from aicp.gateway.books import Books
 from aicp.gateway.file_config import read_config, table_of
 from aicp.security.keys import make_key
 
 CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
 PEPPER = b"p" * 32
+UP: dict[str, Any] = {"name": "a", "upstreams": []}
+LEADS: dict[str, Any] = {"name": "b", "arms": [{"route": "a"}]}
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "stand-alone-gateway.md"
 
 
@@ -208,6 +210,11 @@ async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Pat
         ({"extra": 1}, "extra"),
         ({"routes": [{"name": "demo", "upstreams": [{"address": "ftp://x"}]}]}, r"upstreams\[0\] of route 'demo'"),
         ({"routes": [{"name": "a", "upstreams": []}] * 2}, "'a' stands in the file twice"),
+        ({"routes": [UP, {"name": "b", "arms": [{"route": "c"}]}]}, "'c', which is not in the file"),
+        ({"routes": [UP, LEADS, {"name": "c", "arms": [{"route": "b"}]}]}, "'b', which has arms itself"),
+        ({"routes": [UP, LEADS | {"upstreams": []}]}, r"`arms` has no `upstreams`.*\$\.routes\[1\]"),
+        ({"routes": [UP, {"name": "b", "arms": [{"route": "a", "weight": 0}]}]}, "a weight above 0"),
+        ({"routes": [UP | {"fallbacks": ["a"]}]}, "its own fallback"),
         ({"projects": [{"name": "p", "limits": {"rmp": 1}}]}, "rmp"),
         ({"projects": [{"name": "p", "limits": {"rpm": 0}}]}, r"limits\.rpm"),
         ({"projects": [{"name": "p", "limits": {"budget_per_day": -1}}]}, "limit budget_per_day"),
@@ -226,6 +233,19 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: dict[str, 
     with pytest.raises(InvalidError, match=words) as caught:
         table_of(read_config(file, {}), PEPPER)
     assert secret not in str(caught.value)
+
+
+def test_arms_and_fallbacks_of_the_file(tmp_path: Path) -> None:
+    other = {"name": "spare", "upstreams": [], "hidden": True}
+    routes = [UP | {"fallbacks": ["spare"]}, LEADS | {"sticky": "key"}, other]
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"routes": routes, "keys": [{"secret": make_key().secret}]}))
+    table = table_of(read_config(file, {}), PEPPER)
+    assert [(route.name, route.hidden) for route in table.routes] == [("a", False), ("spare", True)]
+    assert table.choices == [
+        ChoiceEntry("a", None, [ArmEntry("a")], ["spare"]),
+        ChoiceEntry("b", None, [ArmEntry("a")], sticky="key"),
+    ]
 
 
 def test_the_guide_s_example_is_right(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Where a request goes that its destination does not answer: to the next fallback, while its client has nothing."""
+
+from __future__ import annotations
+
+from aicp.gateway.admission import Admission
+from aicp.gateway.api_keys import Key
+from aicp.gateway.arms import Arms
+from aicp.gateway.bodies import Fields
+from aicp.gateway.calls import make_call
+from aicp.gateway.endpoints import Endpoint
+from aicp.gateway.errors import ApiError
+from aicp.gateway.exchange import Exchange
+from aicp.gateway.priorities import Haste
+from aicp.gateway.prompts import read_prompt, session_of
+from aicp.gateway.requests import Request
+from aicp.gateway.routes import Route
+from aicp.gateway.site import Site
+
+
+class Detour:
+    """The ways of one request; `first` is where it begins. `fields` is its body before it is made ready for there."""
+
+    __slots__ = ("_endpoint", "_fields", "_key", "_request", "_site", "_ways", "first")
+
+    def __init__(
+        self, arms: Arms[Route], site: Site, request: Request, endpoint: Endpoint, key: Key, fields: Fields
+    ) -> None:
+        self._site, self._request, self._endpoint, self._key = site, request, endpoint, key
+        self._fields = dict(fields)
+        self.first, *self._ways = arms.ways(session_of(fields, request.headers), key.id, site.random)
+
+    def begin(self, admission: Admission, exchange: Exchange, haste: Haste, size: int) -> None:
+        """Lets the request in, here or further on. Raises ApiError when it had better not wait anywhere."""
+
+        def take(error: ApiError) -> bool:
+            return self._take(admission, exchange, haste, error)
+
+        exchange.detour = take
+        try:
+            admission.enter(exchange, self._key, haste, size)
+        except ApiError as error:
+            if not take(error):
+                raise
+
+    def _take(self, admission: Admission, exchange: Exchange, haste: Haste, error: ApiError) -> bool:
+        """Sends the request another way, now or when its turn there comes; False: `error` is the client's."""
+        while self._ways and (error.status >= 500 or error.status == 429):
+            route, fields = self._ways.pop(0), dict(self._fields)
+            try:
+                call = make_call(self._endpoint, route, fields)
+                prompt = read_prompt(route, self._key.project, fields, self._request.headers, call)
+                exchange.turn(route, call, prompt)
+                admission.enter(exchange, self._key, haste, len(call.body))
+            except ApiError:  # it does not serve this endpoint, or is busy, too
+                continue
+            self._site.metrics.fallbacks += 1
+            return True
+        return False

@@ -1,0 +1,147 @@
+"""A destination that is dead, busy or broken: the next fallback answers under the public name, and is what counts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.control_plane import ControlPlane
+from tests.support.gateway_process import GatewayProcess, route_to, until
+from tests.support.http_wire import request
+from tests.support.openai_engine import Engine, Script, Wire, run_engine
+
+from aicp.core.route import ArmEntry, ChoiceEntry, RouteEntry
+
+PATH = "/v1/chat/completions"
+CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def answers(status: int) -> Script:
+    async def script(wire: Wire, asked: Any) -> None:
+        await wire.json({"error": {"message": "no"}}, status)
+
+    return script
+
+
+async def breaks_off(wire: Wire, asked: Any) -> None:
+    await wire.start()
+    await wire.event({"choices": [{"index": 0, "delta": {"content": "He"}}]})
+    await wire.cut()
+
+
+@pytest.fixture
+async def engines(engine: Engine) -> AsyncIterator[dict[str, Engine]]:
+    """`first`, `second` and `third`."""
+    async with AsyncExitStack() as stack:
+        second, third = [
+            await stack.enter_async_context(run_engine(engine.path.with_name(f"{name}.sock"))) for name in "bc"
+        ]
+        yield {"first": engine, "second": second, "third": third}
+
+
+async def publish(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine], *, places: int | None = None
+) -> None:
+    """`chat` leads to `first`, then to the others."""
+    assert control.table is not None
+    routes = [placed(route_to([engine], name), places) for name, engine in engines.items()]
+    choice = ChoiceEntry("chat", "default", [ArmEntry("first")], ["second", "third"])
+    control.publish(replace(control.table, etag="2", routes=routes, choices=[choice]))
+    await gateway.with_table("2")
+
+
+def placed(route: RouteEntry, places: int | None) -> RouteEntry:
+    return replace(route, targets=[replace(target, max_requests=places) for target in route.targets])
+
+
+async def served(gateway: GatewayProcess, count: int = 1) -> list[tuple[str, str]]:
+    return [(record["service"], record["outcome"]) for record in await gateway.recorded(count)]
+
+
+@pytest.mark.parametrize("places", [None, 1])
+async def test_a_dead_engine_is_passed_over(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine], places: int | None
+) -> None:
+    await publish(gateway, control, engines, places=places)
+    await engines["first"].stop()
+    for _ in range(2):  # a place is given back each time
+        answer = await gateway.ask(PATH, CHAT)
+        assert (answer.status, answer.json()["model"]) == (200, "chat")
+    assert [asked.json()["model"] for asked in engines["second"].asked] == ["inner", "inner"]
+    assert await served(gateway, 2) == [("second", "ok")] * 2
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_a_busy_or_broken_one_is_passed_over_also_in_a_stream(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine], status: int
+) -> None:
+    await publish(gateway, control, engines)
+    engines["first"].script, engines["second"].script = answers(status), answers(status)
+    answer = await gateway.ask(PATH, CHAT | {"stream": True})
+    assert (answer.status, b'"model":"chat"' in answer.body.replace(b" ", b"")) == (200, True)
+    assert answer.body.rstrip().endswith(b"[DONE]")
+    assert await served(gateway) == [("third", "ok")]
+
+
+async def test_a_wrong_request_is_wrong_everywhere(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines)
+    engines["first"].script = answers(400)
+    assert (await gateway.ask(PATH, CHAT)).status == 400
+    assert not engines["second"].asked
+
+
+async def test_nothing_changes_hands_after_the_first_byte(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines)
+    engines["first"].script = breaks_off
+    answer = await gateway.ask(PATH, CHAT | {"stream": True})
+    assert b'"error"' in answer.body
+    assert not engines["second"].asked
+    assert await served(gateway) == [("first", "engine_error")]
+
+
+async def test_when_all_fail_the_last_one_is_told(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines)
+    for engine in engines.values():
+        await engine.stop()
+    answer = await gateway.ask(PATH, CHAT)
+    assert (answer.status, "'chat'" in answer.json()["error"]["message"]) == (503, True)
+    assert await served(gateway) == [("third", "unavailable")]
+
+
+async def test_a_full_destination_is_passed_over(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines, places=1)
+
+    async def silent(wire: Wire, asked: Any) -> None:
+        await wire.raw(b"")
+        await wire.writer.wait_closed()
+
+    engines["first"].script = silent
+    _, writer = await gateway.connect()
+    try:
+        writer.write(request("POST", PATH, CHAT, key=gateway.key))
+        await until(lambda: engines["first"].asked)
+        answer = await gateway.ask(PATH, CHAT, headers={"x-slo-ttft-ms": "50"})
+    finally:
+        writer.close()
+    assert (answer.status, len(engines["second"].asked)) == (200, 1)
+
+
+async def test_sessions_and_models_are_of_the_public_name(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines)
+    names = [model["id"] for model in (await gateway.ask("/v1/models", method="GET")).json()["data"]]
+    assert names == ["chat", "first", "second", "third"]
+    answer = await gateway.ask("/v1/responses", {"model": "chat", "input": "Hi"})
+    assert (answer.status, answer.json()["model"]) == (200, "chat")
