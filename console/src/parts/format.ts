@@ -22,13 +22,14 @@ export function formatCount(count: number | null | undefined): string {
   return Number.isInteger(count) ? String(count) : significant(count);
 }
 
-/** Money, counted in millionths of a currency: `12.50 USD`; small amounts have two digits that say something. */
+/** Money, counted in millionths of a currency: `12.50 USD`; small amounts have three digits that say something. */
 export function formatMoney(micros: number | null | undefined, currency: string): string {
   if (micros === null || micros === undefined || !Number.isFinite(micros)) return "–";
   const amount = micros / 1e6;
   const size = Math.abs(amount);
-  const places = size === 0 || size >= 1 ? 2 : Math.min(6, 1 - Math.floor(Math.log10(size)));
-  return `${size >= 1e6 ? formatCount(amount) : amount.toFixed(places)} ${currency}`.trimEnd();
+  const places = size === 0 || size >= 1 ? 2 : Math.min(6, 2 - Math.floor(Math.log10(size)));
+  const digits = amount.toFixed(places).replace(/(\.\d\d\d*?)0+$/, "$1");
+  return `${size >= 1e6 ? formatCount(amount) : digits} ${currency}`.trimEnd();
 }
 
 /** Lengths of context as the trade writes them: 8K is 8192 tokens. */

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
-from aicp.cli.declarations import UPLOAD, apply_model, documents_of, source_of
+from aicp.cli.declarations import UPLOAD, apply_key, apply_model, documents_of, source_of
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
 from aicp.core.model import Architecture, ImportRequest, ModelFormat, ModelVersion
@@ -71,11 +72,12 @@ class Models:
             self.changes.append(f"{request.method} {path} {json.loads(request.content)}")
         model = {"id": "x", "name": "m", "type": "chat", "visibility": "public", "project": "default"}
         model |= {"created_at": AT, "updated_at": AT, "aliases": {"latest": "v2", "prod": "v1"}}
-        if path.endswith("/keys"):
+        if "/keys" in path:
             keys = [
                 {"id": name, "name": name, "project": "default", "prefix": name, "created_at": AT} for name in "bca"
             ]
-            return httpx.Response(200, json={"items": keys, "total": 3})
+            keys[0] |= {"limits": {"rpm": 5, "budget_per_day": 12.345678}, "tags": ["team=shop"]}
+            return httpx.Response(200, json={"items": keys, "total": 3} if path.endswith("/keys") else keys[0])
         if path.endswith("/versions"):
             return httpx.Response(200, json={"items": self.known, "total": len(self.known)})
         if path.endswith("/models"):
@@ -97,6 +99,16 @@ def test_every_version_is_a_document_and_the_last_has_the_aliases() -> None:
     assert (last["version"], last["source"], last["aliases"]) == ("v2", UPLOAD, {"prod": "v1"})
     assert [apply_model(platform.client, document, True) for document in (first, last)] == ["unchanged"] * 2
     assert platform.changes == []
+
+
+def test_money_and_tags_of_a_key_stand_in_a_document_as_they_are() -> None:
+    platform = Models()
+    key = next(document for document, _ in documents_of(platform.client, None) if document["name"] == "b")
+    assert (key["limits"], key["tags"]) == ({"rpm": 5, "budget_per_day": 12.345678}, ["team=shop"])
+    read = yaml.safe_load(yaml.safe_dump(key))
+    assert apply_key(platform.client, read, True) == "unchanged"
+    assert apply_key(platform.client, read | {"limits": {"budget_per_day": 12}}, True) == "changed"
+    assert "'limits': {'budget_per_day': 12.0" in platform.changes[0]
 
 
 def test_an_upload_that_is_not_there_is_refused_before_anything_is_made() -> None:

@@ -68,6 +68,7 @@ def test_another_file(tmp_path: Path) -> None:
         ("", {"AICP_PORT": "70000"}, "AICP_PORT is '70000'"),
         ("", {"AICP_OFFLINE": "perhaps"}, "AICP_OFFLINE is 'perhaps'"),
         ("", {"AICP_LOG_LEVEL": "loud"}, "AICP_LOG_LEVEL"),
+        ("", {"AICP_CURRENCY": "dollars"}, "AICP_CURRENCY is 'dollars'"),
         ("", {"AICP_CONFIG": "/nowhere.yaml"}, "/nowhere.yaml does not exist"),
         ("", {"AICP_TLS_KEY": "/key.pem"}, "only one of them"),
         ("", {"AICP_HOST": "0.0.0.0"}, "in the clear"),
