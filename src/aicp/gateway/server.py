@@ -126,8 +126,13 @@ class _Process:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
         if not COMPILED:
             log.info("running from sources: slower than in compiled form, which `make compiled` builds")
-        table = ", with the last route table" if kept else ""
-        log.info("serving on %s:%d, up to %d requests at once%s", config.host, config.port, self._most, table)
+        log.info(
+            "serving on %s:%d, up to %d requests at once%s",
+            config.host,
+            config.port,
+            self._most,
+            ", with the last route table" if kept else "",
+        )
 
     async def stop(self) -> None:
         log.info("draining %d connections", len(self._live))
