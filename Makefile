@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install install-dev console test check e2e lock docs clean bench-%
+.PHONY: run install install-dev compiled console test check e2e lock docs clean bench-%
 
-run: install console
+run: compiled console
 	@exec .venv/bin/aicp quickstart
 
 install:
@@ -14,14 +14,18 @@ install:
 install-dev:
 	@tools/install.sh dev
 
+# the gateway's hot modules as machine code, where there is a C compiler
+compiled: install
+	@$(PY) tools/compile_gateway.py
+
 console: install
 	@tools/build_console.sh
 
-test: install-dev console
+test: install-dev compiled console
 	@tools/install_test_packages.sh
 	@tools/test.sh
 
-e2e: install-dev console
+e2e: install-dev compiled console
 	@tools/install_test_packages.sh
 	@tools/install_clients.sh
 	@tools/test.sh e2e
@@ -32,7 +36,7 @@ check: install-dev
 docs: install-dev
 	@$(PY) tools/write_docs.py
 
-bench-%: install-dev
+bench-%: install-dev compiled
 	@$(PY) benchmarks/bench_$*.py
 
 lock:

@@ -227,7 +227,10 @@ FLEETS = {"4": ALIKE, "16": ALIKE * 4, "4_unlike": UNLIKE, "16_unlike": UNLIKE *
 
 
 def measure(half: int | None = 1, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Figures by fleet; `half` 1 is the part of the trace that nothing was set by."""
+    """Figures by fleet, and `hit_of_ideal` and `imbalance` over the fleets of equal replicas.
+
+    `half` 1 is the part of the trace that nothing was set by.
+    """
     figures: dict[str, Any] = {}
     for name, speeds in FLEETS.items():
         walks = {
@@ -244,7 +247,12 @@ def measure(half: int | None = 1, seeds: Sequence[int] = SEEDS) -> dict[str, Any
             "fewest_requests_hit": spread([other["hit"] for _, _, other in pairs]),
             "fewest_requests_p99_ttft_s": spread([other["p99_ttft"] for _, _, other in pairs]),
         }
-    return figures
+    alike = [figures[name] for name, speeds in FLEETS.items() if len(set(speeds)) == 1]
+    names = ("hit_of_ideal", "imbalance")
+    return {
+        **{name: spread([value for fleet in alike for value in fleet[name]["runs"]]) for name in names},
+        "by_fleet": figures,
+    }
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ const LISTS = [
   ["/platform/engines", "/engines"],
   ["/platform/users", "/users?*"],
   ["/platform/projects", "/projects?*"],
+  ["/platform/prices", "/prices?*"],
   ["/platform/usage", "/usage/summary?*"],
   ["/platform/audit", "/audit?*"],
   ["/platform/jobs", "/jobs?offset*"],
@@ -143,6 +144,32 @@ test("a list that is longer than a page is paged by the platform", async ({ page
   await page.getByRole("dialog").getByRole("textbox").fill("2");
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await expect(page.getByRole("row").filter({ hasText: "Revoked" })).toHaveCount(2);
+});
+
+test("a price is set, shown as code, changed and removed", async ({ page }) => {
+  const model = unique("priced").toLowerCase();
+  await page.goto("/platform/prices?create=1");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Model").fill(model);
+  await dialog.getByLabel("Model").press("Enter");
+  await dialog.getByLabel("Input", { exact: true }).fill("0.5");
+  await dialog.getByLabel("Output").fill("2");
+  await dialog.getByRole("button", { name: "As code" }).click();
+  await expect(dialog.locator("pre").first()).toHaveText(`aicp price set ${model} --input 0.5 --output 2`);
+  await accessible(page);
+  await dialog.getByRole("button", { name: "Save" }).click();
+  const row = page.getByRole("row").filter({ hasText: model });
+  await expect(row.getByText("0.5 USD")).toBeVisible();
+  await page.getByRole("button", { name: `More ${model}` }).click();
+  await page.getByRole("menuitem", { name: "Edit" }).click();
+  await dialog.getByLabel("Output").fill("4");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(row.getByText("4 USD")).toBeVisible();
+  await page.getByRole("button", { name: `More ${model}` }).click();
+  await page.getByRole("menuitem", { name: "Remove" }).click();
+  await dialog.getByRole("textbox").fill(model);
+  await dialog.getByRole("button", { name: "Remove" }).click();
+  await expect(row).toHaveCount(0);
 });
 
 test("usage can be grouped and taken along", async ({ page }) => {

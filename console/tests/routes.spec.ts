@@ -13,10 +13,12 @@ const ASKED = [
   "/models?view=cards",
   `/services/new?model=${MODEL}`,
   "/platform/keys?create=1",
+  "/platform/batches?create=1",
   "/platform/users?create=1",
   "/platform/projects?create=1",
   "/platform/audit?kind=key&outcome=done&since=2020-01-01T00:00:00.000Z",
-  "/platform/usage?group=key",
+  "/platform/prices?create=1",
+  "/platform/usage?group=key&span=24h",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,8 @@ def _people(walker: Walker, call: Any) -> None:
     call("create_project", "POST", "/projects", {"name": "lab"})
     call("update_project", "PATCH", "/projects/lab", {"description": "Experiments"})
     call("update_organization", "PATCH", "/organizations/default", {"limits": {"rpm": 100_000}})
+    call("set_price", "PUT", "/prices/demo", {"input": 0.5, "output": 2})
+    call("delete_price", "DELETE", "/prices/demo")
     call("create_user", "POST", "/users", {"name": "ann", "password": PASSWORD})
     call("update_user", "PATCH", "/users/ann", {"email": "ann@example.org"})
     call("set_member", "PUT", "/projects/lab/members/ann", {"role": "developer"})
@@ -154,5 +157,23 @@ def _services(walker: Walker, call: Any) -> None:
     call("rollback_service", "POST", "/services/demo/rollback", {})
     words = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
     call("playground_post", "POST", "/playground/v1/chat/completions", words, params={"project": "default"})
+    _batches(walker, call)
     call("delete_service", "DELETE", "/services/demo")
     eventually("the service is gone", lambda: walker.http.get("/api/v1/services/demo").status_code == 404, seconds=60)
+
+
+def _batches(walker: Walker, call: Any) -> None:
+    words = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+    request = {"method": "POST", "url": "/v1/chat/completions", "body": words}
+    lines = b"".join(json.dumps({"custom_id": str(number), **request}).encode() + b"\n" for number in range(5))
+    sent = call("create_file", "POST", "/files", params={"filename": "input.jsonl"}, content=lines)
+    # one request a minute: it does not end by itself before it is canceled
+    key = walker.http.post("/api/v1/keys", json={"name": "batches", "limits": {"rpm": 1}}).json()["key"]
+    batch = call("create_batch", "POST", "/batches", {"input_file_id": sent["id"], "api_key_id": key["id"]})
+    call("cancel_batch", "POST", f"/batches/{batch['id']}/cancel")
+
+    def cancelled() -> bool:
+        return walker.http.get(f"/api/v1/batches/{batch['id']}").json()["state"] == "cancelled"
+
+    eventually("the batch is cancelled", cancelled, seconds=10)
+    call("delete_file", "DELETE", f"/files/{sent['id']}")

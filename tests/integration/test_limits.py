@@ -7,11 +7,13 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 from tests.support.platform import Platform, eventually
 
+from aicp.core.money import amount_text, money_text
 from aicp.core.service import Mode, ServiceCreate, ServiceSpec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -85,6 +87,39 @@ def test_a_quota_holds_over_a_killed_gateway_and_counts_what_control_has_counted
     assert ask(platform, secret).status_code == 429
 
 
+def test_a_budget_holds_over_a_killed_gateway_and_what_has_no_price_is_served(platform: Platform) -> None:
+    platform.cli("price", "set", "demo", "--input", "100", "--output", "1000")
+    key_id, secret = made(platform, "--limit", "budget_per_day=0.05", "--tag", "team=shop")
+    served, tokens, killed = 0, [0, 0], False
+    while (answer := ask(platform, secret)).status_code == 200:
+        used = answer.json()["usage"]
+        tokens = [tokens[0] + used["prompt_tokens"], tokens[1] + used["completion_tokens"]]
+        served += 1
+        if served == 2:
+            killed = True
+            os.kill(platform.pid("gateway"), signal.SIGKILL)
+            eventually("the gateway is back", lambda: is_back(platform, secret), seconds=10)
+    assert killed
+    spent = 100 * tokens[0] + 1000 * tokens[1]
+    assert spent <= 50_000
+    error = answer.json()["error"]
+    words = f"This key may spend 0.05 USD a day (UTC) and has spent {money_text(spent, 'USD')}"
+    assert (error["code"], words in error["message"]) == ("insufficient_quota", True)
+    eventually("control has counted it", lambda: usage(platform, key_id)["cost_micros"] == spent, seconds=10)
+    assert amount_text(spent) in platform.cli("usage", "--key", key_id).stdout
+    assert words in ask(platform, secret).json()["error"]["message"]
+    platform.cli("price", "delete", "demo", "--yes")
+    eventually("what has no price is served", lambda: ask(platform, secret).status_code == 200, seconds=5)
+    eventually("it is told", lambda: usage(platform, key_id)["unpriced"] > 0, seconds=10)
+    assert usage(platform, key_id)["cost_micros"] == spent
+    assert [key.id for key in platform.client.keys.list(tag="team=shop")] == [key_id]
+
+
+def usage(platform: Platform, key_id: str) -> dict[str, Any]:
+    (row,) = json.loads(platform.cli("usage", "--key", key_id, "--json").stdout)
+    return row
+
+
 def is_back(platform: Platform, secret: str) -> bool:
     try:
         return models(platform, secret) == 200
@@ -93,7 +128,7 @@ def is_back(platform: Platform, secret: str) -> bool:
 
 
 def counted(platform: Platform, key_id: str) -> int:
-    (row,) = json.loads(platform.cli("usage", "--key", key_id, "--json").stdout)
+    row = usage(platform, key_id)
     return row["prompt_tokens"] + row["completion_tokens"]
 
 

@@ -53,7 +53,7 @@ def elsewhere(platform: TlsPlatform, tmp_path: Path) -> Elsewhere:
     return Elsewhere(platform, tmp_path)
 
 
-def test_from_login_to_an_answer(platform: TlsPlatform, elsewhere: Elsewhere) -> None:
+def test_from_login_to_an_answer(platform: TlsPlatform, elsewhere: Elsewhere, tmp_path: Path) -> None:
     password = (platform.data_dir / "run" / "admin-password").read_text().strip()
     assert (
         "Logged in as admin" in elsewhere.run("login", elsewhere.url, "--user", "admin", "--password", password).stdout
@@ -70,6 +70,7 @@ def test_from_login_to_an_answer(platform: TlsPlatform, elsewhere: Elsewhere) ->
     eventually("the key has come to the gateway", lambda: elsewhere.run(*with_key, check=False).returncode == 0)
     assert "hello" in elsewhere.run(*with_key).stdout
     _ask_with_the_official_client(platform, created["secret"])
+    _run_a_batch(elsewhere, tmp_path, created["key"]["id"])
     elsewhere.run("key", "revoke", created["key"]["id"], "--yes")
     eventually("the key is refused", lambda: elsewhere.run(*with_key, check=False).returncode == 4)
     elsewhere.run("service", "delete", "through", "--yes")
@@ -101,6 +102,21 @@ def test_another_authority_is_told_clearly(platform: TlsPlatform, elsewhere: Els
     missing = elsewhere.run("--url", elsewhere.url, "status", ca=tmp_path / "none.pem", check=False)
     assert missing.returncode == 1
     assert "cannot be read" in missing.stderr
+
+
+def _run_a_batch(elsewhere: Elsewhere, folder: Path, key_id: str) -> None:
+    """From the command line through control and its loop to the gateway, and back."""
+    body = {"model": "through", "messages": [{"role": "user", "content": "hello"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (folder / "in.jsonl").write_text(json.dumps(line))
+    batch = json.loads(elsewhere.run("batch", "create", str(folder / "in.jsonl"), "--key", key_id, "--json").stdout)
+
+    def done() -> bool:
+        return "completed" in elsewhere.run("batch", "show", batch["id"]).stdout
+
+    eventually("the batch is done", done, every=0.5)
+    result = json.loads(elsewhere.run("batch", "results", batch["id"]).stdout)
+    assert "hello" in result["response"]["body"]["choices"][0]["message"]["content"]
 
 
 def test_the_plain_address_is_told_clearly(platform: TlsPlatform, elsewhere: Elsewhere) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.support.model_files import make_model_dir
 from tests.support.model_world import ModelWorld, model_world
 
+from aicp.artifacts.files import FileContents
 from aicp.core.clock import SystemClock
 from aicp.core.identity import Role
 from aicp.reconcile.cleanup import Cleanup
@@ -197,7 +198,7 @@ async def test_number_of_uploads_is_limited(world: ModelWorld) -> None:
     assert answer.status_code == 409
 
 
-async def test_expired_uploads_are_removed(world: ModelWorld) -> None:
+async def test_expired_uploads_are_removed(world: ModelWorld, tmp_path: Path) -> None:
     upload = await create(world, [{"path": "a.txt", "size_bytes": 2}])
     await put(world, upload["id"], "a.txt", 0, b"x")
     world.api.parts.clock.advance(timedelta(hours=25).total_seconds())
@@ -209,6 +210,7 @@ async def test_expired_uploads_are_removed(world: ModelWorld) -> None:
         world.importing.blobs,
         world.importing.credentials,
         world.uploads,
+        FileContents(tmp_path / "files"),
     )
     await cleanup.once()
     assert not list(world.uploads.directory.iterdir())

@@ -36,6 +36,16 @@ class ControlPlane:
     lose_usage_answers: int = 0
     """So many batches are taken in without the gateway learning of it."""
     paths: Counter[str] = field(default_factory=Counter)
+    heads: Counter[str] = field(default_factory=Counter)
+    """Requests whose head has come, by path."""
+    cut: int = 0
+    """Requests that ended in their body."""
+    passed_on: list[Asked] = field(default_factory=list)
+    """Requests for files and batches; the answer tells what came."""
+    file: bytes = b""
+    """What `GET .../content` answers."""
+    refuse_files: bool = False
+    """Before their body has come."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -71,14 +81,16 @@ class ControlPlane:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while (asked := await read_request(reader)) is not None:
+            while (asked := await read_request(reader, unread=self._head_came)) is not None:
                 status, value = await self._answer(asked)
                 if status == 0:
                     break
                 writer.write(_response(status, value))
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except ConnectionError:
             pass
+        except asyncio.IncompleteReadError:
+            self.cut += 1
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
@@ -87,6 +99,8 @@ class ControlPlane:
         self.paths[asked.path] += 1
         if asked.headers.get("authorization") != f"Bearer {TOKEN}":
             return 401, {"error": {"message": "no"}}
+        if asked.path.startswith(("/internal/v1/files", "/internal/v1/batches")):
+            return self._pass_on(asked)
         if asked.path == "/internal/v1/routes":
             return await self._routes({name: values[0] for name, values in parse_qs(asked.query).items()})
         if asked.path == "/internal/v1/usage":
@@ -97,6 +111,21 @@ class ControlPlane:
         if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/totals"):
             return 200, self._totals(asked.path.split("/")[4])
         return 404, {"error": {"message": asked.path}}
+
+    def _head_came(self, asked: Asked) -> bool:
+        self.heads[asked.path] += 1
+        return self._refuses(asked)
+
+    def _refuses(self, asked: Asked) -> bool:
+        return self.refuse_files and asked.method == "POST" and asked.path == "/internal/v1/files"
+
+    def _pass_on(self, asked: Asked) -> tuple[int, Any]:
+        self.passed_on.append(asked)
+        if self._refuses(asked):
+            return 413, {"error": {"code": "file_quota", "message": "It does not fit.", "hint": "Remove some."}}
+        if asked.path.endswith("/content"):
+            return 200, self.file
+        return 200, {"size": len(asked.body)}
 
     async def _routes(self, query: dict[str, str]) -> tuple[int, Any]:
         deadline = asyncio.get_running_loop().time() + float(query.get("wait", "0"))
@@ -110,15 +139,15 @@ class ControlPlane:
 
     def _totals(self, gateway_id: str) -> dict[str, Any]:
         """What was counted, all of it of this day, by key and project."""
-        scopes: dict[str, dict[str, int]] = {}
+        tokens, spent = Counter[str](), Counter[str]()
         for record in self.usage:
-            tokens = (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
             for scope in (f"key:{record['api_key_id']}", f"project:{record['project']}"):
-                total = scopes.setdefault(scope, {"day": 0, "month": 0})
-                total["day"] += tokens
-                total["month"] += tokens
+                tokens[scope] += (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
+                spent[scope] += record["cost_micros"] or 0
+        counts = (("scopes", tokens), ("spent", spent))
+        totals = {name: {scope: {"day": n, "month": n} for scope, n in one.items()} for name, one in counts}
         sequence = max((number for name, number in self.batches if name == gateway_id), default=0)
-        return {"at": time.time(), "sequence": sequence, "scopes": scopes}
+        return {"at": time.time(), "sequence": sequence, **totals}
 
     def _take(self, batch: dict[str, Any]) -> tuple[int, Any]:
         if self.refuse_usage:
@@ -138,7 +167,7 @@ class ControlPlane:
 def _response(status: int, value: Any) -> bytes:
     if value is None:
         return b"HTTP/1.1 %d X\r\n\r\n" % status
-    body = json.dumps(value).encode()
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
     head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

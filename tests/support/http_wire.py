@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +38,13 @@ class Answer:
         return json.loads(self.body)
 
 
-async def read_request(reader: asyncio.StreamReader, first: bytes = b"") -> Asked | None:
-    """The next request of a connection, None when there is none. `first` was already read."""
+async def read_request(
+    reader: asyncio.StreamReader, first: bytes = b"", *, unread: Callable[[Asked], bool] = lambda asked: False
+) -> Asked | None:
+    """The next request of a connection, None when there is none. `first` was already read.
+
+    The body of one for which `unread` holds is left.
+    """
     try:
         head = first + await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -46,8 +52,17 @@ async def read_request(reader: asyncio.StreamReader, first: bytes = b"") -> Aske
     line, headers = _split(head)
     method, target, _ = line.split(" ", 2)
     path, _, query = target.partition("?")
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method, path, query, headers, body)
+    asked = Asked(method, path, query, headers, b"")
+    if unread(asked):
+        return asked
+    if headers.get("transfer-encoding") == "chunked":
+        chunks: list[bytes] = []
+        while chunk := await read_chunk(reader):
+            chunks.append(chunk)
+        asked.body = b"".join(chunks)
+    else:
+        asked.body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return asked
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:

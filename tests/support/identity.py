@@ -13,6 +13,7 @@ from aicp.control.changes import Changes
 from aicp.control.event_log import EventLog
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
+from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.sessions import Sessions
 from aicp.control.usage import Usage
@@ -40,6 +41,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
     return {
         Sessions: Sessions(parts.database, parts.clock, parts.bell, passwords),
         Users: Users(parts.database, parts.clock, parts.bell, passwords),
+        Prices: Prices(parts.database, parts.clock, parts.bell, "USD"),
         Projects: Projects(parts.database, parts.clock, parts.bell),
         ApiKeys: ApiKeys(parts.database, parts.clock, parts.bell, PEPPER),
         Usage: Usage(parts.database, parts.clock),

@@ -18,7 +18,9 @@ export const PAGES: Record<string, Page> = {
   "platform/projects": async () => ({ Component: (await import("../pages/platform/Projects")).Projects }),
   "platform/projects/:name": async () => ({ Component: (await import("../pages/platform/Project")).ProjectPage }),
   "platform/keys": async () => ({ Component: (await import("../pages/platform/Keys")).Keys }),
+  "platform/prices": async () => ({ Component: (await import("../pages/platform/Prices")).Prices }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
+  "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),
   "platform/jobs": async () => ({ Component: (await import("../pages/platform/Jobs")).Jobs }),
 };

@@ -1,8 +1,8 @@
-import { AppstoreOutlined, BarChartOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, FileProtectOutlined, KeyOutlined, ProjectOutlined, ScheduleOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
+import { AppstoreOutlined, BarChartOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, KeyOutlined, ProjectOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
 import type { ReactNode } from "react";
 import type { Permission } from "../api/schema";
 
-type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "users" | "projects" | "keys" | "usage" | "audit" | "jobs";
+type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "users" | "projects" | "keys" | "prices" | "usage" | "audit" | "jobs" | "batches";
 
 export interface Section {
   name: Name;
@@ -27,7 +27,9 @@ export const SECTIONS: Section[] = [
       { name: "nodes", path: "/platform/nodes", icon: <ClusterOutlined />, needs: "node:read" },
       { name: "engines", path: "/platform/engines", icon: <ThunderboltOutlined />, needs: "engine:read" },
       { name: "keys", path: "/platform/keys", icon: <KeyOutlined />, needs: "key:read" },
+      { name: "prices", path: "/platform/prices", icon: <DollarOutlined />, needs: "usage:read" },
       { name: "usage", path: "/platform/usage", icon: <BarChartOutlined />, needs: "usage:read" },
+      { name: "batches", path: "/platform/batches", icon: <SnippetsOutlined />, needs: "batch:read" },
       { name: "users", path: "/platform/users", icon: <TeamOutlined />, needs: "user:read" },
       { name: "projects", path: "/platform/projects", icon: <ProjectOutlined />, needs: "project:read" },
       { name: "audit", path: "/platform/audit", icon: <FileProtectOutlined />, needs: "audit:read" },

@@ -32,6 +32,8 @@ export interface ChartProps {
   format: (value: number) => string;
   label: string;
   height?: number;
+  /** Bars only: series stand on each other. */
+  stacked?: boolean;
   /** Lines only: the time shown, in epoch seconds; a hole of more than two steps breaks the line. */
   span?: Span;
   /** Charts of one group share their crosshair. */
@@ -39,7 +41,7 @@ export interface ChartProps {
 }
 
 /** One chart, one question. X is time in epoch seconds for lines, a category for bars. */
-export default function Chart({ series, kind = "line", format, label, height = 220, span, group }: ChartProps) {
+export default function Chart({ series, kind = "line", format, label, height = 220, stacked = false, span, group }: ChartProps) {
   const element = useRef<HTMLDivElement>(null);
   const chart = useRef<EChartsType>(null);
   const { theme, language } = useSettings();
@@ -62,13 +64,13 @@ export default function Chart({ series, kind = "line", format, label, height = 2
 
   useEffect(() => {
     if (!element.current) return;
-    chart.current?.setOption(options(series, kind, span, format, getComputedStyle(element.current), chartColors(theme), language), { notMerge: true });
-  }, [series, kind, span, format, theme, language, group]);
+    chart.current?.setOption(options(series, kind, stacked, span, format, getComputedStyle(element.current), chartColors(theme), language), { notMerge: true });
+  }, [series, kind, stacked, span, format, theme, language, group]);
 
   return <div ref={element} role="img" aria-label={label} style={{ height, width: "100%" }} />;
 }
 
-function options(series: Series[], kind: "line" | "bar", span: Span | undefined, format: (value: number) => string, style: CSSStyleDeclaration, colors: string[], language: string): EChartsCoreOption {
+function options(series: Series[], kind: "line" | "bar", stacked: boolean, span: Span | undefined, format: (value: number) => string, style: CSSStyleDeclaration, colors: string[], language: string): EChartsCoreOption {
   const quiet = style.getPropertyValue("--ant-color-text-tertiary");
   const line = style.getPropertyValue("--ant-color-border-secondary");
   const font = { color: quiet, fontSize: 11, fontFamily: style.fontFamily };
@@ -78,7 +80,7 @@ function options(series: Series[], kind: "line" | "bar", span: Span | undefined,
     animation: false,
     color: colors,
     grid: { left: 8, right: kind === "line" ? 26 : 12, top: series.length > 1 ? 34 : 12, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    legend: series.length > 1 ? { top: 0, right: 8, icon: "roundRect", itemWidth: 10, itemHeight: 3, textStyle: font } : undefined,
+    legend: series.length > 1 ? { type: "scroll", top: 0, right: 8, icon: "roundRect", itemWidth: 10, itemHeight: 3, textStyle: font } : undefined,
     tooltip: {
       trigger: "axis",
       ...(kind === "line" ? { formatter: (rows: Hover[]) => hover(rows, day, format) } : {}),
@@ -104,7 +106,8 @@ function options(series: Series[], kind: "line" | "bar", span: Span | undefined,
       showSymbol: kind === "line" && item.points.length < 60,
       symbolSize: 4,
       barMaxWidth: 28,
-      itemStyle: kind === "bar" ? { borderRadius: [3, 3, 0, 0] } : undefined,
+      stack: stacked ? "all" : undefined,
+      itemStyle: kind === "bar" && !stacked ? { borderRadius: [3, 3, 0, 0] } : undefined,
       lineStyle: { width: 1.75 },
       areaStyle: kind === "line" && series.length === 1 ? { opacity: 0.1 } : undefined,
       data: kind === "bar" ? item.points : broken(item.points, span),

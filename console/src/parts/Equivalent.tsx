@@ -6,7 +6,7 @@ import { toYaml } from "./yaml";
 export interface Same {
   /** The words of the `aicp` command; what a shell would read otherwise is quoted. */
   command: string[];
-  method: "POST" | "PATCH";
+  method: "POST" | "PATCH" | "PUT";
   path: string;
   body: object;
   /** The document for `aicp apply -f`, where there is one. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatContext, formatCount, formatDuration, formatPercent } from "./format";
+import { formatBytes, formatContext, formatCount, formatDuration, formatMoney, formatPercent } from "./format";
 
 test.each([
   [0, "0 B"],
@@ -22,6 +22,16 @@ test.each([
   [600, "10 min"],
   [7200, "2 h"],
 ])("%s seconds read as %s", (seconds, text) => expect(formatDuration(seconds)).toBe(text));
+
+test.each([
+  [0, "0.00 USD"],
+  [12_500_000, "12.50 USD"],
+  [350, "0.00035 USD"],
+  [35_000, "0.035 USD"],
+  [1, "0.000001 USD"],
+  [2_500_000_000_000, "2.5 M USD"],
+  [null, "–"],
+])("%s millionths read as %s", (micros, text) => expect(formatMoney(micros, "USD")).toBe(text));
 
 test.each([[8192, "8K"], [40_960, "40K"], [1000, "1 k"]])("a context of %s reads as %s", (tokens, text) => expect(formatContext(tokens)).toBe(text));
 

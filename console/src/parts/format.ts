@@ -22,6 +22,15 @@ export function formatCount(count: number | null | undefined): string {
   return Number.isInteger(count) ? String(count) : significant(count);
 }
 
+/** Money, counted in millionths of a currency: `12.50 USD`; small amounts have two digits that say something. */
+export function formatMoney(micros: number | null | undefined, currency: string): string {
+  if (micros === null || micros === undefined || !Number.isFinite(micros)) return "–";
+  const amount = micros / 1e6;
+  const size = Math.abs(amount);
+  const places = size === 0 || size >= 1 ? 2 : Math.min(6, 1 - Math.floor(Math.log10(size)));
+  return `${size >= 1e6 ? formatCount(amount) : amount.toFixed(places)} ${currency}`.trimEnd();
+}
+
 /** Lengths of context as the trade writes them: 8K is 8192 tokens. */
 export function formatContext(tokens: number | null | undefined): string {
   return tokens && tokens % 1024 === 0 && tokens < 2 ** 20 ? `${tokens / 1024}K` : formatCount(tokens);

@@ -22,6 +22,12 @@ export const servicePageQuery = (query: PageQuery & { project?: string; state?: 
     queryFn: () => need(api.GET("/api/v1/services", { params: { query } })),
   });
 
+/** The first few services whose name matches, to choose from. */
+export const serviceChoices = async (search: string | undefined) => {
+  const { items } = await need(api.GET("/api/v1/services", { params: { query: { search, limit: 20 } } }));
+  return items.map((service) => ({ value: service.name, label: service.name }));
+};
+
 export const serviceQuery = (name: string) =>
   queryOptions({ queryKey: ["service", "one", name], queryFn: () => need(api.GET("/api/v1/services/{name}", one(name))) });
 

@@ -28,6 +28,7 @@ async def list_keys(
     model: Annotated[
         str | None, Query(description="keys limited to this public model name, or to it and others")
     ] = None,
+    tag: Annotated[str | None, Query(description="keys that have this tag")] = None,
     state: KeyState | None = None,
     search: Search = None,
     sort: Sort = "-created_at",
@@ -39,6 +40,7 @@ async def list_keys(
         caller,
         project=project,
         model=model,
+        tag=tag,
         state=state,
         search=search,
         sort=sort,

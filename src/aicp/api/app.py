@@ -24,7 +24,7 @@ from aicp.web.middleware import BodyLimit, HostCheck, RequestFrame
 
 MAX_BODY_BYTES = 4 * 2**20
 """Limit of a request body; only the routes of STREAMED_PATHS read more, chunk by chunk, with limits of their own."""
-STREAMED_PATHS = re.compile(r"^/api/v1/(uploads/[^/]+/files/|playground/)")
+STREAMED_PATHS = re.compile(r"^/(api/v1/(uploads/[^/]+/files/|playground/|files$)|internal/v1/files$)")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # A reference, not a model: a validator per route and status would double the time that a start takes.
 _ERRORS: dict[int | str, dict[str, Any]] = {

@@ -11,8 +11,10 @@ from click.core import ParameterSource
 
 from aicp import __version__
 from aicp.cli import (
+    batches,
     chat,
     declarations,
+    files,
     gateway,
     identity,
     jobs,
@@ -21,6 +23,7 @@ from aicp.cli import (
     models,
     nodes,
     platform,
+    prices,
     publish,
     quickstart,
     records,
@@ -75,7 +78,10 @@ app.add_typer(models.app, name="model")
 app.add_typer(uploads.app, name="upload")
 app.add_typer(services.app, name="service")
 app.add_typer(keys.app, name="key")
+app.add_typer(prices.app, name="price")
 app.add_typer(jobs.app, name="job")
+app.add_typer(batches.app, name="batch")
+app.add_typer(files.app, name="file")
 app.add_typer(nodes.app, name="node")
 app.add_typer(nodes.pool_app, name="pool")
 app.add_typer(nodes.engine_app, name="engine")

@@ -142,7 +142,17 @@ def apply_key(client: Client, document: Document, wait: bool) -> Result:
     return "changed"
 
 
-_KEY_FIELDS = ("models", "expires_at", "limits", "priority", "weight", "networks", "max_output_tokens", "defaults")
+_KEY_FIELDS = (
+    "models",
+    "expires_at",
+    "limits",
+    "priority",
+    "weight",
+    "networks",
+    "max_output_tokens",
+    "defaults",
+    "tags",
+)
 
 APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "model": apply_model,
@@ -233,7 +243,7 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
         if not key.revoked_at:
             fields = key.model_dump(mode="json", exclude_defaults=True, include={*_KEY_FIELDS} - {"models"})
             for name in fields.keys() & {"limits", "defaults"}:
-                fields[name] = getattr(key, name).model_dump(exclude_none=True)
+                fields[name] = getattr(key, name).model_dump(mode="json", exclude_none=True)
             yield {"kind": "key", "name": key.name, "project": key.project, "models": key.models, **fields}, []
 
 

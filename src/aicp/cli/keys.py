@@ -22,6 +22,9 @@ MostOption = Annotated[
     int | None,
     typer.Option("--max-output-tokens", min=1, help="Most output tokens of a request; set where it names none."),
 ]
+TagOption = Annotated[
+    list[str] | None, typer.Option("--tag", help="A word or NAME=VALUE to find it by; repeat for several.")
+]
 DefaultOption = Annotated[list[str] | None, typer.Option("--default", help=DEFAULT_HELP)]
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and revoke API keys.")
 
@@ -39,6 +42,7 @@ def create(
     network: NetworkOption = None,
     max_output_tokens: MostOption = None,
     default: DefaultOption = None,
+    tag: TagOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Create a key; its secret is shown once."""
@@ -53,6 +57,7 @@ def create(
         networks=network,
         max_output_tokens=max_output_tokens,
         defaults=changed_defaults(Defaults(), default or []),
+        tags=tag or [],
     )
     _show_secret(created, json_)
 
@@ -71,11 +76,12 @@ def list_keys(
     project: str | None = None,
     state: KeyState | None = None,
     model: Annotated[str | None, typer.Option(help="Only keys limited to this name, or to it and others.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only keys that have this tag.")] = None,
     search: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """List keys."""
-    keys = connect(ctx).keys.list(project=project, state=state, model=model, search=search)
+    keys = connect(ctx).keys.list(project=project, state=state, model=model, tag=tag, search=search)
     if json_:
         return print_json(keys)
     print_table(
@@ -86,6 +92,7 @@ def list_keys(
             ("prefix", lambda k: k.prefix),
             ("project", lambda k: k.project),
             ("models", lambda k: "all" if k.models is None else k.models),
+            ("tags", lambda k: k.tags),
             ("state", lambda k: "revoked" if k.revoked_at else "live"),
             ("expires", lambda k: k.expires_at),
             ("last used", lambda k: k.last_used_at),
@@ -112,6 +119,7 @@ def show(ctx: typer.Context, key_id: str, json_: JsonFlag = False) -> None:
             ("networks", "any" if key.networks is None else key.networks),
             ("most output tokens", key.max_output_tokens),
             ("default parameters", limits_text(key.defaults)),
+            ("tags", key.tags),
             ("rotated", key.rotated_at),
             ("old secret until", key.previous_until),
             ("revoked", key.revoked_at),
@@ -137,14 +145,18 @@ def update(
     max_output_tokens: MostOption = None,
     any_output: Annotated[bool, typer.Option("--any-output", help="No maximum of output tokens.")] = False,
     default: DefaultOption = None,
+    tag: TagOption = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
     any_network: Annotated[bool, typer.Option("--any-network", help="Usable from anywhere.")] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Change a key's name, allowed models, expiry, limits, priority or networks; its secret stays."""
+    """Change a key's name, allowed models, expiry, limits, priority, networks or tags; its secret stays."""
     if model and all_models:
         raise InvalidError("--model and --all-models exclude each other.")
     if expires and no_expiry:
         raise InvalidError("--expires and --no-expiry exclude each other.")
+    if tag and no_tags:
+        raise InvalidError("--tag and --no-tags exclude each other.")
     if network and any_network:
         raise InvalidError("--network and --any-network exclude each other.")
     given: dict[str, Any] = {
@@ -155,6 +167,7 @@ def update(
         "weight": weight,
         "networks": network,
         "max_output_tokens": max_output_tokens,
+        "tags": tag,
     }
     changes = {field: value for field, value in given.items() if value is not None}
     lifted = {
@@ -162,6 +175,7 @@ def update(
         "expires_at": no_expiry,
         "networks": any_network,
         "max_output_tokens": any_output,
+        "tags": no_tags,
     }
     changes |= {field: None for field, lifts in lifted.items() if lifts}
     if not changes and not limit and not default:

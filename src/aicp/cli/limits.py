@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 
 from pydantic import ValidationError
 
@@ -16,21 +17,27 @@ LIMIT_HELP = f"NAME=NUMBER, repeat for several: {', '.join(Limits.model_fields)}
 
 def changed_limits(present: Limits, given: Sequence[str]) -> Limits:
     """`present` with what `given` (`NAME=NUMBER`, `NAME=`) sets or lifts. Raises InvalidError."""
-    values: dict[str, int | None] = dict(present.model_dump())
+    values: dict[str, int | Decimal | None] = dict(present.model_dump())
     for text in given:
         name, separator, number = text.partition("=")
         if name not in Limits.model_fields or not separator:
             names = ", ".join(Limits.model_fields)
             raise InvalidError(f"{text!r} is no limit.", hint=f"Write NAME=NUMBER; the names are {names}.")
-        try:
-            values[name] = int(number) if number else None
-        except ValueError as error:
-            raise InvalidError(f"The limit {name} is a whole number, not {number!r}.") from error
+        values[name] = _number(name, number) if number else None
     try:
         return Limits.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
         raise InvalidError(f"The limit {problem['loc'][-1]} is wrong: {problem['msg']}.") from error
+
+
+def _number(name: str, text: str) -> int | Decimal:
+    money = name.startswith("budget_")
+    try:
+        return Decimal(text) if money else int(text)
+    except (ValueError, InvalidOperation) as error:
+        kind = "an amount of money such as 12.50" if money else "a whole number"
+        raise InvalidError(f"The limit {name} is {kind}, not {text!r}.") from error
 
 
 def changed_defaults(present: Defaults, given: Sequence[str]) -> Defaults:
@@ -51,5 +58,5 @@ def changed_defaults(present: Defaults, given: Sequence[str]) -> Defaults:
 
 def limits_text(limits: Limits | Defaults) -> str:
     """Those that are set, in one line."""
-    named: Mapping[str, float] = limits.model_dump(exclude_none=True)
+    named: Mapping[str, float | Decimal] = limits.model_dump(exclude_none=True)
     return ", ".join(f"{name}={number}" for name, number in named.items()) or "none"

@@ -12,6 +12,7 @@ from aicp.cli.connection import JsonFlag, connect
 from aicp.cli.output import out, print_facts, print_json, print_table, text_of
 from aicp.core.errors import InvalidError
 from aicp.core.event import Event, EventQuery
+from aicp.core.money import amount_text
 from aicp.core.overview import OverviewFigure
 from aicp.core.quantity import format_bytes
 from aicp.core.usage import Outcome, UsageQuery, UsageRecord
@@ -48,7 +49,8 @@ def usage(
     groups = group_by or ["service"]
     if outcome and not (requests or csv):
         raise InvalidError("--outcome is for single requests.", hint="Add --requests or --csv.")
-    records = connect(ctx).records
+    client = connect(ctx)
+    records = client.records
     which = UsageQuery(
         project=project, api_key_id=key, service=service, outcome=outcome, since=_zoned(since), until=_zoned(until)
     )
@@ -58,10 +60,11 @@ def usage(
         return
     if requests:
         rows = records.usage(which, limit=limit, offset=offset)
-        return print_json(rows) if json_ else _print_requests(rows)
+        return print_json(rows) if json_ else _print_requests(rows, client.prices.currency())
     summary = records.usage_summary(which, group_by=groups)
     if json_:
         return print_json(summary)
+    currency = client.prices.currency()
     print_table(
         summary,
         [
@@ -70,12 +73,18 @@ def usage(
             ("errors", lambda r: r.errors),
             ("prompt tokens", lambda r: r.prompt_tokens),
             ("completion tokens", lambda r: r.completion_tokens),
+            (f"cost {currency}", lambda r: _cost(r.cost_micros)),
+            ("without a price", lambda r: r.unpriced),
         ],
         empty="No traffic yet.",
     )
 
 
-def _print_requests(rows: list[UsageRecord]) -> None:
+def _cost(micros: int | None) -> str:
+    return "no price" if micros is None else amount_text(micros)
+
+
+def _print_requests(rows: list[UsageRecord], currency: str) -> None:
     print_table(
         rows,
         [
@@ -85,6 +94,7 @@ def _print_requests(rows: list[UsageRecord]) -> None:
             ("outcome", lambda r: r.outcome),
             ("in", lambda r: r.prompt_tokens),
             ("out", lambda r: r.completion_tokens),
+            (f"cost {currency}", lambda r: _cost(r.cost_micros)),
             ("ttft ms", lambda r: r.ttft_ms),
             ("ms", lambda r: r.duration_ms),
         ],

@@ -37,10 +37,11 @@ class Keys:
         project: str | None = None,
         state: KeyState | None = None,
         model: str | None = None,
+        tag: str | None = None,
         search: str | None = None,
     ) -> list[ApiKey]:
         """Keys the caller may see, newest first; with `model` those limited to it, or to it and others."""
-        query = {"project": project, "state": state, "model": model, "search": search}
+        query = {"project": project, "state": state, "model": model, "tag": tag, "search": search}
         return self._transport.every("/api/v1/keys", ApiKey, query)
 
     def get(self, key_id: str) -> ApiKey:
@@ -60,6 +61,7 @@ class Keys:
         networks: Sequence[str] | None = None,
         max_output_tokens: int | None = None,
         defaults: Defaults | None = None,
+        tags: Sequence[str] = (),
     ) -> ApiKeyCreated:
         """A new key; `secret` is in this answer only. `networks` are those it may be used from (None: anywhere)."""
         body = ApiKeyCreate(
@@ -73,6 +75,7 @@ class Keys:
             networks=None if networks is None else [*networks],
             max_output_tokens=max_output_tokens,
             defaults=defaults or Defaults(),
+            tags=[*tags],
         )
         return self._transport.post("/api/v1/keys", ApiKeyCreated, body)
 

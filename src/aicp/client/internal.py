@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -83,6 +83,31 @@ class InternalClient:
         finally:
             connection.close()
 
+    @asynccontextmanager
+    async def relay(
+        self, method: str, path: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
+    ) -> AsyncIterator[RelayedAnswer]:
+        """A request whose body and answer pass through piece by piece. A body goes on a connection of its own, once.
+
+        An answer that comes before the body's end ends the body. Raises UnavailableError, also in the middle.
+        """
+        connection = await self._connect()
+        sending: asyncio.Task[None] | None = None
+        try:
+            chunked = {} if body is None else {"transfer-encoding": "chunked"}
+            connection.send(self._request(method, path, None, {**headers, **chunked}))
+            sending = None if body is None else asyncio.ensure_future(connection.send_body(body))
+            answer = RelayedAnswer(connection)
+            await answer.head()
+            yield answer
+        except (OSError, EOFError, httptools.HttpParserError) as error:
+            raise self._unreachable(error) from error
+        finally:
+            if sending is not None:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+            connection.close()
+
     async def close(self) -> None:
         """Gives connections back."""
         while self._idle:
@@ -156,6 +181,7 @@ class _Answer:
     status: int = 0
     body: bytes = b""
     pieces: list[bytes] = field(default_factory=list[bytes])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     complete: bool = False
 
 
@@ -192,8 +218,38 @@ class _Connection:
                 yield piece
         self.answer.body = b"".join(kept)
 
+    async def send_body(self, body: AsyncIterator[bytes]) -> None:
+        """Sends a body in chunks, no faster than the other side takes it."""
+        with suppress(OSError):  # what it answers, or that it does not, is seen where answers are read
+            async for piece in body:
+                self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await self._writer.drain()
+            self._writer.write(b"0\r\n\r\n")
+            await self._writer.drain()
+
+    async def more(self) -> list[bytes]:
+        """Pieces of the body that have come, none when it is complete. Raises EOFError."""
+        while not self.answer.pieces and not self.answer.complete:
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise EOFError("the connection ended early")
+            self._parser.feed_data(data)
+        fresh, self.answer.pieces = self.answer.pieces, []
+        return fresh
+
+    async def head(self) -> None:
+        """Reads until the answer's head is there. Raises EOFError."""
+        while not self.answer.status:
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise EOFError("the connection ended early")
+            self._parser.feed_data(data)
+
     def close(self) -> None:
         self._writer.transport.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self.answer.status = self._parser.get_status_code()
@@ -205,6 +261,33 @@ class _Connection:
         self.answer.complete = True
         # asked here: the parser forgets the message's framing right after
         self._kept = self._parser.should_keep_alive()
+
+
+class RelayedAnswer:
+    """An answer that comes piece by piece. Names of `headers` are in lower case."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    async def head(self) -> None:
+        """Waits for status and headers."""
+        await self._connection.head()
+
+    @property
+    def status(self) -> int:
+        """Its HTTP status."""
+        return self._connection.answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers."""
+        return self._connection.answer.headers
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Its body, no faster than it is asked for."""
+        while fresh := await self._connection.more():
+            for piece in fresh:
+                yield piece
 
 
 def _refused(answer: _Answer) -> AicpError:

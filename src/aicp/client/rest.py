@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from aicp.client.batches import Batches, Files
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
+from aicp.client.prices import Prices
 from aicp.client.records import Records
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
@@ -50,7 +52,10 @@ class Client:
         self.nodes = Nodes(self.transport)
         self.pools = Pools(self.transport)
         self.engines = Engines(self.transport)
+        self.files = Files(self.transport)
+        self.batches = Batches(self.transport)
         self.keys = Keys(self.transport)
+        self.prices = Prices(self.transport)
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)

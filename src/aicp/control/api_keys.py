@@ -40,12 +40,13 @@ class ApiKeys:
         project: str | None = None,
         search: str | None = None,
         model: str | None = None,
+        tag: str | None = None,
         state: KeyState | None = None,
         sort: str = "-created_at",
         offset: int = 0,
         limit: int = 100,
     ) -> Page[ApiKey]:
-        """Keys of one project, or of all that the caller may see; with `model`, those limited to it."""
+        """Keys of one project, or of all that the caller may see; with `model` those limited to it."""
         projects = caller.visible_projects(Permission.KEY_READ)
         if project is not None:
             caller.require(Permission.KEY_READ, project, what=f"Project {project!r}")
@@ -55,6 +56,7 @@ class ApiKeys:
                 projects=projects,
                 search=search,
                 model=model,
+                tag=tag,
                 state=state,
                 now=self._clock.now(),
                 sort=sort,
@@ -85,6 +87,7 @@ class ApiKeys:
             networks=wanted.networks,
             max_output_tokens=wanted.max_output_tokens,
             defaults=wanted.defaults,
+            tags=_without_twins(wanted.tags),
             created_at=self._clock.now(),
             created_by=caller.user,
         )
@@ -164,11 +167,17 @@ def _changes(wanted: ApiKeyUpdate) -> dict[str, Any]:
         changes["limits"] = Limits()
     if changes.get("defaults", ...) is None:
         changes["defaults"] = Defaults()
+    if "tags" in changes:
+        changes["tags"] = _without_twins(wanted.tags or [])
     return changes
 
 
 def _cleaned(models: list[str] | None) -> list[str] | None:
     return None if models is None else sorted({model.strip() for model in models if model.strip()})
+
+
+def _without_twins(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
 
 
 async def _get(tx: Transaction, caller: Caller, key_id: str, permission: Permission) -> ApiKey:

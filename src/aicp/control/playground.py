@@ -31,6 +31,7 @@ _RENEW_SECONDS = 3600.0
 # A fresh key is known to the gateway after its next look at the route table, which a change ends at once.
 _KNOWN_WITHIN_SECONDS = 5.0
 _RETRY_SECONDS = 0.1
+_NO_TRIES = ("v1/files", "v1/batches")
 _TIMEOUT = httpx.Timeout(connect=5.0, read=None, write=60.0, pool=5.0)
 
 
@@ -79,6 +80,12 @@ class Playground:
         if not request.path.startswith("v1/") or ".." in request.path or "//" in request.path:
             raise InvalidError(
                 f"/{request.path} is not an address of the gateway.", hint="Its addresses begin with /v1/."
+            )
+        if request.path.startswith(_NO_TRIES):
+            # A key may read its project's files; whose role lets him try a model may not.
+            raise InvalidError(
+                f"/{request.path} is for applications with a key of their own.",
+                hint="The console's own are under /api/v1/files and /api/v1/batches.",
             )
         deadline = self._clock.monotonic() + _KNOWN_WITHIN_SECONDS
         key = await self._key(caller, project)

@@ -26,6 +26,7 @@ from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
+from aicp.store.files import Files
 from aicp.store.members import Members
 from aicp.store.models import Models
 from aicp.store.organizations import Organizations
@@ -201,7 +202,9 @@ async def _get(tx: Transaction, name: str) -> Project:
 async def _require_empty(tx: Transaction, name: str) -> None:
     services = (await Services(tx).list(project=name, limit=1)).total
     models = (await Models(tx).list(project=name, limit=1)).total
-    held = [f"{count} {what}" for count, what in ((services, "service(s)"), (models, "model(s)")) if count]
+    files = (await Files(tx).list(projects=[name], limit=1)).total
+    counts = ((services, "service(s)"), (models, "model(s)"), (files, "file(s)"))
+    held = [f"{count} {what}" for count, what in counts if count]
     if held:
         raise ConflictError(
             f"Project {name!r} still has {' and '.join(held)}.", hint="Remove them first.", code="not_empty"

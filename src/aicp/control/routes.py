@@ -20,6 +20,7 @@ from aicp.engines.base import Engine
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
+from aicp.store.prices import Prices
 from aicp.store.projects import Projects
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revision, Revisions
@@ -36,13 +37,21 @@ class RouteTables:
     """Builds tables and waits for the next one. Only ready replicas are targets."""
 
     def __init__(
-        self, database: Database, clock: Clock, bell: Bell, engines: Registry[Engine], *, pepper: bytes
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        engines: Registry[Engine],
+        *,
+        pepper: bytes,
+        currency: str = "USD",
     ) -> None:
         self._database = database
         self._clock = clock
         self._bell = bell
         self._engines = engines
         self._pepper = base64.b64encode(pepper).decode()
+        self._currency = currency
         self._published: str | None = None
 
     async def current(self) -> RouteTable:
@@ -54,8 +63,12 @@ class RouteTables:
             services = [service for service in await Services(tx).all() if service.id not in deleted]
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
+            prices = await Prices(tx).entries()
         routes = [
-            self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id])
+            replace(
+                self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id]),
+                price=prices.get(service.name),
+            )
             for service in services
             if service.id in revisions
         ]
@@ -66,6 +79,7 @@ class RouteTables:
             routes=routes,
             projects=projects,
             organizations=organizations,
+            currency=self._currency,
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
@@ -79,7 +93,7 @@ class RouteTables:
         """The first table whose etag is another, or None after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        with self._bell.subscription("key", "service", "replica", "project") as rings:
+        with self._bell.subscription("key", "service", "replica", "project", "price") as rings:
             while True:
                 table = await self.current()
                 if table.etag != etag:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from aicp.core.access import Caller
 from aicp.core.clock import Clock
 from aicp.core.identity import Permission
-from aicp.core.route import Total, Totals
+from aicp.core.route import LimitsEntry, Total, Totals
 from aicp.core.usage import UsageBatch, UsageQuery, UsageRecord, UsageRow
 from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
@@ -19,7 +19,7 @@ from aicp.store.database import Database, Transaction
 from aicp.store.organizations import Organizations
 from aicp.store.projects import Projects
 from aicp.store.usage import Usage as StoredUsage
-from aicp.store.usage import UsageFilter, UsageSum, ttft_percentile
+from aicp.store.usage import UsageFilter, UsageSum, Used, ttft_percentile
 
 _EXPORT_PAGE = 1000
 
@@ -52,22 +52,22 @@ class Usage:
         return batch.sequence
 
     async def totals(self, gateway_id: str) -> Totals:
-        """Tokens of this day and month (UTC) of every scope with such a limit, and the asking gateway's last batch."""
+        """Use of this day and month (UTC) of every scope with such a limit, and the asking gateway's last batch."""
         now = self._clock.now()
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         async with self._database.snapshot() as tx:
             usage = StoredUsage(tx)
             sequence = await usage.last_batch(gateway_id)
             parents = await _quota_scopes(tx, now)
-            days = await usage.tokens_since(day) if parents else {}
-            months = await usage.tokens_since(day.replace(day=1)) if parents else {}
-        scopes: dict[str, Total] = {}
-        for (key, project), tokens in months.items():
-            today = days.get((key, project), 0)
+            days = await usage.used_since(day) if parents else {}
+            months = await usage.used_since(day.replace(day=1)) if parents else {}
+        totals = Totals(at=now.timestamp(), sequence=sequence, scopes={})
+        for (key, project), month in months.items():
+            today = days.get((key, project), Used())
             for scope in parents.scopes(key, project):
-                before = scopes.get(scope, Total(0, 0))
-                scopes[scope] = Total(before.day + today, before.month + tokens)
-        return Totals(at=now.timestamp(), sequence=sequence, scopes=scopes)
+                _add(totals.scopes, scope, today.tokens, month.tokens)
+                _add(totals.spent, scope, today.cost_micros, month.cost_micros)
+        return totals
 
     async def list(self, caller: Caller, which: UsageQuery, *, offset: int = 0, limit: int = 100) -> Page[UsageRecord]:
         """Single requests, newest first."""
@@ -123,8 +123,18 @@ async def _quota_scopes(tx: Transaction, now: datetime) -> _Scopes:
     named = [(f"key:{key.id}", key.limits) for key in await ApiKeys(tx).entries(now)]
     named += [(f"project:{project.name}", project.limits) for project in projects]
     named += [(f"organization:{one.name}", one.limits) for one in await Organizations(tx).entries()]
-    limited = (name for name, limits in named if limits and (limits.tokens_per_day or limits.tokens_per_month))
+    limited = (name for name, limits in named if limits and _by_day_or_month(limits))
     return _Scopes(frozenset(limited), {project.name: project.parent for project in projects})
+
+
+def _by_day_or_month(limits: LimitsEntry) -> bool:
+    tokens = limits.tokens_per_day or limits.tokens_per_month
+    return bool(tokens or limits.budget_per_day or limits.budget_per_month)
+
+
+def _add(totals: dict[str, Total], scope: str, day: int, month: int) -> None:
+    before = totals.get(scope, Total(0, 0))
+    totals[scope] = Total(before.day + day, before.month + month)
 
 
 @dataclass(slots=True)
@@ -134,6 +144,8 @@ class _Row:
     errors: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost_micros: int = 0
+    unpriced: int = 0
     ttft: Counter[int] = field(default_factory=Counter[int])
 
     def add(self, item: UsageSum) -> None:
@@ -141,6 +153,8 @@ class _Row:
         self.errors += item.errors
         self.prompt_tokens += item.prompt_tokens
         self.completion_tokens += item.completion_tokens
+        self.cost_micros += item.cost_micros
+        self.unpriced += item.unpriced
         self.ttft.update(item.ttft)
 
     def value(self) -> UsageRow:
@@ -150,6 +164,8 @@ class _Row:
             errors=self.errors,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            cost_micros=self.cost_micros,
+            unpriced=self.unpriced,
             ttft_ms_p50=ttft_percentile(self.ttft, 0.5),
             ttft_ms_p99=ttft_percentile(self.ttft, 0.99),
         )

@@ -20,11 +20,24 @@ def _network(text: str) -> str:
         raise ValueError(f"{text!r} is neither an address nor a network such as 10.1.0.0/16") from error
 
 
+def _tag(text: str) -> str:
+    """A tag without the space around it."""
+    tag = text.strip()
+    if not tag or not tag.isprintable():
+        raise ValueError(f"{text!r} is no tag; write a word or NAME=VALUE, such as team=shop")
+    return tag
+
+
 Network = Annotated[str, AfterValidator(_network)]
+Tag = Annotated[str, Field(max_length=100), AfterValidator(_tag)]
 _WEIGHT = Field(default=1.0, gt=0, le=1000, description="share among keys of the same priority when replicas are busy")
 _NETWORKS = Field(default=None, max_length=100, description="networks it may be used from, as CIDR; None: anywhere")
 _MAX_OUTPUT = Field(
     default=None, ge=1, le=10**9, description="most output tokens a request may ask for; it is set where it names none"
+)
+
+_TAGS = Field(
+    default=[], max_length=20, description="words to find it and its use by, such as `team=shop`; for people alone"
 )
 
 
@@ -62,6 +75,7 @@ class ApiKey(Value):
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults = Defaults()
+    tags: list[Tag] = _TAGS
     rotated_at: AwareDatetime | None = None
     previous_until: AwareDatetime | None = Field(
         default=None, description="until when the secret before the last rotation is taken too"
@@ -85,6 +99,7 @@ class ApiKeyCreate(Request):
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults = Defaults()
+    tags: list[Tag] = _TAGS
 
 
 class ApiKeyUpdate(Request):
@@ -99,6 +114,7 @@ class ApiKeyUpdate(Request):
     networks: list[Network] | None = _NETWORKS
     max_output_tokens: int | None = _MAX_OUTPUT
     defaults: Defaults | None = Field(default=None, description="all of them anew; null lifts every one")
+    tags: list[Tag] | None = Field(default=None, max_length=20, description="all of them anew; null takes all away")
 
 
 class ApiKeyRotate(Request):

@@ -25,11 +25,14 @@ class Permission(StrEnum):
     PLAYGROUND_USE = "playground:use"
     JOB_READ = "job:read"
     JOB_WRITE = "job:write"
+    BATCH_READ = "batch:read"
+    BATCH_WRITE = "batch:write"
     USAGE_READ = "usage:read"
     NODE_READ = "node:read"
     NODE_WRITE = "node:write"
     ENGINE_READ = "engine:read"
     ENGINE_WRITE = "engine:write"
+    PRICE_WRITE = "price:write"
     PROJECT_READ = "project:read"
     PROJECT_WRITE = "project:write"
     MEMBER_WRITE = "member:write"
@@ -75,6 +78,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         _P.KEY_WRITE,
         _P.PLAYGROUND_USE,
         _P.JOB_WRITE,
+        _P.BATCH_READ,
+        _P.BATCH_WRITE,
         _P.PROJECT_WRITE,
         _P.MEMBER_WRITE,
         _P.USER_READ,
@@ -89,6 +94,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         _P.KEY_WRITE,
         _P.PLAYGROUND_USE,
         _P.JOB_WRITE,
+        _P.BATCH_READ,
+        _P.BATCH_WRITE,
     },
     Role.VIEWER: _VIEW | {_P.PLAYGROUND_USE},
 }

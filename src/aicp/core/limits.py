@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from aicp.core.price import Money
 from aicp.core.value import Request
 
 _MOST = 10**15
@@ -34,3 +35,5 @@ class Limits(Request):
     concurrency: int | None = Field(default=None, ge=1, le=_MOST, description="requests at the same time")
     tokens_per_day: int | None = Field(default=None, ge=1, le=_MOST, description="tokens in a day (UTC)")
     tokens_per_month: int | None = Field(default=None, ge=1, le=_MOST, description="tokens in a month (UTC)")
+    budget_per_day: Money | None = Field(default=None, gt=0, description="money in a day (UTC), by the models' prices")
+    budget_per_month: Money | None = Field(default=None, gt=0, description="money in a month (UTC)")

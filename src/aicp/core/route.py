@@ -19,6 +19,9 @@ class LimitsEntry:
     concurrency: int | None = None
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None
+    budget_per_day: int | None = None
+    """Millionths of the currency, as all money here."""
+    budget_per_month: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceEntry:
+    """What a million tokens cost, in millionths of the currency; `cached_input` is what the engine had in its cache."""
+
+    input: int
+    cached_input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
 class RouteEntry:
     """A public model name. `project` None means public; `endpoints` are the paths the engine serves natively.
 
@@ -86,6 +98,7 @@ class RouteEntry:
     context_length: int | None = None
     created_at: float = 0.0
     reason: str = ""
+    price: PriceEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,12 @@ class RouteTable:
     routes: list[RouteEntry] = field(default_factory=list[RouteEntry])
     projects: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
     organizations: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
+    currency: str = "USD"
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Tokens that one scope has used in the day and in the month of `Totals.at`."""
+    """Tokens or money that one scope has used in the day and in the month of `Totals.at`."""
 
     day: int
     month: int
@@ -114,8 +128,10 @@ class Totals:
 
     A scope is `key:<id>`, `project:<name>` or `organization:<name>`. `sequence` is the last batch of the asking gateway
     that is in it: what that gateway logged later comes on top. `at` is the time (Unix seconds) that says which day.
+    `scopes` counts tokens, `spent` millionths of the currency.
     """
 
     at: float
     sequence: int
     scopes: dict[str, Total]
+    spent: dict[str, Total] = field(default_factory=dict[str, Total])

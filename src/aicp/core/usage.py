@@ -41,6 +41,9 @@ class UsageRecord(Value):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    cost_micros: int | None = Field(
+        default=None, description="millionths of the platform's currency; None where the model had no price"
+    )
 
 
 class UsageBatch(Value):
@@ -59,6 +62,8 @@ class UsageRow(Value):
     errors: int
     prompt_tokens: int
     completion_tokens: int
+    cost_micros: int = Field(default=0, description="millionths of the platform's currency")
+    unpriced: int = Field(default=0, description="requests that used tokens of a model without a price")
     ttft_ms_p50: float | None = None
     ttft_ms_p99: float | None = None
 

@@ -35,6 +35,10 @@ class Reply(Protocol):
         """Ends the connection: the answer cannot be completed and the client must not take it for whole."""
         ...
 
+    def leave_body(self) -> None:
+        """The answer comes before the request's body has ended."""
+        ...
+
 
 class Answer:
     """Writes one answer in HTTP."""
@@ -55,6 +59,10 @@ class Answer:
         """A complete answer, 200."""
         self._finish(200, content_type, body)
 
+    def relayed(self, status: int, content_type: bytes, body: bytes) -> None:
+        """A complete answer that another process gave."""
+        self._finish(status, content_type, body)
+
     def error(self, error: ApiError) -> None:
         """A complete answer that is an error."""
         self._finish(error.status, http.JSON, error.body(self._request.dialect, self._request.id), error.headers())
@@ -73,6 +81,10 @@ class Answer:
         if self._reply.chunked:
             self._reply.write(http.LAST_CHUNK)
         self._reply.done()
+
+    def leave_body(self) -> None:
+        """The rest of the request's body is not needed."""
+        self._reply.leave_body()
 
     def abort(self) -> None:
         """Cuts an answer that cannot be completed and has no way to say so."""

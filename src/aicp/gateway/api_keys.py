@@ -7,6 +7,7 @@ import binascii
 import hmac
 import ipaddress
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -14,8 +15,10 @@ from msgspec import Raw
 
 from aicp.core.route import KeyEntry
 from aicp.gateway.bodies import encode
+from aicp.gateway.budgets import Purse
 from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
+from aicp.security.passes import read_pass
 
 _LONGEST_KEY = 256
 
@@ -36,10 +39,11 @@ class Key:
         "previous_until",
         "priority",
         "project",
+        "purses",
         "weight",
     )
 
-    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = ()) -> None:
+    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = (), purses: tuple[Purse, ...] = ()) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
@@ -53,6 +57,8 @@ class Key:
         self.previous_digest, self.previous_until = entry.previous_digest, entry.previous_until
         self.accounts = accounts
         """Whose limits it falls under."""
+        self.purses = purses
+        """Whose budgets."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -78,6 +84,7 @@ class KeyRing:
         pepper: str,
         entries: Iterable[KeyEntry],
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
+        purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -85,7 +92,8 @@ class KeyRing:
             raise ValueError("the pepper of the route table is not base64") from error
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
-        self._keys = {entry.id: Key(entry, accounts(entry)) for entry in entries}
+        self._entries = {entry.id: entry for entry in entries}
+        self._keys = {name: Key(entry, accounts(entry), purses(entry)) for name, entry in self._entries.items()}
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
@@ -126,7 +134,7 @@ class KeyRing:
     def _verify(self, text: bytes) -> tuple[Key, float | None] | None:
         name = key_id(text.decode()) if text.isascii() else None
         if name is None:
-            return None
+            return self._lent(text)
         key = self._keys.get(name)
         digest = hmac.digest(self._pepper, text, sha256).hex()
         same = hmac.compare_digest(digest, self._nobody if key is None else key.digest)
@@ -136,6 +144,15 @@ class KeyRing:
         if same:
             return key, key.expires_at
         return key, min(key.previous_until, key.expires_at or key.previous_until)
+
+    def _lent(self, text: bytes) -> tuple[Key, float] | None:
+        """The key that the platform itself calls on behalf of, from wherever it runs."""
+        found = read_pass(self._pepper, text.decode()) if text.isascii() else None
+        key = self._keys.get(found[0]) if found is not None else None
+        if found is None or key is None:
+            return None
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
+        return lent, min(found[1], key.expires_at or found[1])
 
 
 def presented_key(authorization: bytes | None, api_key: bytes | None) -> bytes:

@@ -36,6 +36,7 @@ class _Line(msgspec.Struct):
     started_at: datetime | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cost_micros: int | None = None
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -49,8 +50,10 @@ class Books:
         self._table = read()
         self._seen = _stamp(file)
         self._sequence = 0
-        self._days: Counter[tuple[str, str, int]] = Counter()
-        """Tokens by key, project and day since 1970."""
+        self._tokens: Counter[tuple[str, str, int]] = Counter()
+        """By key, project and day since 1970."""
+        self._spent: Counter[tuple[str, str, int]] = Counter()
+        """The same in millionths of the currency."""
         for path in sorted(directory.glob("usage-????-??.jsonl")):
             self._take_up(path)
 
@@ -87,20 +90,24 @@ class Books:
         now = self._clock.now().astimezone(UTC)
         today = int(now.timestamp()) // _DAY
         first = today - (now.day - 1)
-        parents = {project.name: project.parent for project in self._table.projects}
-        days: Counter[str] = Counter()
-        months: Counter[str] = Counter()
-        for (key, project, day), tokens in self._days.items():
-            if day < first:
-                continue
-            for scope in (f"key:{key}", f"project:{project}", f"organization:{parents.get(project, '')}"):
-                months[scope] += tokens
-                days[scope] += tokens if day == today else 0
-        scopes = {scope: Total(days[scope], tokens) for scope, tokens in months.items()}
-        return Totals(at=now.timestamp(), sequence=self._sequence, scopes=scopes)
+        scopes, spent = (self._by_scope(counts, today, first) for counts in (self._tokens, self._spent))
+        return Totals(at=now.timestamp(), sequence=self._sequence, scopes=scopes, spent=spent)
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _by_scope(self, counts: Counter[tuple[str, str, int]], today: int, first: int) -> dict[str, Total]:
+        """Sums of `today` and of the days since `first`."""
+        parents = {project.name: project.parent for project in self._table.projects}
+        days: Counter[str] = Counter()
+        months: Counter[str] = Counter()
+        for (key, project, day), count in counts.items():
+            if day < first:
+                continue
+            for scope in (f"key:{key}", f"project:{project}", f"organization:{parents.get(project, '')}"):
+                months[scope] += count
+                days[scope] += count if day == today else 0
+        return {scope: Total(days[scope], count) for scope, count in months.items()}
 
     def _look(self) -> None:
         stamp = _stamp(self._file)
@@ -152,8 +159,9 @@ class Books:
     def _count(self, record: _Line) -> None:
         tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
         if tokens and record.started_at is not None:
-            day = int(record.started_at.timestamp()) // _DAY
-            self._days[record.api_key_id, record.project, day] += tokens
+            place = (record.api_key_id, record.project, int(record.started_at.timestamp()) // _DAY)
+            self._tokens[place] += tokens
+            self._spent[place] += record.cost_micros or 0
 
 
 def _sound(text: bytes) -> _Line | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections import deque
 from typing import cast
@@ -15,8 +14,9 @@ from aicp.gateway.answer import Answer
 from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.gateway import Gateway, Job
+from aicp.gateway.inflow import Inflow
 from aicp.gateway.live import Connections
-from aicp.gateway.requests import Request
+from aicp.gateway.requests import Request, is_local
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._local = _is_local(peer)
+        self._local = is_local(peer)
         self._address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._live.add(self)
         if len(self._live) > self._limits.connections:
@@ -197,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
         self._gateway.admit(request, local=self._local, address=self._address)
         length = int(headers.get(b"content-length", b"0"))
-        if length > self._limits.body_bytes:
+        if length > self._limits.body_bytes and not (request.endpoint and request.endpoint.work is Work.RELAY):
             self._too_large(request)
         waits = not old and b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         chunked = b"transfer-encoding" in headers
@@ -208,6 +208,11 @@ class ClientConnection(asyncio.Protocol):
         elif request.refusal is not None:
             if length > _SMALL_BODY or waits or chunked:
                 self._refuse_early(request)
+        elif request.endpoint is not None and request.endpoint.work is Work.RELAY and (length or chunked):
+            request.inflow = Inflow(self._transport)  # served while its body comes, as the last of its connection
+            if waits:
+                self._transport.write(http.CONTINUE)
+            self._enter(request)
         elif waits and not self.busy:
             self._transport.write(http.CONTINUE)
 
@@ -216,6 +221,9 @@ class ClientConnection(asyncio.Protocol):
         self._bytes_in_head = 0
         request = self._request
         if request is None or self._discarding:
+            return
+        if request.inflow is not None:
+            request.inflow.feed(body)
             return
         request.size += len(body)
         if request.size > self._limits.body_bytes:
@@ -229,6 +237,9 @@ class ClientConnection(asyncio.Protocol):
         request, self._request = self._request, None
         self._reading = False
         if request is None or self._discarding:
+            return
+        if request.inflow is not None:
+            request.inflow.end()  # it is being served already, or waits to be
             return
         request.keep_alive = self._parser.should_keep_alive() and not request.old and request.method != b"CONNECT"
         if self._must_wait():
@@ -310,6 +321,12 @@ class ClientConnection(asyncio.Protocol):
         if late:
             self._refuse_bytes(ApiError(408, "The request did not arrive in time.", code="request_timeout"))
 
+    def leave_body(self) -> None:
+        """Reply: the answer comes before the body has ended. What still comes is thrown away."""
+        self._discarding = True
+        self._reading_since = self._clock.monotonic()
+        self._request = None
+
     def _serve_next(self) -> None:
         ready = self._waiting and not self.busy and self._stalled_since is None
         if ready and not self._transport.is_closing():
@@ -343,6 +360,9 @@ class ClientConnection(asyncio.Protocol):
         self._reading_since = self._clock.monotonic()
         self._request = None
         request.keep_alive = False
+        self._enter(request)
+
+    def _enter(self, request: Request) -> None:
         if self._must_wait():
             self._waiting.append(request)
         else:
@@ -369,12 +389,3 @@ class ClientConnection(asyncio.Protocol):
         request = self._request or self._gateway.request(method, b"", {})
         request.refusal = request.refusal or error
         self._refuse_early(request)
-
-
-def _is_local(peer: object) -> bool:
-    if not isinstance(peer, tuple):
-        return True
-    try:
-        return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
-    except ValueError:
-        return False

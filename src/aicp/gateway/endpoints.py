@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +17,7 @@ class Work(Enum):
     METRICS = "metrics"
     MODELS = "models"
     CALL = "call"
+    RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,15 @@ _ENDPOINTS = (
 _BY_PATH = {endpoint.path.encode(): endpoint for endpoint in _ENDPOINTS}
 _MODEL = b"/v1/models/"
 _ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
+_RELAYED = (b"/v1/files", b"/v1/batches")
+_RELAYED_PATHS = (
+    (re.compile(rb"/v1/(files|batches)"), (b"GET", b"POST")),
+    (re.compile(rb"/v1/files/[\w-]{1,64}"), (b"GET", b"DELETE")),
+    (re.compile(rb"/v1/files/[\w-]{1,64}/content"), (b"GET",)),
+    (re.compile(rb"/v1/batches/[\w-]{1,64}"), (b"GET",)),
+    (re.compile(rb"/v1/batches/[\w-]{1,64}/cancel"), (b"POST",)),
+)
+"""What the control plane serves; the gateway checks the key and passes it on."""
 
 
 def served_by(paths: frozenset[str]) -> str:
@@ -95,14 +106,33 @@ def find_endpoint(method: bytes, path: bytes) -> Endpoint:
     if endpoint is not None and method == endpoint.method:
         return endpoint
     path = path.partition(b"?")[0]
+    if path.startswith(_RELAYED):
+        return _relayed(method, path)
     endpoint = _BY_PATH.get(path)
     if endpoint is None and path.startswith(_MODEL) and len(path) > len(_MODEL):
         endpoint = _ONE_MODEL
     if endpoint is None:
-        shown = path[:100].decode("ascii", "replace")
-        raise ApiError(404, f"There is nothing at {shown}.", code="unknown_url")
+        raise _nothing_at(path)
     allowed = (endpoint.method, b"HEAD") if endpoint.method == b"GET" else (endpoint.method,)
     if method not in allowed:
-        names = b", ".join(allowed).decode()
-        raise ApiError(405, f"{endpoint.path} takes {names} only.", code="method_not_allowed", allow=names)
+        raise _wrong_method(endpoint.path, allowed)
     return endpoint
+
+
+def _relayed(method: bytes, path: bytes) -> Endpoint:
+    methods = next((methods for form, methods in _RELAYED_PATHS if form.fullmatch(path)), None)
+    if methods is None:
+        raise _nothing_at(path)
+    if method not in methods:
+        raise _wrong_method(path.decode(), methods)
+    return Endpoint(path.decode(), Work.RELAY, method)
+
+
+def _nothing_at(path: bytes) -> ApiError:
+    shown = path[:100].decode("ascii", "replace")
+    return ApiError(404, f"There is nothing at {shown}.", code="unknown_url")
+
+
+def _wrong_method(path: str, allowed: tuple[bytes, ...]) -> ApiError:
+    names = b", ".join(allowed).decode()
+    return ApiError(405, f"{path} takes {names} only.", code="method_not_allowed", allow=names)

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,8 @@ import msgspec
 import yaml
 
 from aicp.core.errors import InvalidError
-from aicp.core.route import KeyEntry, LimitsEntry, RouteEntry, RouteTable, ScopeEntry, Target
+from aicp.core.money import PLACES, to_micros
+from aicp.core.route import KeyEntry, LimitsEntry, PriceEntry, RouteEntry, RouteTable, ScopeEntry, Target
 from aicp.gateway.api_keys import KeyRing
 from aicp.gateway.priorities import NAMES
 from aicp.gateway.upstream import UpstreamPool
@@ -49,6 +51,14 @@ class Upstream(_Strict):
     max_requests: _Most = None
 
 
+class FilePrice(_Strict):
+    """What a million tokens cost; input that the engine had in its cache costs as other input where nothing is said."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+
+
 class FileRoute(_Strict):
     """A public model name. `model` is what the upstreams call it, by default the same."""
 
@@ -59,6 +69,7 @@ class FileRoute(_Strict):
     refused_fields: list[str] = []
     project: str | None = None
     context_length: int | None = None
+    price: FilePrice | None = None
 
 
 class FileLimits(_Strict):
@@ -71,6 +82,8 @@ class FileLimits(_Strict):
     concurrency: _Most = None
     tokens_per_day: _Most = None
     tokens_per_month: _Most = None
+    budget_per_day: Decimal | None = None
+    budget_per_month: Decimal | None = None
 
 
 class FileKey(_Strict):
@@ -113,6 +126,7 @@ class FileConfig(_Strict):
     media: FileMedia = msgspec.field(default_factory=FileMedia)
     projects: list[Scope] = []
     organizations: list[Scope] = []
+    currency: str = "USD"
 
 
 def read_config(path: Path, environment: Mapping[str, str]) -> FileConfig:
@@ -145,6 +159,7 @@ def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
         routes=[_route(route) for route in config.routes],
         projects=[ScopeEntry(scope.name, _limits(scope.limits), scope.organization) for scope in projects.values()],
         organizations=[ScopeEntry(scope.name, _limits(scope.limits)) for scope in config.organizations],
+        currency=config.currency,
     )
     _check_unique("key", [key.id for key in table.keys])
     try:
@@ -199,7 +214,21 @@ def _route(route: FileRoute) -> RouteEntry:
         targets=targets,
         context_length=route.context_length,
         reason="" if targets else "it has no upstream",
+        price=None if route.price is None else _price(route.name, route.price),
     )
+
+
+def _price(route: str, price: FilePrice) -> PriceEntry:
+    cached = price.input if price.cached_input is None else price.cached_input
+    amounts = {"input": price.input, "cached_input": cached, "output": price.output}
+    return PriceEntry(**{name: _money(f"price.{name} of route {route!r}", one) for name, one in amounts.items()})
+
+
+def _money(what: str, amount: Decimal) -> int:
+    micros = to_micros(amount) if amount.is_finite() else -1
+    if micros < 0 or Decimal(micros).scaleb(-PLACES) != amount:
+        raise InvalidError(f"{what} is an amount of money with at most {PLACES} digits behind the point, not {amount}.")
+    return micros
 
 
 def _check_unique(what: str, names: list[str]) -> None:
@@ -209,4 +238,9 @@ def _check_unique(what: str, names: list[str]) -> None:
 
 
 def _limits(limits: FileLimits | None) -> LimitsEntry | None:
-    return None if limits is None else LimitsEntry(**msgspec.structs.asdict(limits))
+    if limits is None:
+        return None
+    fields: dict[str, Any] = msgspec.structs.asdict(limits)
+    for name in ("budget_per_day", "budget_per_month"):
+        fields[name] = None if fields[name] is None else _money(f"The limit {name}", fields[name])
+    return LimitsEntry(**fields)

@@ -28,6 +28,7 @@ from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
+from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
@@ -35,7 +36,7 @@ from aicp.gateway.site import Site
 _METRICS = b"text/plain; version=0.0.4"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
-Job = Exchange | Fetching
+Job = Exchange | Fetching | Relaying
 """A request under way, as its connection sees it."""
 
 
@@ -53,6 +54,8 @@ class Gateway:
     gauges: Callable[[], dict[str, float]]
     ids: RequestIds
     fetcher: Fetcher | None = None
+    relay: Relay | None = None
+    """To the control plane; a gateway that stands alone has none."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -72,7 +75,7 @@ class Gateway:
             if endpoint.work is Work.CALL:
                 request.key = self._check_key(request, address)
                 (check_form if endpoint.form else _check_kind)(request)
-            elif endpoint.work is Work.MODELS:
+            elif endpoint.work in (Work.MODELS, Work.RELAY):
                 request.key = self._check_key(request, address)
             elif endpoint.work is Work.METRICS:
                 self._check_internal(request, local)
@@ -90,6 +93,8 @@ class Gateway:
             self._refuse(request, answer, request.refusal or wrong_key())
         elif key is not None and endpoint.work is Work.CALL:
             return self._call(request, endpoint, key, answer)
+        elif key is not None and endpoint.work is Work.RELAY:
+            return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
         elif endpoint.work is Work.METRICS:
@@ -135,13 +140,16 @@ class Gateway:
         route = table.find(name, key) if table is not None else None
         if route is None:
             raise unknown_model(name)
-        record.service = route.service
+        record.service, meter.price = route.service, route.price
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
+        if key.purses and route.price is not None:
+            tokens = estimate(call, fields)
+            meter.purchase = self.routes.budgets.reserve(key.purses, route.price, *tokens, request.at)
         if key.accounts:
             self._reserve(key, request, call, fields, meter, answer)
         try:

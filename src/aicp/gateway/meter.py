@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from aicp.core.clock import Clock
+from aicp.core.route import PriceEntry
 from aicp.gateway.accounts import Grant
+from aicp.gateway.budgets import Purchase
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.prices import cost_of
 from aicp.gateway.record import Record
 from aicp.gateway.reports import Usage
 from aicp.gateway.tokens import Tokens
@@ -14,7 +17,19 @@ from aicp.gateway.usage import UsageLog
 class Meter:
     """Counts one request. `began` is the monotonic time at which the request was complete."""
 
-    __slots__ = ("_clock", "_log", "_metrics", "_record", "began", "closed", "grant", "request_id", "tokens")
+    __slots__ = (
+        "_clock",
+        "_log",
+        "_metrics",
+        "_record",
+        "began",
+        "closed",
+        "grant",
+        "price",
+        "purchase",
+        "request_id",
+        "tokens",
+    )
 
     def __init__(self, record: Record, log: UsageLog, metrics: Metrics, clock: Clock, began: float) -> None:
         self._record, self._log, self._metrics, self._clock = record, log, metrics, clock
@@ -24,6 +39,10 @@ class Meter:
         self.closed = False
         self.grant: Grant | None = None
         """What the request has reserved of its limits."""
+        self.price: PriceEntry | None = None
+        """That of its model when it began."""
+        self.purchase: Purchase | None = None
+        """What it has reserved of its budgets."""
 
     def open(self) -> None:
         """Writes that the request begins. Raises OSError when that is not possible."""
@@ -53,10 +72,14 @@ class Meter:
         record.outcome, record.status, record.replica_id = outcome, status, replica_id
         record.prompt_tokens, record.completion_tokens = tokens.prompt, tokens.completion
         record.cached_tokens = tokens.cached
+        if self.price is not None:
+            record.cost_micros = cost_of(self.price, tokens.prompt or 0, tokens.cached or 0, tokens.completion or 0)
         segment = self._log.number  # a write may begin the next one
         self._log.end(record)
         if self.grant is not None:
             self.grant.close(record, now, segment)
+        if self.purchase is not None:
+            self.purchase.close(record, segment)
         self._metrics.count(record)
 
 

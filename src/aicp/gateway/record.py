@@ -26,6 +26,7 @@ class Record(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    cost_micros: int | None = None
 
 
 class Named(msgspec.Struct, gc=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 from aicp.gateway.api_keys import Key
 from aicp.gateway.endpoints import Endpoint
 from aicp.gateway.errors import ApiError, Dialect
+from aicp.gateway.inflow import Inflow
 
 _SOUND_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _RANDOM_BYTES = 6
@@ -23,6 +25,7 @@ class Request:
         "endpoint",
         "headers",
         "id",
+        "inflow",
         "keep_alive",
         "key",
         "method",
@@ -48,6 +51,8 @@ class Request:
         self.dialect = Dialect.OPENAI
         self.key: Key | None = None
         self.refusal: ApiError | None = None
+        self.inflow: Inflow | None = None
+        """Where its body goes when another process serves it."""
         self.parts: list[bytes] = []
         self.size = 0
         self.keep_alive = False
@@ -72,3 +77,13 @@ class RequestIds:
         if given is not None and _SOUND_ID.fullmatch(given):
             return f"{given.decode()}.{self._run}{self._last}"
         return f"req_{self._run}{self._last}"
+
+
+def is_local(peer: object) -> bool:
+    """Whether a client, by its transport's peer name, is on this machine."""
+    if not isinstance(peer, tuple):
+        return True
+    try:
+        return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return False

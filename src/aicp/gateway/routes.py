@@ -12,6 +12,7 @@ import msgspec
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
+from aicp.gateway.budgets import Budgets
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
@@ -22,13 +23,14 @@ log = logging.getLogger(__name__)
 class Route:
     """A public model name and where its requests go."""
 
-    __slots__ = ("endpoints", "entry", "name", "project", "refused_fields", "replicas", "service", "traffic")
+    __slots__ = ("endpoints", "entry", "name", "price", "project", "refused_fields", "replicas", "service", "traffic")
 
     def __init__(self, entry: RouteEntry, replicas: tuple[Replica, ...], traffic: Traffic | None = None) -> None:
         self.entry = entry
         self.name = entry.name
         self.service = entry.service
         self.project = entry.project
+        self.price = entry.price
         self.endpoints = frozenset(entry.endpoints)
         self.refused_fields = frozenset(entry.refused_fields)
         self.replicas = replicas
@@ -74,6 +76,7 @@ class Routes:
         self._observer: Callable[[Table], None] | None = None
         self.table: Table | None = None
         self.accounts = Accounts()
+        self.budgets = Budgets()
 
     @property
     def etag(self) -> str:
@@ -83,7 +86,8 @@ class Routes:
     def swap(self, raw: RouteTable) -> None:
         """Takes a new table. Requests in flight keep their replicas. Raises ValueError and keeps the old table."""
         self.accounts.swap(raw)
-        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of)
+        self.budgets.swap(raw)
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of)
         before, self._replicas = self._replicas, {}
         self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
         routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]

@@ -18,6 +18,7 @@ from aicp.client.internal import InternalClient
 from aicp.core.clock import Clock, SystemClock
 from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
+from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
@@ -26,6 +27,7 @@ from aicp.gateway.gateway import Gateway
 from aicp.gateway.live import Connections
 from aicp.gateway.media import Fetcher
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Counter, Shipping
@@ -80,14 +82,15 @@ class _Process:
         self._usage = UsageLog(directory)
         self._routes = Routes(directory / "routes.json")
         self._following = Following(self._routes, self._control, gateway_id, clock)
-        self._totals = TotalsKeeper(directory, self._routes.accounts, gateway_id, self._control)
+        self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         metrics, token = Metrics(), config.internal_token
         site = Site(self._usage, metrics, clock, random.random, config.limits)
         self._admission = Admission(clock, _alarm, metrics.waits)
         self._routes.observe(self._admission.follow)
         fetcher = Fetcher(config.media) if config.media.fetch else None
-        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher)
+        relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
+        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay)
         self._live = Connections()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +120,8 @@ class _Process:
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
         if self._usage.problem is not None:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
+        if not COMPILED:
+            log.info("running from sources: slower than in compiled form, which `make compiled` builds")
         log.info("serving on %s:%d%s", config.host, config.port, ", with the last route table" if kept else "")
 
     async def stop(self) -> None:
@@ -155,6 +160,7 @@ class _Process:
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
             "route_table_kept": float(self._following.kept),
+            "compiled": float(COMPILED),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
 

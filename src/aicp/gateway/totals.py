@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,6 @@ import msgspec
 
 from aicp.core.errors import AicpError
 from aicp.core.route import Totals
-from aicp.gateway.accounts import Accounts
 from aicp.gateway.record import Record
 from aicp.gateway.usage import closed_records, segments
 
@@ -32,11 +32,28 @@ class Teller(Protocol):
         ...
 
 
-class TotalsKeeper:
-    """Keeps `accounts` informed. `directory` is the gateway's."""
+class Ledger(Protocol):
+    """What counts by day and month: tokens, or money."""
 
-    def __init__(self, directory: Path, accounts: Accounts, gateway_id: str, control: Teller) -> None:
-        self._directory, self._accounts, self._gateway_id, self._control = directory, accounts, gateway_id, control
+    @property
+    def has_quotas(self) -> bool:
+        """Whether any scope has a limit by day or month, so that the totals are needed."""
+        ...
+
+    def take(self, totals: Totals) -> None:
+        """Takes the store's totals."""
+        ...
+
+    def recover(self, segment: int, records: Iterable[Record]) -> None:
+        """Counts what an earlier process has logged in a segment that the totals do not hold yet."""
+        ...
+
+
+class TotalsKeeper:
+    """Keeps `ledgers` informed. `directory` is the gateway's."""
+
+    def __init__(self, directory: Path, ledgers: Sequence[Ledger], gateway_id: str, control: Teller) -> None:
+        self._directory, self._ledgers, self._gateway_id, self._control = directory, ledgers, gateway_id, control
         self._path = directory / "totals.json"
         self._kept = 0
         """The last batch that the totals on disk hold."""
@@ -50,34 +67,43 @@ class TotalsKeeper:
             pass
         except (OSError, msgspec.DecodeError) as error:
             log.warning("the kept totals are of no use and are left aside: %s", error)
-        self._accounts.take(totals)
+        self._take(totals)
         self._kept = totals.sequence
         for number, path in segments(self._directory):
             if number > totals.sequence:
-                self._accounts.recover(number, map(_record.decode, closed_records(path.read_bytes())))
+                records = [_record.decode(record) for record in closed_records(path.read_bytes())]
+                for ledger in self._ledgers:
+                    ledger.recover(number, records)
 
     def needs(self, segment: int) -> bool:
         """Whether a shipped segment is not in the totals on disk yet: a crash would forget what it holds."""
-        return self._accounts.has_quotas and segment > self._kept
+        return segment > self._kept and self._has_quotas()
 
     async def run(self) -> None:
         """Asks once a second while there is a limit that needs it, for ever."""
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
-            if not self._accounts.has_quotas:
+            if not self._has_quotas():
                 continue
             try:
                 totals = await self._control.totals(self._gateway_id)
             except AicpError as error:
                 log.debug("no totals: %s", error)
                 continue
-            self._accounts.take(totals)
+            self._take(totals)
             try:
                 await asyncio.to_thread(self._save, totals)
             except OSError as error:
                 log.error("the totals cannot be kept for the next start: %s", error)
             else:
                 self._kept = totals.sequence
+
+    def _has_quotas(self) -> bool:
+        return any(ledger.has_quotas for ledger in self._ledgers)
+
+    def _take(self, totals: Totals) -> None:
+        for ledger in self._ledgers:
+            ledger.take(totals)
 
     def _save(self, totals: Totals) -> None:
         unfinished = self._path.with_name(f".{self._path.name}.new")

@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import httpx
+
 from aicp.api.access import Authenticator
 from aicp.artifacts.blobs import Blobs
 from aicp.artifacts.credentials import Credentials
+from aicp.artifacts.files import FileContents
 from aicp.artifacts.uploads import UploadFiles
 from aicp.control.api_keys import ApiKeys
+from aicp.control.batches import Batches
 from aicp.control.catalog import Catalog
 from aicp.control.changes import Changes
 from aicp.control.engines import Engines
 from aicp.control.event_log import EventLog
+from aicp.control.files import Files
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.jobs import Jobs
@@ -23,6 +28,7 @@ from aicp.control.metrics import Metrics
 from aicp.control.models import Models
 from aicp.control.nodes import Nodes, Pools
 from aicp.control.playground import Playground, connect_gateway
+from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
@@ -38,6 +44,8 @@ from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
 from aicp.main.settings import Settings
+from aicp.reconcile.batch_calls import GatewayCalls, Room
+from aicp.reconcile.batches import BatchLoop
 from aicp.reconcile.cleanup import Cleanup
 from aicp.reconcile.engines import EngineInstaller, EngineRemover
 from aicp.reconcile.imports import ModelImport
@@ -77,6 +85,7 @@ class Foundation:
     blobs: Blobs
     credentials: Credentials
     uploads: UploadFiles
+    files: FileContents
     runner: Any
 
 
@@ -105,6 +114,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         blobs=Blobs(artifacts),
         credentials=Credentials(artifacts / "credentials", load_keyring(settings.data_dir / "run" / "keyring")),
         uploads=UploadFiles(artifacts / "uploads"),
+        files=FileContents(artifacts / "files"),
         runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
     )
 
@@ -112,17 +122,17 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
 def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, object]:
     """One object a concept, by the type that endpoints ask for."""
     shared = (base.database, base.clock, base.bell)
-    certificate = base.settings.tls_certificate
-    gateway = connect_gateway(base.settings.gateway_url, verify=pinned(certificate) if certificate else True)
     keys = ApiKeys(*shared, base.pepper)
     return {
         Authenticator: sessions,
         Sessions: sessions,
         ApiKeys: keys,
+        Batches: Batches(*shared),
         Catalog: Catalog(base.database, base.engines),
         Changes: Changes(base.bell),
         Engines: Engines(*shared, base.engines),
         EventLog: EventLog(base.database, base.clock),
+        Files: Files(*shared, base.files, quota_bytes=base.settings.file_quota),
         Gateways: Gateways(*shared),
         Health: Health(base.database),
         Jobs: Jobs(*shared),
@@ -138,15 +148,21 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         ),
         Nodes: Nodes(*shared),
         Pools: Pools(base.database),
-        Playground: Playground(*shared, base.pepper, gateway),
+        Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
+        Prices: Prices(*shared, base.settings.currency),
         Projects: Projects(*shared),
-        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper),
+        RouteTables: RouteTables(*shared, base.engines, pepper=base.pepper, currency=base.settings.currency),
         Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
         Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
         Usage: Usage(base.database, base.clock),
         Users: Users(*shared, base.passwords),
         Blobs: base.blobs,
     }
+
+
+def _gateway(settings: Settings) -> httpx.AsyncClient:
+    certificate = settings.tls_certificate
+    return connect_gateway(settings.gateway_url, verify=pinned(certificate) if certificate else True)
 
 
 class Runs(Protocol):
@@ -176,6 +192,7 @@ def build_loops(base: Foundation) -> Loops:
     nodes = NodeReconciler(database, base.runner, clock, bell)
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
+    calls = GatewayCalls(_gateway(base.settings), base.pepper, clock, Room(base.settings.batch_requests))
     workers = [
         imports,
         UploadCheck(database, base.uploads),
@@ -187,7 +204,8 @@ def build_loops(base: Foundation) -> Loops:
         services=Loop(services, bell, clock),
         others={
             "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
-            "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads),
+            "batches": BatchLoop(database, bell, base.files, calls),
+            "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),
             "metrics": MetricSampler(database, clock),
         },
     )

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from aicp.core.errors import InvalidError
+from aicp.core.quantity import parse_bytes
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -63,6 +65,9 @@ class Settings:
     hf_endpoint: str | None
     modelscope_endpoint: str | None
     engine_user: str | None
+    currency: str
+    file_quota: int
+    batch_requests: int
     log_level: str
 
     @property
@@ -118,6 +123,13 @@ def _port(text: str) -> int:
     return number
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 10_000:
+        raise ValueError("write a number from 1 to 10000")
+    return number
+
+
 def _boolean(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
@@ -130,6 +142,12 @@ def _paths(text: str) -> tuple[Path, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError("write three capital letters, such as USD")
+    return text
 
 
 def _level(text: str) -> str:
@@ -202,6 +220,14 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
     ),
+    Setting(
+        "currency",
+        _currency,
+        "USD",
+        "Currency of prices, costs and budgets: three letters. It names amounts and converts none.",
+    ),
+    Setting("file_quota", parse_bytes, "20GiB", "What the files of one project, for batches, may hold together."),
+    Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
     Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"

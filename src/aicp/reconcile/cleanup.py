@@ -1,4 +1,4 @@
-"""Frees what nobody needs any more: expired uploads, abandoned arrivals, files no version refers to."""
+"""Frees what nobody needs any more: expired uploads and files, abandoned arrivals, files no version refers to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from datetime import timedelta
 
 from aicp.artifacts.blobs import Blobs
 from aicp.artifacts.credentials import Credentials
+from aicp.artifacts.files import FileContents
 from aicp.artifacts.uploads import UploadFiles
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError
+from aicp.store.batches import Batches
 from aicp.store.database import Database
+from aicp.store.files import Files
 from aicp.store.jobs import Jobs
 from aicp.store.models import Models
 from aicp.store.uploads import Uploads
@@ -33,13 +36,20 @@ class Cleanup:
     """One pass every ten minutes."""
 
     def __init__(
-        self, database: Database, clock: Clock, blobs: Blobs, credentials: Credentials, uploads: UploadFiles
+        self,
+        database: Database,
+        clock: Clock,
+        blobs: Blobs,
+        credentials: Credentials,
+        uploads: UploadFiles,
+        files: FileContents,
     ) -> None:
         self._database = database
         self._clock = clock
         self._blobs = blobs
         self._credentials = credentials
         self._uploads = uploads
+        self._files = files
 
     async def run(self) -> None:
         """Works until canceled."""
@@ -62,11 +72,24 @@ class Cleanup:
             uploads = await Uploads(tx).ids()
             jobs = {job.id for job in await Jobs(tx).unfinished("model_import")}
         await asyncio.to_thread(self._sweep, uploads, jobs)
+        await self._sweep_files()
         async with self._blobs.collection() as remove:
             old = list(await asyncio.to_thread(self._old_blobs))
             async with self._database.snapshot() as tx:
                 referenced = await Models(tx).referenced()
             await asyncio.to_thread(remove, old, referenced)
+
+    async def _sweep_files(self) -> None:
+        """Files whose life has ended, but those that a batch still reads; bytes without a row; leavings of batches."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            unfinished = await Batches(tx).unfinished()
+            read = {batch.input_file_id for batch in unfinished}
+            for file_id in set(await Files(tx).expired(now)) - read:
+                await Files(tx).delete(file_id)
+            kept = await Files(tx).ids()
+        batches = {batch.id for batch in unfinished}
+        await asyncio.to_thread(self._files.keep_only, kept, batches, older_than=(now - _SETTLED).timestamp())
 
     def _old_blobs(self) -> list[str]:
         return list(self._blobs.digests(older_than=(self._clock.now() - _BLOB_LIFE).timestamp()))

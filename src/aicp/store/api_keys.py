@@ -41,6 +41,7 @@ class ApiKeyRow(Base):
     networks: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     max_output_tokens: Mapped[int | None]
     defaults: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    tags: Mapped[list[Any]] = mapped_column(JSON, default=list)
     rotated_at: Mapped[datetime | None]
     previous_digest: Mapped[str | None] = mapped_column(String(64))
     previous_until: Mapped[datetime | None]
@@ -67,6 +68,7 @@ class ApiKeys:
         projects: Collection[str] | None = None,
         search: str | None = None,
         model: str | None = None,
+        tag: str | None = None,
         state: KeyState | None = None,
         now: datetime | None = None,
         sort: str = "-created_at",
@@ -75,7 +77,7 @@ class ApiKeys:
     ) -> Page[ApiKey]:
         """Keys of `projects` (None: all), or of them those in `state` at `now`.
 
-        `model` leaves those that are limited to it, or to it and others.
+        `model` leaves those that are limited to it, or to it and others; `tag` those that have it.
 
         `sort` is one of SORTS, with `-` for falling order.
         """
@@ -90,6 +92,8 @@ class ApiKeys:
             )
         if model is not None:
             query = query.where(cast(ApiKeyRow.models, Text).contains(json.dumps(model), autoescape=True))
+        if tag is not None:
+            query = query.where(cast(ApiKeyRow.tags, Text).contains(json.dumps(tag), autoescape=True))
         if state is not None:
             query = query.where(_in_state(state, now))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
@@ -159,7 +163,7 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(fields)
     for name in ("limits", "defaults"):
         if name in columns:
-            columns[name] = columns[name].model_dump(exclude_none=True)
+            columns[name] = columns[name].model_dump(mode="json", exclude_none=True)
     if "priority" in columns:
         columns["priority"] = columns["priority"].value
     return columns

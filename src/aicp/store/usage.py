@@ -22,6 +22,7 @@ FINE_OUTCOMES = frozenset({Outcome.OK, Outcome.CANCELED})
 _BATCH_MEMORY = timedelta(days=30)
 # Times to first token are counted in classes 10 % wide, so a percentile is within 5 % of the true one.
 _CLASS_RATIO = math.log(1.1)
+_COUNTERS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cost_micros", "unpriced")
 
 
 class UsageRecordRow(Base):
@@ -49,6 +50,7 @@ class UsageRecordRow(Base):
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     cached_tokens: Mapped[int | None]
+    cost_micros: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class UsageBatchRow(Base):
@@ -74,6 +76,8 @@ class UsageHourRow(Base):
     errors: Mapped[int] = mapped_column(BigInteger)
     prompt_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    cost_micros: Mapped[int] = mapped_column(BigInteger)
+    unpriced: Mapped[int] = mapped_column(BigInteger)
 
 
 class UsageTtftRow(Base):
@@ -110,7 +114,17 @@ class UsageSum:
     errors: int
     prompt_tokens: int
     completion_tokens: int
+    cost_micros: int
+    unpriced: int
     ttft: Counter[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens, input and output, and what they cost in millionths of the currency."""
+
+    tokens: int = 0
+    cost_micros: int = 0
 
 
 class Usage:
@@ -154,13 +168,12 @@ class Usage:
     async def sums(self, which: UsageFilter, apart: Collection[str]) -> list[UsageSum]:
         """Sums of whole hours, told apart by `apart` (any of hour, key, project, service); outcomes are not."""
         names = [name for name in ("hour", "key", "project", "service") if name in apart]
-        counters = ("requests", "errors", "prompt_tokens", "completion_tokens")
-        totals = [func.sum(getattr(UsageHourRow, counter)) for counter in counters]
+        totals = [func.sum(getattr(UsageHourRow, counter)) for counter in _COUNTERS]
         found: dict[tuple[Any, ...], UsageSum] = {}
         for row in await self._session.execute(_grouped(UsageHourRow, names, totals, which)):
             values = tuple(row)
             group = values[: len(names)]
-            counts = {name: int(value or 0) for name, value in zip(counters, values[len(names) :], strict=True)}
+            counts = {name: int(value or 0) for name, value in zip(_COUNTERS, values[len(names) :], strict=True)}
             found[group] = UsageSum(dict(zip(names, group, strict=True)), **counts, ttft=Counter())
         query = _grouped(UsageTtftRow, [*names, "bucket"], [func.sum(UsageTtftRow.requests)], which)
         for row in await self._session.execute(query):
@@ -173,15 +186,16 @@ class Usage:
         query = select(func.max(UsageBatchRow.sequence)).where(UsageBatchRow.gateway_id == gateway_id)
         return await self._session.scalar(query) or 0
 
-    async def tokens_since(self, since: datetime) -> dict[tuple[str, str], int]:
-        """Tokens, input and output, of whole hours from `since` on, by key and project."""
+    async def used_since(self, since: datetime) -> dict[tuple[str, str], Used]:
+        """What was used in whole hours from `since` on, by key and project."""
         tokens = func.sum(UsageHourRow.prompt_tokens + UsageHourRow.completion_tokens)
         query = (
-            select(UsageHourRow.api_key_id, UsageHourRow.project, tokens)
+            select(UsageHourRow.api_key_id, UsageHourRow.project, tokens, func.sum(UsageHourRow.cost_micros))
             .where(UsageHourRow.hour >= since)
             .group_by(UsageHourRow.api_key_id, UsageHourRow.project)
         )
-        return {(key, project): int(count or 0) for key, project, count in await self._session.execute(query)}
+        rows = await self._session.execute(query)
+        return {(key, project): Used(int(tokens or 0), int(cost or 0)) for key, project, tokens, cost in rows}
 
     async def _add_up(self, records: Iterable[UsageRecord]) -> None:
         hours: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
@@ -192,6 +206,8 @@ class Usage:
             hours[group]["errors"] += record.outcome not in FINE_OUTCOMES
             hours[group]["prompt_tokens"] += record.prompt_tokens or 0
             hours[group]["completion_tokens"] += record.completion_tokens or 0
+            hours[group]["cost_micros"] += record.cost_micros or 0
+            hours[group]["unpriced"] += _is_unpriced(record)
             if record.ttft_ms is not None:
                 classes[*group, ttft_class(record.ttft_ms)] += 1
         await self._increase(UsageHourRow, {group: dict(counts) for group, counts in hours.items()})
@@ -235,6 +251,10 @@ def _storable(record: UsageRecord) -> UsageRecord:
         if isinstance(text, str) and length and column.name != "outcome" and (len(text) > length or "\0" in text):
             fitting[column.name] = text.replace("\0", "")[:length]
     return record.model_copy(update=fitting) if fitting else record
+
+
+def _is_unpriced(record: UsageRecord) -> bool:
+    return record.cost_micros is None and bool(record.prompt_tokens or record.completion_tokens)
 
 
 def _hour(at: datetime) -> datetime:

@@ -161,3 +161,10 @@ async def test_who_leaves_takes_the_engines_work_along(api: Api, upstream: Upstr
         await request.read_until(b"data: 1")
     await request.leave()
     await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+@pytest.mark.parametrize("path", ["v1/files", "v1/files/file_1/content", "v1/batches"])
+async def test_whoever_may_try_a_model_reads_no_files_by_it(api: Api, upstream: Upstream, path: str):
+    answer = await api.client(Role.VIEWER).get(f"/api/v1/playground/{path}")
+    assert answer.status_code == 422
+    assert not upstream.seen

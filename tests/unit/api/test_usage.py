@@ -77,6 +77,8 @@ async def test_summaries_tell_apart_what_is_asked_and_keep_projects_apart(api: A
             "errors": 1,
             "prompt_tokens": 6,
             "completion_tokens": 4,
+            "cost_micros": 0,
+            "unpriced": 2,
             "ttft_ms_p50": pytest.approx(50, rel=0.05),
             "ttft_ms_p99": pytest.approx(50, rel=0.05),
         }

@@ -104,10 +104,8 @@ def test_progress_in_words() -> None:
 
 def test_every_command_explains_itself() -> None:
     runner = CliRunner()
-    groups = [
-        [],
-        *([name] for name in ("model", "upload", "service", "key", "job", "node", "pool", "engine", "project", "user")),
-    ]
+    names = ("model", "upload", "service", "key", "job", "batch", "file", "node", "pool", "engine", "project", "user")
+    groups = [[], *([name] for name in names)]
     for words in groups:
         result = runner.invoke(cli.app, [*words, "--help"])
         assert result.exit_code == 0, words
@@ -119,8 +117,8 @@ def test_every_command_on_an_object_speaks_json() -> None:
     assert isinstance(root, TyperGroup)
     groups = {name: group for name, group in root.commands.items() if isinstance(group, TyperGroup)}
     commands = {f"{name} {word}": command for name, group in groups.items() for word, command in group.commands.items()}
-    # `clean` removes a local file, a password is typed by a person.
-    silent = {"quickstart clean", "user password"}
+    # `clean` removes a local file, a password is typed by a person, bytes come as they are.
+    silent = {"quickstart clean", "user password", "file content", "batch results"}
     without = {name for name, command in commands.items() if not any("--json" in one.opts for one in command.params)}
     assert without <= silent
 
@@ -184,7 +182,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         client.transport._http = httpx.Client(base_url="http://platform", transport=httpx.MockTransport(answer))
         return client
 
-    for module in ("publish", "services", "keys", "identity"):
+    for module in ("publish", "services", "keys", "identity", "prices"):
         monkeypatch.setattr(f"aicp.cli.{module}.connect", connect)
     return seen
 
@@ -235,6 +233,26 @@ def test_the_expiry_of_a_key_is_cleared(sent: list[tuple[str, Any]]) -> None:
     run("key", "update", "x", "--no-expiry")
     run("key", "update", "x", "--no-expiry", "--expires", "2030-01-01")
     assert sent == [("PATCH /api/v1/keys/x", {"expires_at": None})]
+
+
+def test_money_is_sent_exactly(sent: list[tuple[str, Any]]) -> None:
+    run("price", "set", "demo", "--input", "0.1", "--output", "2.50", "--cached-input", "0.000001")
+    for wrong in ("cheap", "-1", "0.0000001", "NaN"):
+        run("price", "set", "demo", "--input", "1", "--output", wrong)
+    run("project", "create", "shop", "--limit", "budget_per_day=12.50", "--limit", "rpm=5")
+    run("project", "create", "shop", "--limit", "rpm=1.5")
+    run("project", "create", "shop", "--limit", "budget_per_day=NaN")
+    price = {"input": 0.1, "output": 2.5, "cached_input": 0.000001}
+    assert sent[0] == ("PUT /api/v1/prices/demo", price)
+    (body,) = [body for _, body in sent[1:]]
+    assert {name: value for name, value in body["limits"].items() if value} == {"budget_per_day": 12.5, "rpm": 5}
+
+
+def test_tags_of_a_key_are_set_and_taken_away(sent: list[tuple[str, Any]]) -> None:
+    run("key", "update", "x", "--tag", "team=shop", "--tag", "north")
+    run("key", "update", "x", "--no-tags")
+    run("key", "update", "x", "--no-tags", "--tag", "a")
+    assert [body for _, body in sent] == [{"tags": ["team=shop", "north"]}, {"tags": None}]
 
 
 def test_a_project_is_described(sent: list[tuple[str, Any]]) -> None:

@@ -21,8 +21,8 @@ async def test_a_request_on_which_the_gateway_stumbles_is_500_and_the_next_one_i
     bench: Bench, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(front, "make_call", failing)
-        bench.ask(path, messages=[])
+        broken.setattr(front, "unknown_model", failing)
+        bench.ask(path, model="gone", messages=[])
     head, _, body = bench.client_wire.written.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 500 ")
     assert b"x-request-id: req_" in head

@@ -23,7 +23,7 @@ from tests.support.web_server import answer as picture_answer
 from tests.support.web_server import run_web_server
 
 from aicp.core.errors import InvalidError
-from aicp.core.route import RouteTable
+from aicp.core.route import LimitsEntry, PriceEntry, RouteTable
 from aicp.gateway.books import Books
 from aicp.gateway.file_config import read_config, table_of
 from aicp.security.keys import make_key
@@ -133,6 +133,12 @@ async def test_media_are_fetched_where_the_file_allows_it(tmp_path: Path) -> Non
         assert len(web.asked) == len(engine.asked) == 1
 
 
+async def test_files_and_batches_are_the_platform_s(alone: StandAlone) -> None:
+    for method, path in (("GET", "/v1/files"), ("POST", "/v1/batches")):
+        answer = await alone.ask(path, {"input_file_id": "file_1"} if method == "POST" else b"", method=method)
+        assert (answer.status, answer.json()["error"]["code"]) == (404, "not_supported")
+
+
 async def test_a_changed_file_is_taken_up_and_a_wrong_one_left_aside(alone: StandAlone) -> None:
     async def refused() -> bool:
         return (await alone.ask(body=CHAT)).status == 429
@@ -167,6 +173,25 @@ async def test_usage_is_written_once_and_a_quota_holds_over_kill_9(alone: StandA
     await alone.stop()
     finished = [record for record in alone.records() if record["outcome"] == "ok"]
     assert len(finished) == len({record["request_id"] for record in finished}) == served
+
+
+async def test_a_price_and_a_budget_of_the_file_hold_over_kill_9(alone: StandAlone) -> None:
+    route = {"name": "demo", "model": "inner", "upstreams": [{"address": "${ENGINE}"}]}
+    price = {"input": "0.5", "cached_input": 0.25, "output": 100}
+    alone.write(routes=[route | {"price": price}], key={"limits": {"budget_per_day": 0.0015}}, currency="TWD")
+    served = 0
+    async with asyncio.timeout(60):
+        while (answer := await alone.ask(body=CHAT)).status == 200:
+            served += 1
+            if served % 2 == 0:
+                await alone.stop(signal.SIGKILL)
+                await alone.start()
+    error = answer.json()["error"]
+    assert (error["code"], "may spend 0.0015 TWD a day" in error["message"]) == ("insufficient_quota", True)
+    await alone.stop()
+    costs = {record["request_id"]: record["cost_micros"] for record in alone.records() if record["outcome"] == "ok"}
+    assert len(costs) == served
+    assert costs.popitem()[1] == 303, "3 x 0.5 + 4 x 0.25 + 3 x 100, rounded"
 
 
 async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Path, clock: FakeClock) -> None:
@@ -208,6 +233,10 @@ async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Pat
         ({"routes": [{"name": "a", "upstreams": []}] * 2}, "'a' stands in the file twice"),
         ({"projects": [{"name": "p", "limits": {"rmp": 1}}]}, "rmp"),
         ({"projects": [{"name": "p", "limits": {"rpm": 0}}]}, r"limits\.rpm"),
+        ({"projects": [{"name": "p", "limits": {"budget_per_day": -1}}]}, "limit budget_per_day"),
+        ({"projects": [{"name": "p", "limits": {"budget_per_month": 0.0000001}}]}, "limit budget_per_month"),
+        ({"routes": [{"name": "demo", "upstreams": [], "price": {"input": 1}}]}, r"routes\[0\]\.price"),
+        ({"routes": [{"name": "d", "upstreams": [], "price": {"input": 1, "output": "NaN"}}]}, r"price\.output of"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -230,6 +259,8 @@ def test_the_guide_s_example_is_right(tmp_path: Path) -> None:
     table = table_of(read_config(file, secrets), PEPPER)
     assert [route.name for route in table.routes] == ["chat", "large"]
     assert table.routes[1].targets[0].token == "b"
+    assert [route.price for route in table.routes] == [PriceEntry(500_000, 50_000, 2_000_000), None]
+    assert table.keys[0].limits == LimitsEntry(rpm=600, tokens_per_day=5_000_000, budget_per_day=5_000_000)
 
 
 async def test_beyond_loopback_needs_tls(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ export function KeyDialog({ open, editing, onClose }: { open: boolean; editing: 
           <Form.Item name="project" label={t("keys.project")} rules={[{ required: true }]}><SearchSelect kind="project" label={t("keys.project")} disabled={editing !== null} load={projectChoices} /></Form.Item>
           <Form.Item name="models" label={t("keys.models")}><Select mode="multiple" placeholder={t("keys.allModels")} options={services?.items.map((service) => ({ value: service.name, label: service.name }))} /></Form.Item>
           <Form.Item name="expires" label={t("keys.expires")} extra={editing?.expires_at ? t("keys.expiresHint") : undefined}><DatePicker showTime allowClear style={{ width: "100%" }} placeholder={t("keys.never")} minDate={dayjs().startOf("minute")} /></Form.Item>
+          <Form.Item name="tags" label={t("keys.tags")} extra={t("keys.tagsHint")}><Select mode="tags" open={false} suffixIcon={null} tokenSeparators={[",", " "]} maxCount={20} /></Form.Item>
           <Collapse
             ghost
             size="small"

@@ -16,7 +16,7 @@ import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
 import { KeyDialog } from "./KeyDialog";
 import { DailyRequests } from "./ProjectParts";
-import { limitsText } from "./LimitsFields";
+import { limitsText } from "./limitValues";
 import { RevokeKeys } from "./RevokeKeys";
 import { RotateKey } from "./RotateKey";
 
@@ -37,12 +37,12 @@ export function Keys() {
   const { t } = useTranslation();
   const may = useMay();
   const [project] = useProject();
-  const [url] = useUrlMany();
+  const [url, setUrl] = useUrlMany();
   const [creating, setCreating] = useUrl("create");
   const [editing, setEditing] = useState<ApiKey | null>(null);
   const [rotating, setRotating] = useState<ApiKey | null>(null);
   const [revoking, setRevoking] = useState<Revoking>({ keys: [] });
-  const listing = useQuery(keyPageQuery({ ...usePaging(), project, state: STATES.find((value) => value === url.get("state")) }));
+  const listing = useQuery(keyPageQuery({ ...usePaging(), project, tag: url.get("tag") ?? undefined, state: STATES.find((value) => value === url.get("state")) }));
   const create = may("key:write") && <Button type="primary" icon={<PlusOutlined />} onClick={() => setCreating("1")}>{t("keys.create")}</Button>;
   const revocable = (keys: ApiKey[]) => keys.filter((key) => !key.revoked_at && may("key:write", key.project));
   return (
@@ -53,6 +53,7 @@ export function Keys() {
         listing={listing}
         rowKey={(key) => key.id}
         filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) }]}
+        narrow={{ keys: ["tag"], controls: url.get("tag") && <Tag closable onClose={() => setUrl({ tag: undefined, page: undefined })}>{url.get("tag")}</Tag> }}
         bulk={may("key:write") ? (keys, done) => <Button danger disabled={revocable(keys).length === 0} onClick={() => setRevoking({ keys: revocable(keys), done })}>{t("keys.revokeMany", { count: revocable(keys).length })}</Button> : undefined}
         expand={may("usage:read") ? (key) => <KeyUsage id={key.id} /> : undefined}
         columns={[
@@ -60,6 +61,7 @@ export function Keys() {
           { key: "state", title: t("services.state"), render: (_, key) => <State state={stateOf(key)} /> },
           { key: "project", title: t("keys.project"), sort: true, render: (_, key) => key.project },
           { key: "models", title: t("keys.models"), render: (_, key) => (key.models ? <span className="row wrap" style={{ gap: 4, maxWidth: 260 }}>{key.models.map((name) => <Tag key={name} style={{ margin: 0 }}>{name}</Tag>)}</span> : <span className="quiet">{t("keys.allModels")}</span>) },
+          { key: "tags", title: t("keys.tags"), render: (_, key) => <span className="row wrap" style={{ gap: 4, maxWidth: 220 }}>{key.tags?.map((tag) => <Tag key={tag} style={{ margin: 0 }} className="link" onClick={() => setUrl({ tag, page: undefined })}>{tag}</Tag>)}</span> },
           { key: "limits", title: t("limits.title"), optional: true, render: (_, key) => limitsText(key.limits, t) || <span className="quiet">{t("limits.none")}</span> },
           { key: "priority", title: t("keys.priority"), optional: true, render: (_, key) => key.priority ?? "default" },
           { key: "last_used_at", title: t("keys.lastUsed"), sort: true, render: (_, key) => <Time at={key.last_used_at} /> },
@@ -90,7 +92,7 @@ function KeyUsage({ id }: { id: string }) {
   const { t } = useTranslation();
   return (
     <div className="stack">
-      <div className="row spread"><span className="strong">{t("keys.daily")}</span><Link to={`/platform/usage?group=day&span=30d&key=${id}`}>{t("keys.usage")}</Link></div>
+      <div className="row spread"><span className="strong">{t("keys.daily")}</span><Link to={`/platform/usage?span=30d&key=${id}`}>{t("keys.usage")}</Link></div>
       <DailyRequests which={{ api_key_id: id }} label={t("keys.daily")} />
     </div>
   );

@@ -8,7 +8,8 @@ import { Equivalent } from "../../parts/Equivalent";
 import { ProblemView } from "../../parts/Feedback";
 import { Panel } from "../../parts/Page";
 import { useAction } from "../../queries/action";
-import { LimitsFields, limitsSet, limitsText, limitWords } from "./LimitsFields";
+import { LimitsFields } from "./LimitsFields";
+import { limitsSet, limitsText, limitWords } from "./limitValues";
 
 /** The organizations and the limits that all their projects share. */
 export function Organizations() {

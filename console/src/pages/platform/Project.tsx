@@ -17,7 +17,7 @@ import { toYaml } from "../../parts/yaml";
 import { useContents, type Contents } from "../../queries/contents";
 import { forgetProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
-import { limitsText } from "./LimitsFields";
+import { limitsText } from "./limitValues";
 import { Members } from "./Members";
 import { ProjectDialog } from "./ProjectDialog";
 import { ProjectServices, ProjectUsage } from "./ProjectParts";

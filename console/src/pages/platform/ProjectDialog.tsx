@@ -5,7 +5,8 @@ import type { Project, ProjectCreate, ProjectUpdate } from "../../api/schema";
 import { Equivalent, type Same } from "../../parts/Equivalent";
 import { useAction } from "../../queries/action";
 import { useMay } from "../../queries/session";
-import { LimitsFields, limitsSet, limitWords, sameLimits } from "./LimitsFields";
+import { LimitsFields } from "./LimitsFields";
+import { limitsSet, limitWords, sameLimits } from "./limitValues";
 
 /** Makes a project, or changes what it is described as and its limits; its name stays, everything refers to it. */
 export function ProjectDialog({ open, editing, onClose }: { open: boolean; editing?: Project; onClose: () => void }) {

@@ -5,19 +5,16 @@ import { Link } from "react-router";
 import { api, need } from "../../api/client";
 import type { Outcome, UsageRecord } from "../../api/schema";
 import { DataTable } from "../../parts/DataTable";
-import { formatCount, formatMs } from "../../parts/format";
+import { formatCount, formatMoney, formatMs } from "../../parts/format";
 import { SearchSelect } from "../../parts/SearchSelect";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useUrlMany } from "../../parts/url";
 import { usePaging } from "../../queries/list";
+import { useCurrency } from "../../queries/prices";
+import { serviceChoices } from "../../queries/services";
 
 const OUTCOMES: Outcome[] = ["ok", "rejected", "canceled", "engine_error", "unavailable", "interrupted"];
-
-const serviceChoices = async (search: string | undefined) => {
-  const { items } = await need(api.GET("/api/v1/services", { params: { query: { search, limit: 20 } } }));
-  return items.map((service) => ({ value: service.name, label: service.name }));
-};
 
 /** The filters of single requests in the address, as the platform takes them. */
 export function useRequestFilters(): { service?: string; outcome?: Outcome } {
@@ -30,6 +27,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
   const { t } = useTranslation();
   const [url, setUrl] = useUrlMany();
   const { offset, limit } = usePaging();
+  const currency = useCurrency();
   const query = { ...which, offset, limit, ...useRequestFilters() };
   const listing = useQuery({ queryKey: ["usage", "requests", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage", { params: { query } })) });
   return (
@@ -46,6 +44,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
         { key: "outcome", title: t("services.outcome"), render: (_, record) => <State state={record.outcome} /> },
         { key: "prompt", title: t("usage.prompt"), number: true, render: (_, record) => formatCount(record.prompt_tokens) },
         { key: "completion", title: t("usage.completion"), number: true, render: (_, record) => formatCount(record.completion_tokens) },
+        { key: "cost", title: t("usage.cost"), number: true, render: (_, record) => (record.cost_micros == null ? <span className="quiet">{t("usage.noPrice")}</span> : formatMoney(record.cost_micros, currency)) },
         { key: "queue", title: t("usage.queue"), number: true, optional: true, render: (_, record) => formatMs(record.queue_ms) },
         { key: "ttft", title: t("usage.ttft"), number: true, render: (_, record) => formatMs(record.ttft_ms) },
         { key: "duration", title: t("usage.duration"), number: true, render: (_, record) => formatMs(record.duration_ms) },

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { ApiKey } from "../../api/schema";
 import { changed, creation, sameAs, valuesOf } from "./keyValues";
 
-const KEY = { id: "key_1", name: "app", project: "lab", models: ["m"], limits: { rpm: 60, tpm: null }, priority: "batch", weight: 0.5, networks: ["10.0.0.0/8"], max_output_tokens: 100, defaults: { temperature: 0.2 }, expires_at: null } as unknown as ApiKey;
+const KEY = { id: "key_1", name: "app", project: "lab", models: ["m"], limits: { rpm: 60, tpm: null }, priority: "batch", weight: 0.5, networks: ["10.0.0.0/8"], max_output_tokens: 100, defaults: { temperature: 0.2 }, tags: ["team=shop"], expires_at: null } as unknown as ApiKey;
 
 test("a new key says only what was chosen", () => {
   expect(creation({ name: "app", project: "lab" })).toEqual({ name: "app", project: "lab", models: null, expires_at: null });
@@ -14,6 +14,13 @@ test("a change says only what differs, limits as a whole", () => {
   expect(changed(values, KEY)).toEqual({});
   expect(changed({ ...values, limits: { rpm: null, tpm: 9 } }, KEY)).toEqual({ limits: { tpm: 9 } });
   expect(changed({ ...values, networks: [], max_output_tokens: null, defaults: {} }, KEY)).toEqual({ networks: null, max_output_tokens: null, defaults: {} });
+});
+
+test("tags are said as a whole, and taken away", () => {
+  expect(changed({ ...valuesOf(KEY), tags: [] }, KEY)).toEqual({ tags: [] });
+  expect(sameAs({ ...valuesOf(KEY), tags: ["a", "b"] }, KEY).command.slice(-4)).toEqual(["--tag", "a", "--tag", "b"]);
+  expect(sameAs({ ...valuesOf(KEY), tags: [] }, KEY).command.at(-1)).toBe("--no-tags");
+  expect(sameAs({ name: "app", project: "lab", tags: ["a"], limits: { budget_per_day: 12.5 } }, null).command.slice(6)).toEqual(["--limit", "budget_per_day=12.5", "--tag", "a"]);
 });
 
 test("the same as commands", () => {

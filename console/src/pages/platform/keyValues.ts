@@ -1,7 +1,7 @@
 import dayjs, { type Dayjs } from "dayjs";
 import type { ApiKey, ApiKeyCreate, ApiKeyUpdate, Defaults, Limits, Priority } from "../../api/schema";
 import type { Same } from "../../parts/Equivalent";
-import { limitsSet, limitWords } from "./LimitsFields";
+import { limitsSet, limitWords } from "./limitValues";
 
 /** A key as its form holds it. */
 export interface KeyValues {
@@ -15,6 +15,7 @@ export interface KeyValues {
   networks?: string[];
   max_output_tokens?: number | null;
   defaults?: Defaults;
+  tags?: string[];
 }
 
 export const PARAMETERS = ["temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed"] as const;
@@ -23,8 +24,8 @@ export const PARAMETERS = ["temperature", "top_p", "top_k", "frequency_penalty",
 export const NAMES = { expires_at: "expires" };
 
 export function valuesOf(key: ApiKey): KeyValues {
-  const { name, project, limits, priority, weight, max_output_tokens, defaults } = key;
-  return { name, project, limits, priority, weight, max_output_tokens, defaults, models: key.models ?? [], networks: key.networks ?? [], expires: key.expires_at ? dayjs(key.expires_at) : null };
+  const { name, project, limits, priority, weight, max_output_tokens, defaults, tags } = key;
+  return { name, project, limits, priority, weight, max_output_tokens, defaults, tags, models: key.models ?? [], networks: key.networks ?? [], expires: key.expires_at ? dayjs(key.expires_at) : null };
 }
 
 /** What a request says of the key. */
@@ -39,6 +40,7 @@ export function fieldsOf(values: KeyValues) {
     networks: values.networks?.length ? values.networks : null,
     max_output_tokens: values.max_output_tokens ?? null,
     defaults: parametersSet(values.defaults),
+    tags: values.tags ?? [],
   };
 }
 
@@ -79,6 +81,7 @@ function ruleWords(values: KeyValues, before: KeyValues | undefined): string[] {
     ...(weight === (before?.weight ?? 1) ? [] : ["--weight", String(weight)]),
     ...(values.networks?.length ? many("--network", values.networks) : before?.networks?.length ? ["--any-network"] : []),
     ...(most ? (most === before?.max_output_tokens ? [] : ["--max-output-tokens", String(most)]) : before?.max_output_tokens ? ["--any-output"] : []),
+    ...(JSON.stringify(values.tags ?? []) === JSON.stringify(before?.tags ?? []) ? [] : values.tags?.length ? many("--tag", values.tags) : ["--no-tags"]),
     ...PARAMETERS.flatMap((name) => {
       const [now, then] = [values.defaults?.[name] ?? "", before?.defaults?.[name] ?? ""];
       return now === then ? [] : ["--default", `${name}=${now}`];

@@ -1,0 +1,77 @@
+"""Results of a batch: each line once, wherever a crash cuts what was being written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aicp.artifacts.batch_results import BatchResults
+from aicp.core.errors import ConflictError
+
+NAMES = [f"line {number}" for number in range(8)]
+
+
+def line_of(name: str, padding: int = 0) -> bytes:
+    return json.dumps({"id": "x", "custom_id": name, "text": "é" * padding}, ensure_ascii=False).encode()
+
+
+def names_in(path: Path) -> list[str]:
+    return [json.loads(line)["custom_id"] for line in path.read_bytes().splitlines()]
+
+
+def test_a_line_is_done_once_and_known_again(tmp_path: Path) -> None:
+    with BatchResults(tmp_path, "batch_1") as results:
+        results.add("a", line_of("a"), answered=True)
+        results.add("b", line_of("b"), answered=False)
+        results.add("a", line_of("a"), answered=False)
+    with BatchResults(tmp_path, "batch_1") as again:
+        assert again.done == {"a", "b"}
+        assert (again.completed, again.failed) == (1, 1)
+        sizes = again.finish(tmp_path / "out", tmp_path / "err")
+        assert sizes == (len(line_of("a")) + 1, len(line_of("b")) + 1)
+        again.remove()
+    assert names_in(tmp_path / "out") == ["a"]
+    assert names_in(tmp_path / "err") == ["b"]
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "err"}
+
+
+def test_an_empty_file_is_not_made(tmp_path: Path) -> None:
+    with BatchResults(tmp_path, "batch_1") as results:
+        results.add("a", line_of("a"), answered=True)
+        assert results.finish(tmp_path / "out", tmp_path / "err")[1] == 0
+    assert not (tmp_path / "err").exists()
+
+
+def test_two_processes_never_write_the_same_batch(tmp_path: Path) -> None:
+    with BatchResults(tmp_path, "batch_1"), pytest.raises(ConflictError):
+        BatchResults(tmp_path, "batch_1")
+    BatchResults(tmp_path, "batch_1").close()
+
+
+@given(
+    written=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 40_000), st.booleans()), max_size=8),
+    lost=st.tuples(st.integers(0, 90_000), st.integers(0, 90_000)),
+)
+def test_whatever_a_crash_leaves_every_line_ends_with_one_result(
+    written: list[tuple[str, int, bool]], lost: tuple[int, int]
+) -> None:
+    """A crash may cut both files anywhere: what is whole stays, the rest is run again."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        with BatchResults(place, "b") as results:
+            for name, padding, answered in written:
+                results.add(name, line_of(name, padding), answered=answered)
+        for kind, count in zip(("output", "error"), lost, strict=True):
+            path = place / f"b.{kind}"
+            path.write_bytes(path.read_bytes()[: max(0, path.stat().st_size - count)])
+        with BatchResults(place, "b") as results:
+            for name in NAMES:
+                results.add(name, line_of(name), answered=True)
+            results.finish(place / "out", place / "err")
+        found = [name for kind in ("out", "err") if (place / kind).exists() for name in names_in(place / kind)]
+        assert sorted(found) == sorted(NAMES)
