@@ -14,6 +14,7 @@ from aicp.core.model import Architecture, ModelFile, ModelFormat, ModelType, Mod
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
 from aicp.engines.base import Engine, Flag, Sizing
+from aicp.gateway.endpoints import served_by
 
 REGISTRY = Registry[Engine]("aicp.engines")
 PLACEHOLDERS = {"python", "model", "model_file", "listen", "port", "token", "home", "threads"}
@@ -59,6 +60,12 @@ def test_a_type_without_endpoints_does_not_fit(engine: Engine) -> None:
     for model_type in ModelType:
         if not engine.endpoints(model_type):
             assert not engine.supports(fitting_version(engine), model_type, [CPU]).fits
+
+
+def test_every_endpoint_can_be_called_through_the_gateway(engine: Engine) -> None:
+    for model_type in ModelType:
+        for path in engine.endpoints(model_type):
+            assert served_by(frozenset({path})) != "nothing", path
 
 
 def test_formats_off_its_list_do_not_fit(engine: Engine) -> None:

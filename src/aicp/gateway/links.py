@@ -89,11 +89,11 @@ def read_media(fields: Fields, own: tuple[str, ...] = ()) -> Media | None:
         return None
     media, links, values = Media(), list[Link](), dict[str, Any]()
     for name in held:
-        values[name] = read_value(fields[name])
+        values[name] = read_value(bytes(fields[name]))
         links += _links(name, values[name], media)
     for name in own:
         if name in fields:
-            values[name] = read_value(fields[name])
+            values[name] = read_value(bytes(fields[name]))
             found = (Link(name, *place, name.removeprefix("ref_")) for place in _addresses(values, name))
             links += _counted(found, media, plain=True)
     if links:

@@ -50,7 +50,7 @@ _read = msgspec.json.Decoder(_Read)
 
 def check_images(fields: Fields) -> None:
     """Raises ApiError 400 unless `image` is an image or a list of some, as `data:` URLs."""
-    given = read_value(fields["image"])
+    given = read_value(bytes(fields["image"]))
     images = given if isinstance(given, list) else [given]
     if not 1 <= len(images) <= MOST_IMAGES:
         raise invalid(f"The field 'image' holds from 1 to {MOST_IMAGES} images.", param="image", code="invalid_value")
@@ -61,12 +61,12 @@ class ChatReading:
     """One chat request whose images are read. Raises ApiError 400."""
 
     def __init__(self, fields: Fields, name: str, *, stream: bool) -> None:
-        given = {field: read_value(raw) for field, raw in fields.items() if field != "messages"}
+        given = {field: read_value(bytes(raw)) for field, raw in fields.items() if field != "messages"}
         passed_on(fields, given, _RULES)
         self._name = name
         self._usage = with_usage(fields) if stream else True
         self._stream = stream
-        self._images = _images(read_value(fields["messages"]))
+        self._images = _images(read_value(bytes(fields["messages"])))
 
     @property
     def kind(self) -> bytes:

@@ -22,7 +22,7 @@ class Tokenizing:
         self._chat = "messages" in fields
         if self._chat == ("prompt" in fields):
             raise invalid("Give either 'prompt' or 'messages'.", param="prompt", code="missing_field")
-        if not self._chat and not isinstance(read_value(fields["prompt"]), str):
+        if not self._chat and not isinstance(read_value(bytes(fields["prompt"])), str):
             raise invalid("The field 'prompt' must be text.", param="prompt", code="invalid_type")
 
     def body(self, model: str) -> bytes:

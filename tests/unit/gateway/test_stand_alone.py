@@ -19,6 +19,8 @@ from tests.support.clock import FakeClock
 from tests.support.gateway_process import free_port, until
 from tests.support.http_wire import Answer, read_answer, request
 from tests.support.openai_engine import Engine, run_engine
+from tests.support.web_server import answer as picture_answer
+from tests.support.web_server import run_web_server
 
 from aicp.core.errors import InvalidError
 from aicp.core.route import ArmEntry, ChoiceEntry, LimitsEntry, PriceEntry, RouteTable
@@ -111,6 +113,26 @@ async def test_a_file_is_enough(alone: StandAlone) -> None:
     assert await alone.stop() == 0
     (record,) = alone.records()
     assert (record["project"], record["outcome"], record["prompt_tokens"]) == ("shop", "ok", 7)
+
+
+async def test_media_are_fetched_where_the_file_allows_it(tmp_path: Path) -> None:
+    async with run_web_server() as web, run_engine(tmp_path / "e.sock") as engine:
+        web.replies["/a.png"] = picture_answer()
+        part = {"type": "image_url", "image_url": {"url": web.url("/a.png")}}
+        picture = CHAT | {"messages": [{"role": "user", "content": [part]}]}
+        refused = (400, "url_not_allowed")
+        for media, outcome in (
+            ({"allowed_networks": ["127.0.0.1"]}, (200, None)),
+            ({}, refused),
+            ({"fetch": False}, refused),
+        ):
+            gateway = StandAlone(tmp_path, engine)
+            gateway.write(media=media)
+            await gateway.start()
+            got = await gateway.ask(body=picture)
+            await gateway.stop()
+            assert (got.status, got.json().get("error", {}).get("code")) == outcome
+        assert len(web.asked) == len(engine.asked) == 1
 
 
 async def test_files_and_batches_are_the_platform_s(alone: StandAlone) -> None:
@@ -208,6 +230,7 @@ async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Pat
         ({"keys": [{"secret": "sk-mine"}]}, r"keys\[0\] is no key"),
         ({"keys": [{"secret": "${NOT_SET}"}]}, "NOT_SET"),
         ({"extra": 1}, "extra"),
+        ({"media": {"fetch": "now"}}, r"media\.fetch"),
         ({"routes": [{"name": "demo", "upstreams": [{"address": "ftp://x"}]}]}, r"upstreams\[0\] of route 'demo'"),
         ({"routes": [{"name": "a", "upstreams": []}] * 2}, "'a' stands in the file twice"),
         ({"routes": [UP, {"name": "b", "arms": [{"route": "c"}]}]}, "'c', which is not in the file"),
