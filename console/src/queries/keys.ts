@@ -17,7 +17,7 @@ export const keysQuery = (project?: string) =>
   });
 
 /** The first few living keys of a project whose name matches, to choose from. */
-export const keyChoices = (project: string) => async (search: string | undefined) => {
+export const livingKeyChoices = (project: string) => async (search: string | undefined) => {
   const { items } = await need(api.GET("/api/v1/keys", { params: { query: { project, search, state: "active", limit: 20 } } }));
   return items.map((key) => ({ value: key.id, label: `${key.name} (${key.prefix}…)` }));
 };

@@ -8,7 +8,7 @@ import { formatBytes } from "../../parts/format";
 import { SearchSelect } from "../../parts/SearchSelect";
 import { useAction } from "../../queries/action";
 import { orderBatch } from "../../queries/batches";
-import { keyChoices } from "../../queries/keys";
+import { livingKeyChoices } from "../../queries/keys";
 import { projectChoices, useHomeProject } from "../../queries/project";
 
 type Values = Pick<BatchCreate, "api_key_id" | "endpoint" | "completion_window"> & { project: string };
@@ -37,7 +37,7 @@ export function OrderBatch({ open, onClose, onDone }: { open: boolean; onClose: 
           </Upload.Dragger>
         </Form.Item>
         <Form.Item name="project" label={t("keys.project")} rules={required}><SearchSelect kind="project" label={t("keys.project")} load={projectChoices} onChange={() => form.setFieldsValue({ api_key_id: undefined })} /></Form.Item>
-        <Form.Item name="api_key_id" label={t("batches.key")} extra={t("batches.keyHint")} rules={required}><SearchSelect key={project} kind="key" label={`${t("batches.key")} ${project}`} placeholder={t("batches.key")} load={keyChoices(project)} /></Form.Item>
+        <Form.Item name="api_key_id" label={t("batches.key")} extra={t("batches.keyHint")} rules={required}><SearchSelect key={project} kind="key" label={`${t("batches.key")} ${project}`} placeholder={t("batches.key")} load={livingKeyChoices(project)} /></Form.Item>
         <Form.Item name="endpoint" label={t("batches.endpoint")} rules={required}><Select options={choices(ENDPOINTS)} /></Form.Item>
         <Form.Item name="completion_window" label={t("batches.window")} extra={t("batches.windowHint")} rules={required}><Select options={choices(WINDOWS)} /></Form.Item>
         <Equivalent same={sameAs(file?.name ?? "requests.jsonl", { ...written, project })} />
