@@ -69,6 +69,10 @@ class Purse:
         """Reserves."""
         self._pending += wanted
 
+    def leave(self, reserved: int) -> None:
+        """Ends a reservation of which nothing was spent."""
+        self._pending -= reserved
+
     def end(self, reserved: int, spent: int, segment: int, at: float) -> None:
         """Replaces a reservation by what was spent by a request that began at `at` and is written in `segment`."""
         self._pending -= reserved
@@ -91,6 +95,11 @@ class Purchase:
 
     def __init__(self, purses: tuple[Purse, ...], reserved: int) -> None:
         self._purses, self._reserved = purses, reserved
+
+    def give_back(self) -> None:
+        """Ends the reservation of a request that is done in another way."""
+        for purse in self._purses:
+            purse.leave(self._reserved)
 
     def close(self, record: Record, segment: int) -> None:
         """Replaces the reservation by the cost in `record`, which is written in `segment` of the log."""
@@ -131,6 +140,12 @@ class Budgets:
     def of(self, key: KeyEntry) -> tuple[Purse, ...]:
         """The purses that a key's requests are paid from."""
         return tuple(self._found(key.id, key.project))
+
+    def buy(
+        self, purses: tuple[Purse, ...], price: PriceEntry | None, tokens: tuple[int, int], at: datetime
+    ) -> Purchase | None:
+        """`reserve` for tokens of input and output; None where nothing is paid. Raises ApiError 429."""
+        return self.reserve(purses, price, *tokens, at) if purses and price is not None else None
 
     def reserve(self, purses: tuple[Purse, ...], price: PriceEntry, prompt: int, output: int, at: datetime) -> Purchase:
         """Takes from all of `purses` or from none what so many tokens may cost. Raises ApiError 429."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
 from aicp.gateway import anthropic_messages, http, openai_responses
 from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
-from aicp.gateway.endpoints import CHAT, MESSAGES, OCR, RESPONSES, SPEECH, Endpoint, served_by
+from aicp.gateway.endpoints import CHAT, COMPLETIONS, MESSAGES, OCR, RESPONSES, SPEECH, Endpoint, served_by
 from aicp.gateway.errors import ApiError, invalid, not_supported
 from aicp.gateway.forms import Form
 from aicp.gateway.links import read_media
@@ -27,7 +26,10 @@ _MEDIUM_TOKENS = 1000
 _OUTPUT_TOKENS = 256
 """What a request that names no maximum is taken for."""
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_ANSWERS = ("best_of", "n")
+"""How many answers are made."""
 _number = msgspec.json.Decoder(int | None).decode
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
 
 
@@ -90,13 +92,36 @@ def _not_served(endpoint: Endpoint, route: Route) -> ApiError:
 def estimate(call: Call, fields: Fields) -> tuple[int, int]:
     """Tokens of input and output that a request may take, before its engine has counted them."""
     wanted = _OUTPUT_TOKENS if call.path in _GENERATES else 0
-    for name in _OUTPUT_FIELDS:
+    answers = 1
+    named = [_whole(fields[name]) for name in _OUTPUT_FIELDS if name in fields]
+    if named and max(named):
+        wanted = max(named)
+    for name in _ANSWERS:
         if name in fields:
-            with suppress(msgspec.DecodeError):  # the engine will refuse it
-                wanted = max(_number(fields[name]) or wanted, 0)
-            break
+            answers = max(answers, _whole(fields[name]))
+    if call.path == COMPLETIONS.path:
+        answers *= _prompts(fields)
     size = len(call.body) if call.size is None else call.size
-    return max(size // _BYTES_PER_TOKEN, 1), wanted
+    return max(size // _BYTES_PER_TOKEN, 1), wanted * answers
+
+
+def _whole(raw: msgspec.Raw) -> int:
+    """A whole number; 0 for what the engine will refuse."""
+    try:
+        return max(_number(bytes(raw)) or 0, 0)
+    except msgspec.DecodeError:
+        return 0
+
+
+def _prompts(fields: Fields) -> int:
+    """How many prompts a text completion has: a list of texts or of lists of tokens is one of prompts."""
+    data = bytes(fields.get("prompt", b""))
+    if data[:1] != b"[" or data[1:].lstrip()[:1] not in (b'"', b"["):
+        return 1
+    try:
+        return max(len(_list(data)), 1)
+    except msgspec.DecodeError:
+        return 1
 
 
 def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:

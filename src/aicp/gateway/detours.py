@@ -6,10 +6,12 @@ from aicp.gateway.admission import Admission
 from aicp.gateway.api_keys import Key
 from aicp.gateway.arms import Arms
 from aicp.gateway.bodies import Fields
-from aicp.gateway.calls import make_call
+from aicp.gateway.budgets import Budgets
+from aicp.gateway.calls import estimate, make_call
 from aicp.gateway.endpoints import Endpoint
 from aicp.gateway.errors import ApiError
 from aicp.gateway.exchange import Exchange
+from aicp.gateway.forms import Form
 from aicp.gateway.priorities import Haste
 from aicp.gateway.prompts import read_prompt, session_of
 from aicp.gateway.requests import Request
@@ -20,13 +22,21 @@ from aicp.gateway.site import Site
 class Detour:
     """The ways of one request; `first` is where it begins. `fields` is its body before it is made ready for there."""
 
-    __slots__ = ("_endpoint", "_fields", "_key", "_request", "_site", "_ways", "first")
+    __slots__ = ("_budgets", "_endpoint", "_fields", "_key", "_request", "_site", "_ways", "first")
 
     def __init__(
-        self, arms: Arms[Route], site: Site, request: Request, endpoint: Endpoint, key: Key, fields: Fields
+        self,
+        arms: Arms[Route],
+        site: Site,
+        budgets: Budgets,
+        request: Request,
+        endpoint: Endpoint,
+        key: Key,
+        fields: Fields,
     ) -> None:
-        self._site, self._request, self._endpoint, self._key = site, request, endpoint, key
-        self._fields = dict(fields)
+        self._site, self._budgets = site, budgets
+        self._request, self._endpoint, self._key = request, endpoint, key
+        self._fields = copy_of(fields)
         self.first, *self._ways = arms.ways(session_of(fields, request.headers), key.id, site.random)
 
     def begin(self, admission: Admission, exchange: Exchange, haste: Haste, size: int) -> None:
@@ -45,14 +55,21 @@ class Detour:
     def _take(self, admission: Admission, exchange: Exchange, haste: Haste, error: ApiError) -> bool:
         """Sends the request another way, now or when its turn there comes; False: `error` is the client's."""
         while self._ways and (error.status >= 500 or error.status == 429):
-            route, fields = self._ways.pop(0), dict(self._fields)
+            route, fields = self._ways.pop(0), copy_of(self._fields)
             try:
                 call = make_call(self._endpoint, route, fields)
+                tokens = estimate(call, fields)
+                purchase = self._budgets.buy(self._key.purses, route.price, tokens, self._request.at)
                 prompt = read_prompt(route, self._key.project, fields, self._request.headers, call)
-                exchange.turn(route, call, prompt)
+                exchange.turn(route, call, prompt, purchase)
                 admission.enter(exchange, self._key, haste, len(call.body))
-            except ApiError:  # it does not serve this endpoint, or is busy, too
+            except ApiError:  # it does not serve this endpoint, costs too much, or is busy, too
                 continue
             self._site.metrics.fallbacks += 1
             return True
         return False
+
+
+def copy_of(fields: Fields) -> Fields:
+    """What a call may change; a form stays as it came."""
+    return fields if isinstance(fields, Form) else dict(fields)

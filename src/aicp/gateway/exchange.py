@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
+from aicp.gateway.budgets import Purchase
 from aicp.gateway.calls import Call
 from aicp.gateway.engine_errors import BROKEN, BUSY, engine_error, no_answer, replica_lost
 from aicp.gateway.errors import ApiError, engine_failed, internal_error
@@ -71,8 +72,7 @@ class Exchange:
         self._failure: ApiError | None = None
         self._pooled = self._stale = self._paused = self._over = self._heard = False
         self._silent, self._touched = True, meter.began
-        self.ticket: Ticket | None = None
-        """Its place among the requests of its route, or its turn to get one; None where there is no limit."""
+        self.ticket: Ticket | None = None  # its place at its route, or its turn to get one; None: there is no limit
         self._status = self._size = self._losses = 0
         self._headers: dict[bytes, bytes] = {}
         self._stream: Stream | None = None
@@ -99,14 +99,14 @@ class Exchange:
         else:
             self._send(visit.replica, connection, pooled=True)
 
-    def turn(self, route: Route, call: Call, prompt: Prompt | None) -> None:
+    def turn(self, route: Route, call: Call, prompt: Prompt | None, purchase: Purchase | None) -> None:
         """Begins anew on another route; nothing of it is under way."""
         self._end()
         self._over = False
         self.route, self._call, self._prompt = route, call, prompt
         self._visits, self._losses, self._failure = [], 0, None
         self._reset()
-        self._meter.turn(route.service, route.price)
+        self._meter.turn(route.service, route.price, purchase)
 
     def cancel(self, outcome: str = "canceled") -> None:
         """The client has left, or the gateway ends: the engine's work ends at once."""

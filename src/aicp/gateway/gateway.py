@@ -141,21 +141,19 @@ class Gateway:
         route = table.find(name, key) if table is not None else None
         if route is None:
             raise unknown_model(name)
-        record.service, meter.price = route.service, route.price
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
         detour = None
         if route.arms is not None:
-            detour = Detour(route.arms, self.site, request, endpoint, key, fields)
+            detour = Detour(route.arms, self.site, self.routes.budgets, request, endpoint, key, fields)
             route = detour.first
-            record.service = route.service
+        record.service, meter.price = route.service, route.price
         call = make_call(endpoint, route, fields)
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
-        if key.purses and route.price is not None:
-            tokens = estimate(call, fields)
-            meter.purchase = self.routes.budgets.reserve(key.purses, route.price, *tokens, request.at)
+        if key.purses:
+            meter.purchase = self.routes.budgets.buy(key.purses, route.price, estimate(call, fields), request.at)
         if key.accounts:
             self._reserve(key, request, call, fields, meter, answer)
         try:

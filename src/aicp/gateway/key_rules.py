@@ -11,14 +11,20 @@ from aicp.gateway.errors import invalid
 
 _EVERYWHERE = frozenset({"temperature", "top_p"})
 """What every generating schema has; the others are OpenAI's older two."""
-_MOST = {CHAT: "max_tokens", COMPLETIONS: "max_tokens", MESSAGES: "max_tokens", RESPONSES: "max_output_tokens"}
+_MOST = {
+    CHAT: ("max_tokens", "max_completion_tokens"),
+    COMPLETIONS: ("max_tokens",),
+    MESSAGES: ("max_tokens",),
+    RESPONSES: ("max_output_tokens",),
+}
+"""What bounds an answer, by schema: the names of others mean nothing there. The first is what is set."""
 _MOST_NAMES = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def apply_rules(key: Key, endpoint: Endpoint, fields: Fields) -> None:
     """Changes `fields` as the key says. Raises ApiError 400 when more output is asked for than it allows."""
-    most_field = _MOST.get(endpoint)
-    if most_field is None:
+    own = _MOST.get(endpoint)
+    if own is None:
         return
     for name, value in key.defaults.items():
         if name in _EVERYWHERE or endpoint in (CHAT, COMPLETIONS):
@@ -29,8 +35,8 @@ def apply_rules(key: Key, endpoint: Endpoint, fields: Fields) -> None:
     given = [name for name in _MOST_NAMES if name in fields and bytes(fields[name]) != b"null"]
     for name in given:
         _check(fields[name], name, most)
-    if not given:
-        fields[most_field] = msgspec.Raw(encode(most))
+    if not any(name in own for name in given):
+        fields[own[0]] = msgspec.Raw(encode(most))
 
 
 def _check(value: msgspec.Raw, name: str, most: int) -> None:

@@ -48,9 +48,11 @@ class Meter:
         """Writes that the request begins. Raises OSError when that is not possible."""
         self._log.begin(self._record)
 
-    def turn(self, service: str, price: PriceEntry | None) -> None:
-        """Another service answers than the one that was to, at its price."""
-        self._record.service, self.price = service, price
+    def turn(self, service: str, price: PriceEntry | None, purchase: Purchase | None) -> None:
+        """Another service answers than the one that was to, at its price, for which `purchase` is reserved."""
+        if self.purchase is not None:
+            self.purchase.give_back()
+        self._record.service, self.price, self.purchase = service, price, purchase
 
     def waited(self, seconds: float) -> None:
         """The request has waited for a place, maybe not for the first time."""

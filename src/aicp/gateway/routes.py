@@ -194,7 +194,7 @@ def _choice(entry: ChoiceEntry, routes: Mapping[str, Route]) -> Route:
         shown = replace(found.entry, project=entry.project, created_at=entry.created_at, price=price)
         return Route(shown, found.replicas, found.traffic, entry.name)
 
-    shares = [(way(arm.route), arm.weight) for arm in entry.arms]
+    shares = [(way(arm.route), arm.weight) for arm in entry.arms if arm.weight]
     fallbacks = [way(name) for name in entry.fallbacks]
     ways = [*(one for one, _ in shares), *fallbacks]
     ready = next((one for one in ways if one.replicas), None)

@@ -6,6 +6,8 @@ import msgspec
 
 from aicp.gateway.reports import Event, Usage, read_events, read_usage, read_whole
 
+_MOST = 2**31 - 1
+
 
 class Tokens:
     """What one request consumed, as far as its engine told."""
@@ -29,9 +31,14 @@ class Tokens:
             prompt = usage.total_tokens  # rerankers count nothing else
         if details is not None and details.cached_tokens is not None:
             cached = details.cached_tokens
-        self.prompt = self.prompt if prompt is None else prompt
-        self.completion = self.completion if completion is None else completion
-        self.cached = self.cached if cached is None else cached
+        self.prompt = prompt if _sound(prompt) else self.prompt
+        self.completion = completion if _sound(completion) else self.completion
+        self.cached = cached if _sound(cached) else self.cached
+
+
+def _sound(count: int | None) -> bool:
+    """Whether it is a count: a negative one would pay back, one that no book holds would stop the books."""
+    return count is not None and 0 <= count <= _MOST
 
 
 def usage_of_body(body: bytes) -> Usage | None:

@@ -128,6 +128,13 @@ def test_nothing_ready_says_of_each_why(tmp_path: Path, key: KeyEntry) -> None:
     assert (route.replicas, route.arms, route.entry.reason) == ((), None, "a: stopped; b: stopped")
 
 
+def test_an_arm_of_weight_0_that_alone_is_ready_makes_nothing_ready(tmp_path: Path, key: KeyEntry) -> None:
+    choice = ChoiceEntry("chat", "default", [ArmEntry("a", 0), ArmEntry("b")])
+    route = found(tmp_path, key, [entry("a"), entry("b", ready=False)], choice)
+    assert route is not None
+    assert (route.replicas, route.arms, route.entry.reason) == ((), None, "b: stopped")
+
+
 def test_a_hidden_route_and_a_choice_of_another_project_are_not_found(tmp_path: Path, key: KeyEntry) -> None:
     choice = ChoiceEntry("chat", "other", [ArmEntry("a")])
     assert found(tmp_path, key, [entry("a")], choice) is None

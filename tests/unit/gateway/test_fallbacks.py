@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from tests.support.control_plane import ControlPlane
-from tests.support.gateway_process import GatewayProcess, route_to, until
+from tests.support.gateway_process import GatewayProcess, entry_of, route_to, until
 from tests.support.http_wire import request
 from tests.support.openai_engine import Engine, Script, Wire, run_engine
 
-from aicp.core.route import ArmEntry, ChoiceEntry, RouteEntry
+from aicp.core.route import ArmEntry, ChoiceEntry, LimitsEntry, PriceEntry, RouteEntry
 
 PATH = "/v1/chat/completions"
+DEAR = PriceEntry(10**9, 10**9, 10**9)
 CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -42,14 +44,26 @@ async def engines(engine: Engine) -> AsyncIterator[dict[str, Engine]]:
         yield {"first": engine, "second": second, "third": third}
 
 
+PATHWAY = ChoiceEntry("chat", "default", [ArmEntry("first")], ["second", "third"])
+"""`chat` leads to `first`, then to the others."""
+
+
 async def publish(
-    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine], *, places: int | None = None
+    gateway: GatewayProcess,
+    control: ControlPlane,
+    engines: dict[str, Engine],
+    *,
+    places: int | None = None,
+    prices: Mapping[str, PriceEntry] = MappingProxyType({}),
+    budget: int | None = None,
+    choice: ChoiceEntry = PATHWAY,
 ) -> None:
-    """`chat` leads to `first`, then to the others."""
+    """Prices are by the engine's name, `budget` is the key's for a day."""
     assert control.table is not None
     routes = [placed(route_to([engine], name), places) for name, engine in engines.items()]
-    choice = ChoiceEntry("chat", "default", [ArmEntry("first")], ["second", "third"])
-    control.publish(replace(control.table, etag="2", routes=routes, choices=[choice]))
+    routes = [replace(route, price=prices.get(route.name)) for route in routes]
+    key = replace(entry_of(gateway.key), limits=LimitsEntry(budget_per_day=budget))
+    control.publish(replace(control.table, etag="2", keys=[key], routes=routes, choices=[choice]))
     await gateway.with_table("2")
 
 
@@ -135,6 +149,27 @@ async def test_a_full_destination_is_passed_over(
     finally:
         writer.close()
     assert (answer.status, len(engines["second"].asked)) == (200, 1)
+
+
+async def test_a_fallback_costs_what_it_costs_and_is_passed_over_when_the_budget_is_spent(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines, prices={"second": DEAR}, budget=1)
+    await engines["first"].stop()
+    for _ in range(2):  # the first is dearer than the budget and passes alone
+        assert (await gateway.ask(PATH, CHAT)).status == 200
+    rows = await gateway.recorded(2)
+    assert [(row["service"], bool(row["cost_micros"])) for row in rows] == [("second", True), ("third", False)]
+
+
+async def test_an_arm_has_its_own_price(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    choice = ChoiceEntry("chat", "default", [ArmEntry("first"), ArmEntry("second", 10**12)])
+    await publish(gateway, control, engines, prices={"first": PriceEntry(1, 1, 1), "second": DEAR}, choice=choice)
+    assert (await gateway.ask(PATH, CHAT)).status == 200
+    (row,) = await gateway.recorded(1)
+    assert (row["service"], row["cost_micros"] > 1000) == ("second", True)
 
 
 async def test_sessions_and_models_are_of_the_public_name(

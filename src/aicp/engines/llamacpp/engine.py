@@ -65,6 +65,7 @@ class LlamaCppEngine:
         "id_slot",
         "lora",
         "n_cache_reuse",
+        "n_predict",
         "priority",
         "request_id",
         "sse_ping_interval",
