@@ -40,7 +40,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
       narrow={{ keys: ["service"], controls: <SearchSelect kind="service" label={t("usage.by.service")} free allowClear style={{ minWidth: 160 }} load={serviceChoices} value={url.get("service") ?? undefined} onChange={(service) => setUrl({ service, page: undefined })} /> }}
       columns={[
         { key: "at", title: t("audit.at"), render: (_, record) => <Time at={record.started_at} /> },
-        { key: "service", title: t("usage.by.service"), render: (_, record) => <Link to={`/services/${record.service}`}>{record.service}</Link> },
+        { key: "service", title: t("usage.by.service"), render: (_, record) => <Served by={record.service} /> },
         { key: "outcome", title: t("services.outcome"), render: (_, record) => <State state={record.outcome} /> },
         { key: "prompt", title: t("usage.prompt"), number: true, render: (_, record) => formatCount(record.prompt_tokens) },
         { key: "completion", title: t("usage.completion"), number: true, render: (_, record) => formatCount(record.completion_tokens) },
@@ -56,4 +56,10 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
       empty={{ icon: <BarChartOutlined />, title: t("usage.none"), text: t("usage.noneText") }}
     />
   );
+}
+
+/** A request that was refused before its model was known has no service; one that an outside provider served has no page. */
+function Served({ by }: { by: string }) {
+  if (by === "") return "–";
+  return by.includes(":") ? by : <Link to={`/services/${by}`}>{by}</Link>;
 }
