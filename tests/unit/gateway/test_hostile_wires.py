@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -151,6 +152,24 @@ async def test_nothing_is_answered_to_a_client_that_does_not_read(bench: Bench) 
         await settled()
     assert statuses(bench) == [200] * 41
     assert bench.client_wire.reading[-1] is True
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+async def test_what_is_sent_behind_a_body_that_is_passed_on_is_not_held(bench: Bench, ahead: int) -> None:
+    """The connection ends with that answer; here it waits for the ones before it while the client sends on."""
+    upload = request("POST", "/v1/files", bytes(100_000), key=bench.key)
+    bench.client.data_received(request("POST", PATH, CHAT, key=bench.key) + (HEALTH + b"\r\n") * ahead)
+    tracemalloc.start()
+    for data in [upload] * 100 + [upload * 2, b"no HTTP"]:
+        bench.client.data_received(data)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 1 << 20
+    bench.answer()
+    for _ in range(ahead + 1):
+        await settled()
+    assert statuses(bench) == [200] * (1 + ahead) + [404], "this gateway passes nothing on"
+    assert bench.client_wire.ended
 
 
 async def test_a_client_that_does_not_read_and_leaves_ends_the_engine_s_work(
