@@ -200,6 +200,40 @@ async def test_bodies_in_single_bytes_with_long_extensions_are_bounded(gateway: 
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        b"transfer-encoding: chunked\r\n\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("line", [b"", b"x: y\r\n"])
+async def test_an_engine_s_head_or_trailer_without_end_is_not_read_on(
+    bench: Bench, beginning: bytes, line: bytes
+) -> None:
+    bench.ask(PATH, messages=CHAT["messages"])
+    bench.engine.data_received(b"HTTP/1.1 200 OK\r\n" + beginning + (line or b"x: "))
+    read = 0
+    while not bench.engine_wire.ended and read < 1 << 20:
+        piece = (line or b"y") * 1000
+        bench.engine.data_received(piece)
+        read += len(piece)
+    assert read < 80_000
+
+
+async def test_much_that_is_no_body_is_no_fault_where_a_body_comes_with_it(bench: Bench) -> None:
+    bench.ask(PATH, messages=CHAT["messages"])
+    bench.engine.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: " + b"y" * 100_000 + b"\r\n\r\n")
+    for number in range(len(ANSWER)):
+        bench.engine.data_received(b"1;" + b"y" * 2000 + b"\r\n")
+        bench.engine.data_received(ANSWER[number : number + 1] + b"\r\n")
+    bench.engine.data_received(b"0\r\n\r\n")
+    await settled()
+    assert statuses(bench) == [200]
+    assert not bench.engine_wire.ended
+
+
 async def test_a_part_of_the_gateway_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     begun = 0
 
