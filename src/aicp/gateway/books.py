@@ -2,7 +2,7 @@
 
 Usage is kept as JSON lines, a file a month (UTC, of the moment it was counted). A batch is its records and then a
 line `{"batch": <sequence>}`: what stands behind the last of those lines when the gateway starts is the part of a batch
-that a crash cut; it is cut off, and comes again.
+that a crash cut; it is cut off, and comes again. A line before it that cannot be read is passed over.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Books:
         self._table = read()
         self._seen = _stamp(file)
         self._sequence = 0
+        self._writing = asyncio.Lock()
         self._tokens: Counter[tuple[str, str, int]] = Counter()
         """By key, project and day since 1970."""
         self._spent: Counter[tuple[str, str, int]] = Counter()
@@ -75,15 +76,20 @@ class Books:
 
     async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
         """Writes a batch down, once. Raises UnavailableError when the disk does not take it."""
-        if sequence <= self._sequence:
-            return
-        try:
-            await asyncio.to_thread(self._append, sequence, records)
-        except OSError as error:
-            raise UnavailableError(f"Usage cannot be written down: {error.strerror}.") from error
-        self._sequence = sequence
-        for record in records:
-            self._count(_line.decode(record))
+        # a thread cannot be canceled: who comes again with a batch whose writing goes on waits for its end
+        await asyncio.shield(self._write_down(sequence, records))
+
+    async def _write_down(self, sequence: int, records: Sequence[bytes]) -> None:
+        async with self._writing:
+            if sequence <= self._sequence:
+                return
+            try:
+                await asyncio.to_thread(self._append, sequence, records)
+            except OSError as error:
+                raise UnavailableError(f"Usage cannot be written down: {error.strerror}.") from error
+            self._sequence = sequence
+            for record in records:
+                self._count(_line.decode(record))
 
     async def totals(self, gateway_id: str) -> Totals:
         """What was written down, by scope."""
@@ -139,20 +145,25 @@ class Books:
 
     def _take_up(self, path: Path) -> None:
         """Counts a file of an earlier run, and cuts off the part of a batch at its end."""
-        position = whole = 0
+        position = whole = last = 0
         batch: list[_Line] = []
+        unsound = passed_over = 0
         with path.open("rb") as file:
             for text in file:
+                position += len(text)
                 line = _sound(text)
                 if line is None:
-                    break
-                position += len(text)
-                batch.append(line)
-                if line.batch is not None:
-                    self._sequence = max(self._sequence, line.batch)
-                    for record in batch[:-1]:
-                        self._count(record)
-                    batch, whole = [], position
+                    unsound += 1
+                elif line.batch is None:
+                    batch.append(line)
+                else:
+                    if line.batch > last:  # else it was written twice
+                        for record in batch:
+                            self._count(record)
+                    batch, whole, passed_over, last = [], position, unsound, max(last, line.batch)
+        self._sequence = max(self._sequence, last)
+        if passed_over:
+            log.error("%d lines of %s cannot be read; their usage is not counted", passed_over, path)
         if whole < path.stat().st_size:
             os.truncate(path, whole)
 

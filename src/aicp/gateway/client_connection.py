@@ -57,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_gateway",
         "_headers",
         "_job",
+        "_last",
         "_limits",
         "_live",
         "_local",
@@ -91,7 +92,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._job: Job | None = None
         self._bytes_in_head = self._discarded = 0
-        self._reading = self._discarding = False
+        self._reading = self._discarding = self._last = False
         self._now = self._reading_since = self._clock.monotonic()
         self._stalled_since: float | None = None
         self.busy = False
@@ -110,7 +111,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._now = self._clock.monotonic()
-        if self._discarding:
+        if self._discarding or self._last:
             self._discarded += len(data)
             if self._discarded > _DISCARD_BYTES:
                 self._transport.abort()
@@ -186,7 +187,7 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """httptools: the head is whole, so that most refusals are known before a body is read."""
         self._bytes_in_head = 0
-        if self._discarding:
+        if self._discarding or self._last:
             return
         url, headers = self._url, self._headers
         # asked for its version only where it may be an old one: that makes a text each time
@@ -240,6 +241,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if request.inflow is not None:
             request.inflow.end()  # it is being served already, or waits to be
+            self._last = True  # the connection ends with its answer: what follows is never served, nor held
             return
         request.keep_alive = self._parser.should_keep_alive() and not request.old and request.method != b"CONNECT"
         if self._must_wait():
@@ -383,8 +385,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse_bytes(self, error: ApiError) -> None:
         """Answers what could not be read as a request."""
-        if self._discarding:
-            return  # its head was refused already
+        if self._discarding or self._last:
+            return  # its head was refused already, or it is never served
         method = self._parser.get_method() if self._url else b""
         request = self._request or self._gateway.request(method, b"", {})
         request.refusal = request.refusal or error

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_CONNECTIONS = 256
 _QUEUE_FULL_SECONDS = 0.005
+_BARE_BYTES = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 _WANTED = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"retry-after"})
 
@@ -56,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
     """One connection, one request at a time."""
 
     __slots__ = (
+        "_bare",
         "_complete",
         "_head",
         "_headers",
@@ -76,6 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
+        self._bare = 0
         self._head = self._paused = False
         self._complete = self._kept = False
         self.answered = False
@@ -123,6 +126,14 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._lose()
             return
+        if self._parts or self._head or self._complete:
+            self._bare = 0
+        else:
+            # a head or trailer without end: the parser copies a line of it anew with every piece
+            self._bare += len(data)
+            if self._bare > _BARE_BYTES + len(data):
+                self._lose()
+                return
         try:
             self._deliver(receiver)
         except Exception:

@@ -18,6 +18,7 @@ UNSOUND = (OSError, EOFError, ValueError, httptools.HttpParserError, httptools.H
 """What a server that is no sound web server leads to."""
 _READ_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 16
+"""Of a head, and of what comes behind the body: a line there is copied anew with every piece of it."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = "%/:=&?~+!$,;'@()*[]"
 
@@ -52,13 +53,18 @@ class WebAnswer:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises one of UNSOUND, EOFError when it is cut."""
+        size = 0
         while True:
             fresh, self._fresh = self._fresh, []
+            if fresh:
+                size = 0
+            elif size > _HEAD_BYTES + _READ_BYTES:
+                raise ValueError("what is no body has no end")
             for piece in fresh:
                 yield piece
             if self._complete:
                 return
-            await self._read()
+            size += await self._read()
 
     async def _read(self) -> int:
         data = await self._reader.read(_READ_BYTES)

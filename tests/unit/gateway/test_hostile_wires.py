@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -153,6 +154,24 @@ async def test_nothing_is_answered_to_a_client_that_does_not_read(bench: Bench) 
     assert bench.client_wire.reading[-1] is True
 
 
+@pytest.mark.parametrize("ahead", [0, 3])
+async def test_what_is_sent_behind_a_body_that_is_passed_on_is_not_held(bench: Bench, ahead: int) -> None:
+    """The connection ends with that answer; here it waits for the ones before it while the client sends on."""
+    upload = request("POST", "/v1/files", bytes(100_000), key=bench.key)
+    bench.client.data_received(request("POST", PATH, CHAT, key=bench.key) + (HEALTH + b"\r\n") * ahead)
+    tracemalloc.start()
+    for data in [upload] * 100 + [upload * 2, b"no HTTP"]:
+        bench.client.data_received(data)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 1 << 20
+    bench.answer()
+    for _ in range(ahead + 1):
+        await settled()
+    assert statuses(bench) == [200] * (1 + ahead) + [404], "this gateway passes nothing on"
+    assert bench.client_wire.ended
+
+
 async def test_a_client_that_does_not_read_and_leaves_ends_the_engine_s_work(
     gateway: GatewayProcess, engine: Engine
 ) -> None:
@@ -179,6 +198,40 @@ async def test_bodies_in_single_bytes_with_long_extensions_are_bounded(gateway: 
     writer.write(head.replace(b"content-length: 0\r\n", b"") + b"1;" + b"a" * 1_000_000)
     assert (await asyncio.wait_for(read_answer(reader), 10)).status == 431
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        b"transfer-encoding: chunked\r\n\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("line", [b"", b"x: y\r\n"])
+async def test_an_engine_s_head_or_trailer_without_end_is_not_read_on(
+    bench: Bench, beginning: bytes, line: bytes
+) -> None:
+    bench.ask(PATH, messages=CHAT["messages"])
+    bench.engine.data_received(b"HTTP/1.1 200 OK\r\n" + beginning + (line or b"x: "))
+    read = 0
+    while not bench.engine_wire.ended and read < 1 << 20:
+        piece = (line or b"y") * 1000
+        bench.engine.data_received(piece)
+        read += len(piece)
+    assert read < 80_000
+
+
+async def test_much_that_is_no_body_is_no_fault_where_a_body_comes_with_it(bench: Bench) -> None:
+    bench.ask(PATH, messages=CHAT["messages"])
+    bench.engine.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: " + b"y" * 100_000 + b"\r\n\r\n")
+    for number in range(len(ANSWER)):
+        bench.engine.data_received(b"1;" + b"y" * 2000 + b"\r\n")
+        bench.engine.data_received(ANSWER[number : number + 1] + b"\r\n")
+    bench.engine.data_received(b"0\r\n\r\n")
+    await settled()
+    assert statuses(bench) == [200]
+    assert not bench.engine_wire.ended
 
 
 async def test_a_part_of_the_gateway_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -187,6 +187,13 @@ async def endless_head(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
+async def endless_trailer(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx: ")
+    while True:
+        writer.write(b"y" * 1000)
+        await writer.drain()
+
+
 async def trickle(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 1000\r\n\r\n")
     while True:
@@ -206,6 +213,7 @@ async def trickle(writer: asyncio.StreamWriter) -> None:
         (answer().replace(b"content-length: 72", b"content-length: -1"), "web server"),
         (endless, "more than 4000 bytes"),
         (endless_head, "web server"),
+        (endless_trailer, "web server"),
         (trickle, "did not arrive within 1 s"),
         (answer(status=404), "answers 404"),
         (answer(status=206), "answers 206"),

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from aicp.security.keys import make_key
 
 CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
 PEPPER = b"p" * 32
+RECORD = b'{"api_key_id":"k","project":"p","started_at":"2026-01-05T11:00:00Z","prompt_tokens":%d}'
 UP: dict[str, Any] = {"name": "a", "upstreams": []}
 LEADS: dict[str, Any] = {"name": "b", "arms": [{"route": "a"}]}
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "stand-alone-gateway.md"
@@ -196,8 +198,46 @@ async def test_a_price_and_a_budget_of_the_file_hold_over_kill_9(alone: StandAlo
     assert costs.popitem()[1] == 303, "3 x 0.5 + 4 x 0.25 + 3 x 100, rounded"
 
 
+async def test_a_batch_whose_writing_outlives_its_task_is_written_once(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        assert release.wait(20)
+
+    monkeypatch.setattr("aicp.gateway.books.os.fsync", slow)
+    books = Books(tmp_path, tmp_path / "gateway.yaml", lambda: RouteTable("1", ""), clock)
+    first = asyncio.ensure_future(books.usage("gw", 1, [RECORD % 5]))
+    await until(begun.is_set)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    again = asyncio.ensure_future(books.usage("gw", 1, [RECORD % 5]))
+    await asyncio.sleep(0)
+    release.set()
+    await again
+    (path,) = tmp_path.glob("usage-*.jsonl")
+    assert path.read_bytes() == RECORD % 5 + b'\n{"batch":1}\n'
+    assert (await books.totals("gw")).scopes["key:k"].day == 5
+
+
+async def test_a_batch_written_twice_counts_once_and_an_unsound_line_costs_itself_alone(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "usage-2026-01.jsonl"
+    lines = [RECORD % 5, b'{"batch":1}', RECORD % 5, b'{"batch":1}', RECORD % 6, b"\0\xff", RECORD % 7, b'{"batch":2}']
+    whole = b"".join(b"%b\n" % line for line in lines)
+    path.write_bytes(whole + b"{\n")
+    books = Books(tmp_path, tmp_path / "gateway.yaml", lambda: RouteTable("1", ""), clock)
+    totals = await books.totals("gw")
+    assert (totals.sequence, totals.scopes["key:k"].day) == (2, 18)
+    assert path.read_bytes() == whole
+    assert "1 lines of" in caplog.text
+
+
 async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Path, clock: FakeClock) -> None:
-    record = b'{"api_key_id":"k","project":"p","started_at":"2026-01-05T11:00:00Z","prompt_tokens":%d}'
+    record = RECORD
     file = tmp_path / "gateway.yaml"
     file.write_text("")
 
