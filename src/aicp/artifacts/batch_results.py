@@ -110,6 +110,8 @@ class _Lines:
         if self._end:
             with explained_space():
                 os.fsync(self._file.fileno())
+            # as young as the new file's row: the cleanup takes what is old and has none
+            os.utime(self._file.fileno())
             os.link(self._path, path)
             sync_directory(path.parent)
         return self._end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,6 +47,16 @@ def test_an_empty_file_is_not_made(tmp_path: Path) -> None:
         results.add("a", line_of("a"), answered=True)
         assert results.finish(tmp_path / "out", tmp_path / "err")[1] == 0
     assert not (tmp_path / "err").exists()
+
+
+def test_what_it_becomes_is_as_young_as_its_row_will_be(tmp_path: Path) -> None:
+    """The last result may have come long before; the cleanup removes old files that have no row yet."""
+    with BatchResults(tmp_path, "batch_1") as results:
+        results.add("a", line_of("a"), answered=True)
+        os.utime(tmp_path / "batch_1.output", (0, 0))
+        before = time.time()
+        results.finish(tmp_path / "out", tmp_path / "err")
+    assert (tmp_path / "out").stat().st_mtime >= before - 1
 
 
 def test_two_processes_never_write_the_same_batch(tmp_path: Path) -> None:
