@@ -65,6 +65,21 @@ def test_two_processes_never_write_the_same_batch(tmp_path: Path) -> None:
     BatchResults(tmp_path, "batch_1").close()
 
 
+@pytest.mark.parametrize("broken", [b"\0" * 4096, b"\0" * 9 + b"\n", b'{"id": "x"}\n', b'{"custom_id": "\xff"}\n'])
+def test_after_a_loss_of_power_lines_from_the_first_broken_one_on_are_run_again(tmp_path: Path, broken: bytes) -> None:
+    with BatchResults(tmp_path, "batch_1") as results:
+        for name in ("a", "b", "c"):
+            results.add(name, line_of(name), answered=True)
+    written = (tmp_path / "batch_1.output").read_bytes().splitlines(keepends=True)
+    (tmp_path / "batch_1.output").write_bytes(written[0] + broken + written[2])
+    with BatchResults(tmp_path, "batch_1") as again:
+        assert (again.done, again.completed) == ({"a"}, 1)
+        for name in ("b", "c"):
+            again.add(name, line_of(name), answered=True)
+        again.finish(tmp_path / "out", tmp_path / "err")
+    assert names_in(tmp_path / "out") == ["a", "b", "c"]
+
+
 @given(
     written=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 40_000), st.booleans()), max_size=8),
     lost=st.tuples(st.integers(0, 90_000), st.integers(0, 90_000)),
