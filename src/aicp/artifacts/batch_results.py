@@ -1,13 +1,14 @@
 """What a batch has written so far: the one record of which of its lines are done.
 
 A line of result is there once its last byte, the newline, is. So a crash at any moment loses at most lines in flight,
-which are run again, and none is ever written twice.
+a loss of power those that had not reached the disk. They are run again, and none is ever written twice.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from aicp.artifacts.files import explained_space, sync_directory
 from aicp.core.errors import ConflictError
 
-_TAIL_BYTES = 1 << 16
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BatchResults:
@@ -87,11 +88,9 @@ class _Lines:
         except BlockingIOError as error:
             self._file.close()
             raise ConflictError("Another process works on this batch.", code="batch_busy") from error
-        self._end = _whole(handle)
+        found, self._end = _whole(path)
         self._file.truncate(self._end)
-        with path.open("rb") as lines:
-            found = [msgspec.json.decode(line, type=_Named).custom_id for line in lines]
-        self.names, self.count = set[str](found), len(found)
+        self.names, self.count = set(found), len(found)
 
     def append(self, line: bytes) -> None:
         data = memoryview(line + b"\n")
@@ -110,6 +109,8 @@ class _Lines:
         if self._end:
             with explained_space():
                 os.fsync(self._file.fileno())
+            # as young as the new file's row: the cleanup takes what is old and has none
+            os.utime(self._file.fileno())
             os.link(self._path, path)
             sync_directory(path.parent)
         return self._end
@@ -121,13 +122,16 @@ class _Lines:
         self._file.close()
 
 
-def _whole(handle: int) -> int:
-    """Where the last whole line ends."""
-    end = os.fstat(handle).st_size
-    while end > 0:
-        start = max(0, end - _TAIL_BYTES)
-        found = os.pread(handle, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
+def _whole(path: Path) -> tuple[list[str], int]:
+    """The names of the whole lines, and where the last of them ends.
+
+    A loss of power may leave a block empty before others that were written: from a broken line on nothing counts.
+    """
+    found, end = list[str](), 0
+    with path.open("rb") as lines, suppress(*_BROKEN):
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            found.append(msgspec.json.decode(line, type=_Named).custom_id)
+            end += len(line)
+    return found, end

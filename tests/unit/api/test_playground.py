@@ -117,7 +117,9 @@ async def test_a_fresh_key_is_tried_until_the_gateway_knows_it(api: Api, upstrea
     assert (await asked).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["metrics", "internal/x", "v1/../metrics", "v1//x", "v1", "v1/%2e%2e/metrics"])
+@pytest.mark.parametrize(
+    "path", ["metrics", "internal/x", "v1/../metrics", "v1//x", "v1", "v1/", "v1/%2e%2e/metrics", "v1/a/%252e%252e/x"]
+)
 async def test_only_the_gateways_public_addresses_are_reached(api: Api, upstream: Upstream, path: str):
     assert (await api.client().get(f"/api/v1/playground/{path}")).status_code in (404, 422)
     assert upstream.seen == []
@@ -163,7 +165,10 @@ async def test_who_leaves_takes_the_engines_work_along(api: Api, upstream: Upstr
     await asyncio.wait_for(upstream.left.wait(), 5)
 
 
-@pytest.mark.parametrize("path", ["v1/files", "v1/files/file_1/content", "v1/batches"])
+@pytest.mark.parametrize(
+    "path",
+    ["v1/files", "v1/files/file_1/content", "v1/batches", "v1/%2e/files", "v1/%252e/files", "v1/%2566iles"],
+)
 async def test_whoever_may_try_a_model_reads_no_files_by_it(api: Api, upstream: Upstream, path: str):
     answer = await api.client(Role.VIEWER).get(f"/api/v1/playground/{path}")
     assert answer.status_code == 422

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,10 +49,35 @@ def test_an_empty_file_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "err").exists()
 
 
+def test_what_it_becomes_is_as_young_as_its_row_will_be(tmp_path: Path) -> None:
+    """The last result may have come long before; the cleanup removes old files that have no row yet."""
+    with BatchResults(tmp_path, "batch_1") as results:
+        results.add("a", line_of("a"), answered=True)
+        os.utime(tmp_path / "batch_1.output", (0, 0))
+        before = time.time()
+        results.finish(tmp_path / "out", tmp_path / "err")
+    assert (tmp_path / "out").stat().st_mtime >= before - 1
+
+
 def test_two_processes_never_write_the_same_batch(tmp_path: Path) -> None:
     with BatchResults(tmp_path, "batch_1"), pytest.raises(ConflictError):
         BatchResults(tmp_path, "batch_1")
     BatchResults(tmp_path, "batch_1").close()
+
+
+@pytest.mark.parametrize("broken", [b"\0" * 4096, b"\0" * 9 + b"\n", b'{"id": "x"}\n', b'{"custom_id": "\xff"}\n'])
+def test_after_a_loss_of_power_lines_from_the_first_broken_one_on_are_run_again(tmp_path: Path, broken: bytes) -> None:
+    with BatchResults(tmp_path, "batch_1") as results:
+        for name in ("a", "b", "c"):
+            results.add(name, line_of(name), answered=True)
+    written = (tmp_path / "batch_1.output").read_bytes().splitlines(keepends=True)
+    (tmp_path / "batch_1.output").write_bytes(written[0] + broken + written[2])
+    with BatchResults(tmp_path, "batch_1") as again:
+        assert (again.done, again.completed) == ({"a"}, 1)
+        for name in ("b", "c"):
+            again.add(name, line_of(name), answered=True)
+        again.finish(tmp_path / "out", tmp_path / "err")
+    assert names_in(tmp_path / "out") == ["a", "b", "c"]
 
 
 @given(
