@@ -92,17 +92,17 @@ def _not_served(endpoint: Endpoint, route: Route) -> ApiError:
 def estimate(call: Call, fields: Fields) -> tuple[int, int]:
     """Tokens of input and output that a request may take, before its engine has counted them."""
     wanted = _OUTPUT_TOKENS if call.path in _GENERATES else 0
-    answers = 1
-    named = [_whole(fields[name]) for name in _OUTPUT_FIELDS if name in fields]
-    if named and max(named):
-        wanted = max(named)
+    answers, most = 1, 0
+    for name in _OUTPUT_FIELDS:
+        if name in fields:
+            most = max(most, _whole(fields[name]))
     for name in _ANSWERS:
         if name in fields:
             answers = max(answers, _whole(fields[name]))
     if call.path == COMPLETIONS.path:
         answers *= _prompts(fields)
     size = len(call.body) if call.size is None else call.size
-    return max(size // _BYTES_PER_TOKEN, 1), wanted * answers
+    return max(size // _BYTES_PER_TOKEN, 1), (most or wanted) * answers
 
 
 def _whole(raw: msgspec.Raw) -> int:
