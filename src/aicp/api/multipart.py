@@ -11,8 +11,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from aicp.core.errors import MalformedError
 
-_LONGEST_FIELD = 1 << 16
 _MOST_FIELDS = 50
+_MOST_BESIDE = 1 << 16
+"""Bytes of a form that are not its file's: fields, names, boundaries."""
 _HINT = "Send multipart/form-data with the fields `purpose` and `file`, as OpenAI's clients do."
 
 
@@ -30,12 +31,16 @@ async def read_form(content_type: str, pieces: AsyncIterator[bytes], write: Call
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise MalformedError("A file comes as a form.", hint=_HINT)
-    reader = _Reader()
+    reader, beside = _Reader(), 0
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for piece in pieces:
             parser.write(piece)
-            for found in reader.take():
+            file = reader.take()
+            beside += len(piece) - sum(map(len, file))
+            if beside > _MOST_BESIDE:
+                raise FormParserError("it has too much beside the file")
+            for found in file:
                 await write(found)
         parser.finalize()
     except FormParserError as error:
@@ -93,14 +98,15 @@ class _Reader:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._pieces.append(data[start:end])
-            return
-        self._value += data[start:end]
-        if len(self._value) > _LONGEST_FIELD or len(self.form.fields) >= _MOST_FIELDS:
-            raise FormParserError("it has too much beside the file")
+        else:
+            self._value += data[start:end]
 
     def _end(self) -> None:
-        if not self._is_file:
-            self.form.fields[self._name] = self._value.decode("utf-8", "replace")
+        if self._is_file:
+            return
+        if len(self.form.fields) >= _MOST_FIELDS:
+            raise FormParserError("it has too many fields")
+        self.form.fields[self._name] = self._value.decode("utf-8", "replace")
 
     def _finish(self) -> None:
         self.ended = True

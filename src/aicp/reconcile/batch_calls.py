@@ -125,13 +125,13 @@ class GatewayCalls:
         """
         tries = 0
         while True:
-            async with brake.turn(), self.room.place(len(line.body)):
-                answer = await self._ask(key_id, path, line.body, request_id, brake)
+            async with brake.turn(), self.room.place(line.size):
+                answer = await self._ask(key_id, path, line.body(), request_id, brake)
             if answer is _HELD:
                 continue
             tries += 1
-            if isinstance(answer, httpx.Response) and (answer.status_code < 500 or tries >= _MOST_TRIES):
-                return Outcome(answer.status_code, answer.content, answer.headers.get("x-request-id", ""))
+            if isinstance(answer, Outcome) and (answer.status < 500 or tries >= _MOST_TRIES):
+                return answer
             if tries >= _MOST_TRIES:
                 return Outcome(error=("no_answer", NO_ANSWER))
             await self.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
@@ -140,10 +140,8 @@ class GatewayCalls:
         """One for a batch."""
         return Brake(self.clock, self.sleep, self.room.requests)
 
-    async def _ask(
-        self, key_id: str, path: str, body: bytes, request_id: str, brake: Brake
-    ) -> httpx.Response | object | None:
-        """The answer; _HELD when all are to wait, None when it broke off."""
+    async def _ask(self, key_id: str, path: str, body: bytes, request_id: str, brake: Brake) -> Outcome | object | None:
+        """What was answered; _HELD when all are to wait, None when it broke off."""
         try:
             answer = await self._send(key_id, path, body, request_id)
         except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -157,7 +155,7 @@ class GatewayCalls:
             brake.hold(_seconds(answer), _words(answer))
             return _HELD
         brake.went_through()
-        return answer
+        return Outcome(answer.status_code, answer.content, answer.headers.get("x-request-id", ""))
 
     async def _send(self, key_id: str, path: str, body: bytes, request_id: str) -> httpx.Response:
         headers = {

@@ -1,11 +1,13 @@
-"""Lines of batches in OpenAI's form: read and checked, and the lines that come of them. Pure."""
+"""Lines of batches in OpenAI's form: read and checked, and the lines that come of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -20,11 +22,12 @@ NO_ANSWER = "The model's answer to this request never came whole."
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One request. `number` counts from 1; `body` is its JSON."""
+    """One request. `number` counts from 1; its JSON, of at most `size` bytes, is read by `body` when it is needed."""
 
     number: int
     custom_id: str
-    body: bytes
+    size: int
+    body: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,13 @@ class Outcome:
         return self.error is None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
+class _Named(msgspec.Struct):
+    custom_id: str
+
+
 class _Line(msgspec.Struct):
     """A checked line; its body stays as it was written."""
 
-    custom_id: str
     body: msgspec.Raw
 
 
@@ -90,13 +96,16 @@ def check(lines: Iterable[bytes], endpoint: BatchEndpoint) -> Checked:
     return Checked(total, model, problems)
 
 
-def read(lines: Iterable[bytes], done: set[str]) -> Iterator[BatchLine]:
-    """The lines of a checked file that have no result yet."""
-    for number, text in enumerate(lines, start=1):
-        if text.strip():
-            line = msgspec.json.decode(text, type=_Line)
-            if line.custom_id not in done:
-                yield BatchLine(number, line.custom_id, bytes(line.body))
+def read(source: BinaryIO, done: set[str]) -> Iterator[BatchLine]:
+    """The lines of a checked file that have no result yet. It stays open for as long as their bodies are read."""
+    number = start = 0
+    while text := source.readline():
+        number, size = number + 1, len(text)
+        name = msgspec.json.decode(text, type=_Named).custom_id if text.strip() else None
+        del text  # a line that waits for its turn holds no memory
+        if name is not None and name not in done:
+            yield BatchLine(number, name, size, partial(_body, source.fileno(), start, size))
+        start += size
 
 
 def result(batch_id: str, line: BatchLine, outcome: Outcome) -> bytes:
@@ -108,6 +117,10 @@ def result(batch_id: str, line: BatchLine, outcome: Outcome) -> bytes:
     name = f"batch_req_{batch_id.removeprefix('batch_')}_{line.number}"
     value = {"id": name, "custom_id": line.custom_id, "response": response, "error": error}
     return msgspec.json.encode(value)
+
+
+def _body(handle: int, start: int, size: int) -> bytes:
+    return bytes(msgspec.json.decode(os.pread(handle, size, start), type=_Line).body)
 
 
 def _read(text: bytes, endpoint: BatchEndpoint) -> dict[str, Any]:

@@ -69,12 +69,13 @@ class BatchRun:
 
     async def _work(self) -> End:
         """Workers take lines from one iterator, so that no more of the file is held than is under way."""
-        lines = self._lines()
         workers = min(_MOST_AT_ONCE, self._calls.room.requests, max(1, self.counts.total))
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(workers):
-                    group.create_task(self._take(lines))
+            with self._source.open("rb") as source:
+                lines = read(source, self._results.done)
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(workers):
+                        group.create_task(self._take(lines))
         except BaseExceptionGroup as errors:
             _, others = errors.split(KeyEndedError)
             if others is not None:
@@ -109,14 +110,11 @@ class BatchRun:
 
     async def _expire(self) -> None:
         """Every line without a result gets one that says so."""
-        for number, line in enumerate(self._lines()):
-            self._add(line, Outcome(error=EXPIRED))
-            if number % _WRITE_AHEAD == 0:
-                await asyncio.sleep(0)  # others run too
-
-    def _lines(self) -> Iterator[BatchLine]:
         with self._source.open("rb") as source:
-            yield from read(source, self._results.done)
+            for number, line in enumerate(read(source, self._results.done)):
+                self._add(line, Outcome(error=EXPIRED))
+                if number % _WRITE_AHEAD == 0:
+                    await asyncio.sleep(0)  # others run too
 
 
 async def _end(work: asyncio.Task[End]) -> None:

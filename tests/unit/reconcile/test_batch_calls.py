@@ -13,7 +13,8 @@ from aicp.reconcile.batch_lines import BatchLine, Outcome
 from aicp.security.passes import read_pass
 
 PEPPER = bytes(32)
-LINE = BatchLine(1, "a", b'{"model":"demo"}')
+BODY = b'{"model":"demo"}'
+LINE = BatchLine(1, "a", 100, lambda: BODY)
 Answer = httpx.Response | Exception
 
 
@@ -56,7 +57,7 @@ async def test_a_request_goes_in_class_batch_with_a_pass_for_the_key() -> None:
     assert await bench.call() == Outcome(200, OK.content, "req_1")
     request = bench.asked[0]
     assert request.headers["x-priority"] == "batch"
-    assert request.content == LINE.body
+    assert request.content == BODY
     found = read_pass(PEPPER, request.headers["authorization"].removeprefix("Bearer "))
     assert found is not None
     assert found[0] == "key_abc"

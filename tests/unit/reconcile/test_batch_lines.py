@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +20,22 @@ def line(custom_id: Any = "a", **changes: Any) -> bytes:
     return json.dumps({name: item for name, item in value.items() if item is not ...}).encode() + b"\n"
 
 
-def test_a_right_file_is_counted_and_read() -> None:
-    lines = [line("a"), b"\n", line("b", method=...)]
+def empty(number: int) -> BatchLine:
+    return BatchLine(number, "a", 2, lambda: b"{}")
+
+
+def test_a_right_file_is_counted_and_read(tmp_path: Path) -> None:
+    other = {"model": "other", "n": 1}
+    lines = [line("a"), b"\n", line("b", method=..., body=other)]
     found = check(lines, CHAT)
     assert (found.total, found.model, found.problems) == (2, "demo", [])
-    read_lines = list(read(lines, set()))
-    assert [(each.number, each.custom_id) for each in read_lines] == [(1, "a"), (3, "b")]
-    assert json.loads(read_lines[0].body) == BODY
-    assert [each.custom_id for each in read(lines, {"a"})] == ["b"]
+    (tmp_path / "in").write_bytes(b"".join(lines))
+    with (tmp_path / "in").open("rb") as source:
+        read_lines = list(read(source, set()))
+        assert [(each.number, each.custom_id) for each in read_lines] == [(1, "a"), (3, "b")]
+        assert [json.loads(each.body()) for each in read_lines] == [BODY, other]
+        source.seek(0)
+        assert [each.custom_id for each in read(source, {"a"})] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_no_more_than_a_hundred_problems_are_told() -> None:
 
 
 def test_an_answer_is_passed_on_as_it_came_on_one_line() -> None:
-    request = BatchLine(7, "a", b"{}")
+    request = empty(7)
     text = result(
         "batch_1", request, Outcome(200, b'{\n "logprob": -0.10000000000000000001,\n "t": "\xc3\xa9"}', "req_1")
     )
@@ -83,13 +92,13 @@ def test_an_answer_is_passed_on_as_it_came_on_one_line() -> None:
 
 
 def test_an_answer_that_is_no_json_becomes_a_text() -> None:
-    value = json.loads(result("batch_1", BatchLine(1, "a", b"{}"), Outcome(502, b"\xff oops\n")))
+    value = json.loads(result("batch_1", empty(1), Outcome(502, b"\xff oops\n")))
     assert value["response"]["body"] == "\ufffd oops\n"
 
 
 def test_an_error_has_no_response_and_goes_to_the_file_of_errors() -> None:
     outcome = Outcome(error=("batch_expired", "Too late."))
-    value = json.loads(result("batch_1", BatchLine(1, "a", b"{}"), outcome))
+    value = json.loads(result("batch_1", empty(1), outcome))
     assert (value["response"], value["error"]) == (None, {"code": "batch_expired", "message": "Too late."})
     assert not outcome.answered
     assert not Outcome(400).answered

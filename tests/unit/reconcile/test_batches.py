@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -47,11 +48,12 @@ class World:
         self.database, self.clock, self.bell = database, FakeClock(), Bell()
         self.contents = FileContents(folder / "files")
         self.serve: Serve = served
+        self.room = Room(4)
         self.asked: Counter[int] = Counter()
 
     def loop(self) -> BatchLoop:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://gateway")
-        calls = GatewayCalls(client, bytes(32), self.clock, Room(4))
+        calls = GatewayCalls(client, bytes(32), self.clock, self.room)
         return BatchLoop(self.database, self.bell, self.contents, calls)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -119,8 +121,8 @@ class World:
         return {path.name for path in self.contents.directory.iterdir() if path.is_file()}
 
 
-def line_of(number: int) -> bytes:
-    body = {"model": "demo", "n": number}
+def line_of(number: int, padding: int = 0) -> bytes:
+    body = {"model": "demo", "n": number, "text": "x" * padding}
     value = {"custom_id": f"line {number}", "method": "POST", "url": BatchEndpoint.CHAT.value, "body": body}
     return json.dumps(value).encode() + b"\n"
 
@@ -209,6 +211,32 @@ async def test_a_crash_at_any_write_of_a_state_loses_nothing(
     with suppress(asyncio.CancelledError):
         await task
     await check_whole(world, await world.run())
+
+
+async def test_lines_that_wait_for_their_turn_hold_no_memory(world: World) -> None:
+    """However many workers a batch has, the bodies held are those that the room lets go."""
+    await world.order(b"".join(line_of(number, 2**20) for number in range(32)))
+    world.room = Room(64, held_bytes=2**21)
+    arrived = asyncio.Event()
+
+    async def stuck(request: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        return await served(request)
+
+    world.serve = stuck
+    tracemalloc.start()
+    task = asyncio.create_task(world.loop().run())
+    try:
+        async with asyncio.timeout(20):
+            await arrived.wait()
+            await asyncio.sleep(0)  # every worker has begun
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        task.cancel()
+        await asyncio.wait({task})
+    assert held < 12 * 2**20
 
 
 async def test_cancelled_it_keeps_what_was_answered(world: World) -> None:
