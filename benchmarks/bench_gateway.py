@@ -19,11 +19,11 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from gateway import fairness, life, plain, routing, stream  # noqa: E402
-from gateway.peers import peers_environment, peers_versions  # noqa: E402
-from gateway.programs import LOAD_CORE, Programs  # noqa: E402
-from gateway.stage import Ground  # noqa: E402
-from report import write  # noqa: E402
+from gateway import fairness, life, plain, routing, stream
+from gateway.peers import peers_environment, peers_versions
+from gateway.programs import LOAD_CORE, Programs
+from gateway.stage import Ground
+from report import write
 
 ROUNDS = 5
 SECTIONS: dict[str, Callable[[Ground], dict[str, Any]]] = {

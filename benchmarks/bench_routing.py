@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "gateway")]
 
-from report import write  # noqa: E402
-from routing import measure  # noqa: E402
+from report import write
+from routing import measure
 
 NOTE = (
     "Second half of Mooncake's conversation trace; the constants were set on the first. hit_of_ideal compares with the "

@@ -26,11 +26,11 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from report import interval, percentile, quartiles, spread, write  # noqa: E402
-from tests.support.gguf import write_demo_gguf  # noqa: E402
-from tests.support.platform import Platform, eventually  # noqa: E402
+from report import interval, percentile, quartiles, spread, write
+from tests.support.gguf import write_demo_gguf
+from tests.support.platform import Platform, eventually
 
-from aicp.core.service import ServiceCreate, ServiceSpec  # noqa: E402
+from aicp.core.service import ServiceCreate, ServiceSpec
 
 MODEL = "aicp-demo"
 PROCESSES = ("up", "control", "gateway", "agent")

@@ -30,19 +30,19 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
-from report import percentile, spread  # noqa: E402
+from report import percentile, spread
 
-from aicp.core.route import KeyEntry, RouteEntry, Target  # noqa: E402
-from aicp.gateway.admission import Admission  # noqa: E402
-from aicp.gateway.api_keys import Key, KeyRing  # noqa: E402
-from aicp.gateway.errors import ApiError  # noqa: E402
-from aicp.gateway.metrics import Waits  # noqa: E402
-from aicp.gateway.priorities import haste  # noqa: E402
-from aicp.gateway.queues import Ticket  # noqa: E402
-from aicp.gateway.replicas import Replica  # noqa: E402
-from aicp.gateway.routes import Route, Table  # noqa: E402
-from aicp.gateway.tokens import Tokens  # noqa: E402
-from aicp.security.keys import encode_pepper  # noqa: E402
+from aicp.core.route import KeyEntry, RouteEntry, Target
+from aicp.gateway.admission import Admission
+from aicp.gateway.api_keys import Key, KeyRing
+from aicp.gateway.errors import ApiError
+from aicp.gateway.metrics import Waits
+from aicp.gateway.priorities import haste
+from aicp.gateway.queues import Ticket
+from aicp.gateway.replicas import Replica
+from aicp.gateway.routes import Route, Table
+from aicp.gateway.tokens import Tokens
+from aicp.security.keys import encode_pepper
 
 SEEDS = (1, 2, 3, 4, 5)
 FLEETS = (4, 16)

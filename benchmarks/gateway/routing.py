@@ -26,21 +26,21 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
-from report import percentile, spread  # noqa: E402
-from traces import BLOCK_TOKENS, Arrival, read, text_of  # noqa: E402
+from report import percentile, spread
+from traces import BLOCK_TOKENS, Arrival, read, text_of
 
-from aicp.core.route import RouteEntry, Target  # noqa: E402
-from aicp.gateway.bodies import read_fields  # noqa: E402
-from aicp.gateway.calls import make_call  # noqa: E402
-from aicp.gateway.endpoints import CHAT  # noqa: E402
-from aicp.gateway.metrics import Metrics  # noqa: E402
-from aicp.gateway.prompts import Prompt, read_prompt  # noqa: E402
-from aicp.gateway.replicas import Replica  # noqa: E402
-from aicp.gateway.routes import Route  # noqa: E402
-from aicp.gateway.routing import Option, choose, dispatch  # noqa: E402
-from aicp.gateway.speeds import Traffic  # noqa: E402
-from aicp.gateway.tokens import Tokens  # noqa: E402
-from aicp.gateway.visits import Visit  # noqa: E402
+from aicp.core.route import RouteEntry, Target
+from aicp.gateway.bodies import read_fields
+from aicp.gateway.calls import make_call
+from aicp.gateway.endpoints import CHAT
+from aicp.gateway.metrics import Metrics
+from aicp.gateway.prompts import Prompt, read_prompt
+from aicp.gateway.replicas import Replica
+from aicp.gateway.routes import Route
+from aicp.gateway.routing import Option, choose, dispatch
+from aicp.gateway.speeds import Traffic
+from aicp.gateway.tokens import Tokens
+from aicp.gateway.visits import Visit
 
 SEEDS = (1, 2, 3)
 CACHE_BLOCKS = 8000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
-from aicp.gateway.limits import Account, Calendar, Room, over_limit
+from aicp.gateway.limits import Account, Room, over_limit
 from aicp.gateway.record import Record
-
-_DAY = 86_400
+from aicp.gateway.scopes import Scopes, Today
 
 
 class Grant:
@@ -41,8 +39,8 @@ class Accounts:
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
-        self._project: dict[str, tuple[str, ...]] = {}
-        self._calendar = Calendar(-1, 0, 0, 0)
+        self._scopes = Scopes()
+        self._today = Today()
 
     @property
     def has_quotas(self) -> bool:
@@ -52,20 +50,13 @@ class Accounts:
     def swap(self, table: RouteTable) -> None:
         """Takes the limits of a new table; counts of scopes that are still limited go on."""
         before, self._accounts = self._accounts, {}
-        for key in table.keys:
-            self._keep(before, f"key:{key.id}", "This key", key.limits)
-        for project in table.projects:
-            self._keep(before, f"project:{project.name}", f"The project {project.name!r}", project.limits)
-        for organization in table.organizations:
-            name = f"The organization {organization.name!r}"
-            self._keep(before, f"organization:{organization.name}", name, organization.limits)
-        self._project = {
-            project.name: (f"project:{project.name}", f"organization:{project.parent}") for project in table.projects
-        }
+        self._scopes = Scopes(table)
+        for scope, name, limits in self._scopes.all:
+            self._keep(before, scope, name, limits)
 
     def of(self, key: KeyEntry) -> tuple[Account, ...]:
         """The accounts that a key takes from."""
-        scopes = (f"key:{key.id}", *self._project.get(key.project, ()))
+        scopes = self._scopes.of(key.id, key.project)
         return tuple(self._accounts[scope] for scope in scopes if scope in self._accounts)
 
     def reserve(self, accounts: tuple[Account, ...], prompt: int, output: int, now: float, at: datetime) -> Grant:
@@ -74,7 +65,7 @@ class Accounts:
             refusal = account.refusal(prompt, output, now)
             if refusal is None and account.has_quota:
                 unix = at.timestamp()
-                refusal = account.over_quota(prompt + output, unix, self._today(unix))
+                refusal = account.over_quota(prompt + output, unix, self._today.at(unix))
             if refusal is not None:
                 raise over_limit(account, refusal)
         for account in accounts:
@@ -90,8 +81,7 @@ class Accounts:
         """Counts what an earlier process has logged in a segment that the totals do not hold yet."""
         for record in records:
             tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
-            scopes = (f"key:{record.api_key_id}", *self._project.get(record.project, ()))
-            for scope in scopes if tokens else ():
+            for scope in self._scopes.of(record.api_key_id, record.project) if tokens else ():
                 account = self._accounts.get(scope)
                 if account is not None:
                     account.quota.add(tokens, segment, record.started_at.timestamp())
@@ -101,20 +91,6 @@ class Accounts:
             return
         account = self._accounts[scope] = before.get(scope) or Account(name, limits)
         account.follow(limits)
-
-    def _today(self, unix: float) -> Calendar:
-        if int(unix) // _DAY != self._calendar.day:
-            self._calendar = calendar_of(unix)
-        return self._calendar
-
-
-def calendar_of(unix: float) -> Calendar:
-    """The day and month (UTC) of a time."""
-    at = datetime.fromtimestamp(unix, UTC)
-    day = int(unix) // _DAY
-    first = day - (at.day - 1)
-    length = calendar.monthrange(at.year, at.month)[1]
-    return Calendar(day, first, (day + 1) * _DAY, (first + length) * _DAY)
 
 
 def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 
 from aicp.core.money import money_text
 from aicp.core.route import KeyEntry, LimitsEntry, PriceEntry, RouteTable, Total, Totals
-from aicp.gateway.accounts import calendar_of
 from aicp.gateway.errors import ApiError
 from aicp.gateway.limits import Calendar, Quota
 from aicp.gateway.prices import cost_of
 from aicp.gateway.record import Record
+from aicp.gateway.scopes import Scopes, Today
 
-_DAY = 86_400
 _SENTENCES = {
     "day": "{who} may spend {most} a day (UTC) and has spent {spent}; this request could go beyond.",
     "month": "{who} may spend {most} a month (UTC) and has spent {spent}; this request could go beyond.",
@@ -113,9 +112,9 @@ class Budgets:
 
     def __init__(self) -> None:
         self._purses: dict[str, Purse] = {}
-        self._project: dict[str, tuple[str, ...]] = {}
+        self._scopes = Scopes()
         self._currency = ""
-        self._calendar = Calendar(-1, 0, 0, 0)
+        self._today = Today()
 
     @property
     def has_quotas(self) -> bool:
@@ -126,16 +125,9 @@ class Budgets:
         """Takes the budgets of a new table; what scopes with a budget have spent goes on."""
         before, self._purses = self._purses, {}
         self._currency = table.currency
-        for key in table.keys:
-            self._keep(before, f"key:{key.id}", "This key", key.limits)
-        for project in table.projects:
-            self._keep(before, f"project:{project.name}", f"The project {project.name!r}", project.limits)
-        for organization in table.organizations:
-            name = f"The organization {organization.name!r}"
-            self._keep(before, f"organization:{organization.name}", name, organization.limits)
-        self._project = {
-            project.name: (f"project:{project.name}", f"organization:{project.parent}") for project in table.projects
-        }
+        self._scopes = Scopes(table)
+        for scope, name, limits in self._scopes.all:
+            self._keep(before, scope, name, limits)
 
     def of(self, key: KeyEntry) -> tuple[Purse, ...]:
         """The purses that a key's requests are paid from."""
@@ -151,7 +143,7 @@ class Budgets:
         """Takes from all of `purses` or from none what so many tokens may cost. Raises ApiError 429."""
         wanted, unix = _most_of(price, prompt, output), at.timestamp()
         for purse in purses if wanted else ():
-            overdraft = purse.overdraft(wanted, unix, self._today(unix))
+            overdraft = purse.overdraft(wanted, unix, self._today.at(unix))
             if overdraft is not None:
                 raise _over_budget(purse, overdraft, self._currency, unix)
         for purse in purses:
@@ -170,19 +162,13 @@ class Budgets:
                 purse.spend(record.cost_micros or 0, segment, record.started_at.timestamp())
 
     def _found(self, key: str, project: str) -> Iterable[Purse]:
-        scopes = (f"key:{key}", *self._project.get(project, ()))
-        return (self._purses[scope] for scope in scopes if scope in self._purses)
+        return (self._purses[scope] for scope in self._scopes.of(key, project) if scope in self._purses)
 
     def _keep(self, before: dict[str, Purse], scope: str, name: str, limits: LimitsEntry | None) -> None:
         if limits is None or (limits.budget_per_day is None and limits.budget_per_month is None):
             return
         purse = self._purses[scope] = before.get(scope) or Purse(name)
         purse.follow(limits)
-
-    def _today(self, unix: float) -> Calendar:
-        if int(unix) // _DAY != self._calendar.day:
-            self._calendar = calendar_of(unix)
-        return self._calendar
 
 
 def _most_of(price: PriceEntry, prompt: int, output: int) -> int:

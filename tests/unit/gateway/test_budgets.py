@@ -23,6 +23,7 @@ from aicp.gateway.budgets import Budgets, Purchase
 from aicp.gateway.errors import ApiError
 from aicp.gateway.prices import cost_of
 from aicp.gateway.record import Record
+from aicp.gateway.scopes import Today
 
 AT = datetime(2026, 3, 31, 23, 59, 0, tzinfo=UTC)
 PRICE = PriceEntry(input=1_000_000, cached_input=500_000, output=4_000_000)
@@ -102,7 +103,7 @@ def test_what_is_reserved_counts_until_the_cost_is_known_and_takes_from_all_or_n
     begun(budgets, entry, 45).close(record_of(40), 1)
     refused(budgets, entry, 6)
     key, organization = budgets.of(entry)
-    assert [purse.overdraft(5, AT.timestamp(), budgets._today(AT.timestamp())) for purse in (key, organization)] == [
+    assert [purse.overdraft(5, AT.timestamp(), Today().at(AT.timestamp())) for purse in (key, organization)] == [
         None,
         None,
     ]
@@ -200,7 +201,7 @@ def test_no_order_of_requests_batches_totals_and_crashes_overspends_or_forgets(m
         getattr(world, name)(*arguments)
         assert world.spent <= most
         (purse,) = world.budgets.of(world.entry)
-        calendar = world.budgets._today(AT.timestamp())
+        calendar = Today().at(AT.timestamp())
         known = purse._quota.used(AT.timestamp(), calendar.first_of_month)
         assert known == (world.spent, world.spent)
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, ScopeEntry, Total, Totals
-from aicp.gateway.accounts import Accounts, Grant, calendar_of, limit_headers
+from aicp.gateway.accounts import Accounts, Grant, limit_headers
 from aicp.gateway.errors import ApiError
 from aicp.gateway.limits import Quota, Window
 from aicp.gateway.record import Record
+from aicp.gateway.scopes import Today
 
 AT = datetime(2026, 3, 31, 23, 59, 0, tzinfo=UTC)
 MOMENTS = st.lists(st.floats(0, 300, allow_nan=False), max_size=200).map(sorted)
@@ -163,7 +164,7 @@ def test_tokens_count_once_however_batches_and_totals_interleave(steps: list[tup
             counted, waiting, sequence, segment = counted + waiting, 0, segment, segment + 1
         if asks:
             quota.take(Total(counted, counted), unix, sequence)
-        assert quota.used(unix, calendar_of(unix).first_of_month) == (true, true)
+        assert quota.used(unix, Today().at(unix).first_of_month) == (true, true)
 
 
 def test_limits_follow_the_table_and_counts_outlive_it() -> None:
