@@ -1,6 +1,6 @@
 import { expect, test, type APIRequestContext, type ConsoleMessage, type Page } from "@playwright/test";
 import { PAGES } from "../src/app/pages";
-import { call, ensureService, MODEL, SERVICE, violations } from "./platform";
+import { call, ensureRoute, ensureService, MODEL, SERVICE, violations } from "./platform";
 
 /** What stands for the parameters of an address: a page under another prefix must say what it is seen with. */
 async function samples(request: APIRequestContext): Promise<Record<string, string>> {
@@ -18,6 +18,8 @@ const ASKED = [
   "/platform/projects?create=1",
   "/platform/audit?kind=key&outcome=done&since=2020-01-01T00:00:00.000Z",
   "/platform/prices?create=1",
+  "/platform/routes?create=1",
+  "/platform/providers?create=1",
   "/platform/usage?group=key&span=24h",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
@@ -93,6 +95,7 @@ test.beforeAll(async ({ browser }) => {
   test.setTimeout(240_000);
   const context = await browser.newContext({ storageState: "test-results/session.json" });
   await ensureService(context.request);
+  await ensureRoute(context.request);
   await context.close();
 });
 

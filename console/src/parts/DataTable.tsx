@@ -119,7 +119,7 @@ export function DataTable<T extends object>(props: Props<T>) {
           columns={shown}
           dataSource={rows}
           scroll={{ x: "max-content" }}
-          locale={{ emptyText: t("list.nothing") }}
+          locale={{ emptyText: <span className="quiet">{t("list.nothing")}</span> }}
           expandable={expand ? { expandedRowRender: expand, rowExpandable: (row) => expand(row) !== null } : undefined}
           rowSelection={bulk ? { selectedRowKeys: selected, onChange: setSelected, columnWidth: 40 } : undefined}
           onRow={(row) => (onOpen ? { className: "link", onClick: ({ currentTarget, target }: MouseEvent<HTMLElement>) => isOwnClick(currentTarget, target as Element) && onOpen(row) } : {})}

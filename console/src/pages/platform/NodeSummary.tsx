@@ -47,7 +47,7 @@ export function NodeSummary({ node }: { node: Node }) {
           scroll={{ x: "max-content" }}
           rowKey={(row) => `${row.engine}${row.version}${row.variant}`}
           dataSource={status.environments.filter((item) => item.state !== "absent")}
-          locale={{ emptyText: t("nodes.noEngines") }}
+          locale={{ emptyText: <span className="quiet">{t("nodes.noEngines")}</span> }}
           columns={[
             { title: t("services.engine"), render: (_, row) => <b>{row.engine}</b> },
             { title: t("models.version"), className: "num", dataIndex: "version" },

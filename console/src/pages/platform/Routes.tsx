@@ -1,6 +1,6 @@
 import { BranchesOutlined, PlusOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Button, Dropdown, Tag } from "antd";
+import { Button, Dropdown } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
@@ -70,7 +70,7 @@ function Ends({ route, ends, share }: { route: Route; ends: Destination[]; share
     <span className="row wrap" style={{ gap: 4, maxWidth: 380 }}>
       {ends.map((end, index) => {
         const ready = route.ready?.includes(labelOf(end));
-        return <Tag key={labelOf(end)} color={ready ? "success" : "warning"} title={t(ready ? "routes.isReady" : "routes.notReady")} style={{ margin: 0 }}>{labelOf(end)} <span className="quiet">{share(index)}</span></Tag>;
+        return <span key={labelOf(end)} className={`pill ${ready ? "good" : "warn"}`} title={t(ready ? "routes.isReady" : "routes.notReady")}><i aria-hidden />{labelOf(end)} {share(index)}</span>;
       })}
     </span>
   );
