@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +13,7 @@ from aicp.artifacts.files import ArrivingFile, FileContents
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError, InvalidError, NotFoundError, TooLargeError
+from aicp.core.errors import ConflictError, InvalidError, NotFoundError, TooLargeError, TooManyRequestsError
 from aicp.core.file import MAX_FILE_BYTES, File, FilePurpose
 from aicp.core.identity import Permission
 from aicp.core.ids import new_id
@@ -27,6 +27,9 @@ from aicp.store.projects import Projects
 
 _PIECE_BYTES = 1 << 20
 _LONGEST_NAME = 255
+_MOST_AT_ONCE = 8
+"""Files on their way to one project: what has come of them lies on the disk before any quota counts it."""
+_SOON_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +45,29 @@ class NewFile:
 class Arrival:
     """A file on its way: `write` its pieces, then `Files.keep` it."""
 
-    def __init__(self, file_id: str, arriving: ArrivingFile, most_bytes: int, quota_bytes: int) -> None:
+    def __init__(
+        self, file_id: str, arriving: ArrivingFile, others: Set[Arrival], most_bytes: int, quota_bytes: int
+    ) -> None:
         self.id = file_id
         self.content = arriving
+        self._others = others
+        """All that are on their way to the project, this one too."""
         self._most, self._quota = most_bytes, quota_bytes
         self._held = bytearray()
+
+    @property
+    def size_bytes(self) -> int:
+        """What has come."""
+        return self.content.size_bytes + len(self._held)
 
     async def write(self, piece: bytes) -> None:
         """Takes a piece. Raises TooLargeError beyond a file's or its project's bound, NoSpaceError for a full disk."""
         self._held += piece
-        size = self.content.size_bytes + len(self._held)
-        if size > MAX_FILE_BYTES:
+        if self.size_bytes > MAX_FILE_BYTES:
             raise TooLargeError(
                 f"A file may hold at most {format_bytes(MAX_FILE_BYTES)}.", hint="Split it into several batches."
             )
-        if size > self._most:
+        if sum(one.size_bytes for one in self._others) > self._most:
             raise _over_quota(self._quota)
         if len(self._held) >= _PIECE_BYTES:
             await self.flush()
@@ -78,10 +89,15 @@ class Files:
         self._bell = bell
         self._contents = contents
         self._quota = quota_bytes
+        self._arriving: dict[str, set[Arrival]] = {}
+        """By project."""
 
     @asynccontextmanager
     async def receive(self, caller: Caller, project: str) -> AsyncIterator[Arrival]:
-        """A file on its way to `project`; what was not kept when the block ends is forgotten."""
+        """A file on its way to `project`; what was not kept when the block ends is forgotten.
+
+        Raises TooManyRequestsError when so many are on their way already.
+        """
         caller.require(Permission.BATCH_WRITE, project, what=f"Project {project!r}")
         async with self._database.snapshot() as tx:
             if await Projects(tx).find(project) is None:
@@ -89,12 +105,23 @@ class Files:
             free = self._quota - await FileQueries(tx).bytes_of(project)
         if free <= 0:
             raise _over_quota(self._quota)
+        others = self._arriving.setdefault(project, set())
+        if len(others) >= _MOST_AT_ONCE:
+            raise TooManyRequestsError(
+                f"{_MOST_AT_ONCE} files are on their way to the project {project!r}.",
+                hint="Send this one when one of them has arrived.",
+                details={"retry_after_seconds": _SOON_SECONDS},
+            )
         file_id = new_id("file")
-        arriving = await asyncio.to_thread(self._contents.arriving, file_id)
+        arrival = Arrival(file_id, self._contents.arriving(file_id), others, free, self._quota)
+        others.add(arrival)
         try:
-            yield Arrival(file_id, arriving, free, self._quota)
+            yield arrival
         finally:
-            await asyncio.to_thread(arriving.discard)
+            others.discard(arrival)  # first of all: a cancel may come while what is left is removed
+            if not others and self._arriving.get(project) is others:
+                del self._arriving[project]
+            await asyncio.to_thread(arrival.content.discard)
 
     async def keep(self, caller: Caller, arrival: Arrival, wanted: NewFile) -> File:
         """Makes what came a file. Raises InvalidError for another purpose than `batch`, or an empty file."""

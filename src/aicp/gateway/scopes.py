@@ -21,9 +21,11 @@ class Scopes:
         if table is None:
             return
         self.all += [(f"key:{key.id}", "This key", key.limits) for key in table.keys]
-        for kind, entries in (("project", table.projects), ("organization", table.organizations)):
-            self.all += [(f"{kind}:{entry.name}", f"The {kind} {entry.name!r}", entry.limits) for entry in entries]
+        for organization in table.organizations:
+            name = f"The organization {organization.name!r}"
+            self.all.append((f"organization:{organization.name}", name, organization.limits))
         for project in table.projects:
+            self.all.append((f"project:{project.name}", f"The project {project.name!r}", project.limits))
             self._above[project.name] = (f"project:{project.name}", f"organization:{project.parent}")
 
     def of(self, key: str, project: str) -> tuple[str, ...]:
