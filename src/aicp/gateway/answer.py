@@ -6,6 +6,7 @@ from typing import Protocol
 
 from aicp.gateway import http
 from aicp.gateway.errors import ApiError
+from aicp.gateway.record import Record
 from aicp.gateway.requests import Request
 
 _STREAM_HEADERS = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -40,10 +41,26 @@ class Reply(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Sees a request's answer beside its client: for what must be kept of it."""
+
+    def saw(self, content_type: bytes, data: bytes) -> None:
+        """A part of the answer's body, or all of it, as the client gets it."""
+        ...
+
+    def closed(self, record: Record) -> None:
+        """The request is accounted for, once; the last of its answer may come after that, when nobody has left."""
+        ...
+
+    def ended(self, *, whole: bool) -> None:
+        """Nothing more comes; `whole`: the client has got a complete answer, which may be an error."""
+        ...
+
+
 class Answer:
     """Writes one answer in HTTP."""
 
-    __slots__ = ("_reply", "_request", "kind", "more", "sent")
+    __slots__ = ("_reply", "_request", "kind", "more", "sent", "witnesses")
 
     def __init__(self, reply: Reply, request: Request) -> None:
         self._reply = reply
@@ -54,6 +71,7 @@ class Answer:
         """Header lines that every answer of this request carries."""
         self.kind: bytes | None = None
         """What an answer in pieces is, where it is the engine that says it."""
+        self.witnesses: tuple[Witness, ...] = ()
 
     def whole(self, body: bytes, content_type: bytes = http.JSON) -> None:
         """A complete answer, 200."""
@@ -72,6 +90,8 @@ class Answer:
         reply = self._reply
         if not self.sent:
             self._start(content_type)
+        for witness in self.witnesses:
+            witness.saw(self.kind or content_type, data)
         if data:
             reply.write(b"%x\r\n%b\r\n" % (len(data), data) if reply.chunked else data)
 
@@ -81,6 +101,8 @@ class Answer:
         if self._reply.chunked:
             self._reply.write(http.LAST_CHUNK)
         self._reply.done()
+        for witness in self.witnesses:
+            witness.ended(whole=True)
 
     def leave_body(self) -> None:
         """The rest of the request's body is not needed."""
@@ -89,6 +111,8 @@ class Answer:
     def abort(self) -> None:
         """Cuts an answer that cannot be completed and has no way to say so."""
         self._reply.abort()
+        for witness in self.witnesses:
+            witness.ended(whole=False)
 
     def _finish(self, status: int, content_type: bytes, body: bytes, more: bytes = b"") -> None:
         self.sent = True
@@ -98,6 +122,9 @@ class Answer:
         )
         # HEAD gets the head of what GET would get; a body would be taken for the next answer
         reply.finish(head if request.method == b"HEAD" else head + body)
+        for witness in self.witnesses:
+            witness.saw(content_type, body)
+            witness.ended(whole=True)
 
     def _start(self, content_type: bytes) -> None:
         self.sent = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aicp.core.clock import Clock
 from aicp.core.route import PriceEntry
 from aicp.gateway.accounts import Grant
+from aicp.gateway.answer import Witness
 from aicp.gateway.budgets import Purchase
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.prices import cost_of
@@ -29,6 +30,7 @@ class Meter:
         "purchase",
         "request_id",
         "tokens",
+        "witnesses",
     )
 
     def __init__(self, record: Record, log: UsageLog, metrics: Metrics, clock: Clock, began: float) -> None:
@@ -43,6 +45,8 @@ class Meter:
         """That of its model when it began."""
         self.purchase: Purchase | None = None
         """What it has reserved of its budgets."""
+        self.witnesses: tuple[Witness, ...] = ()
+        """Who is told of its end; those of its answer."""
 
     def open(self) -> None:
         """Writes that the request begins. Raises OSError when that is not possible."""
@@ -87,6 +91,8 @@ class Meter:
         if self.purchase is not None:
             self.purchase.close(record, segment)
         self._metrics.count(record)
+        for witness in self.witnesses:
+            witness.closed(record)
 
 
 def _ms(seconds: float) -> float:
