@@ -112,6 +112,7 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
 
 def _shown(what: str, room: Room) -> str:
     left, most, seconds = room
-    limit = "x-ratelimit-limit-" + what + ": " + str(most)
-    remaining = "\r\nx-ratelimit-remaining-" + what + ": " + str(left)
-    return limit + remaining + "\r\nx-ratelimit-reset-" + what + ": " + str(seconds) + "s\r\n"
+    return (
+        f"x-ratelimit-limit-{what}: {most}\r\nx-ratelimit-remaining-{what}: {left}\r\n"
+        f"x-ratelimit-reset-{what}: {seconds}s\r\n"
+    )

@@ -104,8 +104,10 @@ class KeyRing:
         """Ids of all live keys."""
         return self._keys.keys()
 
-    def check(self, text: bytes, now: datetime) -> Key | None:
+    def check(self, text: bytes, now: datetime, seen: Seen | None = None) -> Key | None:
         """The key that `text` is, or None. An unknown key costs the same as a wrong secret of a known one."""
+        if seen is not None and seen.ring is self and hmac.compare_digest(seen.text, text):
+            return _live(seen.known, now)
         if len(text) > _LONGEST_KEY:
             return None
         fingerprint = sha256(text).digest()
@@ -115,10 +117,9 @@ class KeyRing:
             if known is None:
                 return None
             self._verified[fingerprint] = known
-        key, ends = known
-        if ends is None:
-            return key
-        return None if ends <= now.timestamp() else key
+        if seen is not None:
+            seen.ring, seen.text, seen.known = self, text, known
+        return _live(known, now)
 
     def still(self, key: Key) -> bool:
         """Whether `key` is of this very table and does not expire, so that there is nothing to look up again."""
@@ -153,6 +154,25 @@ class KeyRing:
             return None
         lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
         return lent, min(found[1], key.expires_at or found[1])
+
+
+class Seen:
+    """The key that a connection has shown last: shown again, it is known without a digest, as long as its ring is."""
+
+    __slots__ = ("known", "ring", "text")
+
+    def __init__(self) -> None:
+        self.ring: KeyRing | None = None
+        self.text = b""
+        self.known: tuple[Key, float | None] | None = None
+
+
+def _live(known: tuple[Key, float | None] | None, now: datetime) -> Key | None:
+    """A key whose secret has not ended."""
+    if known is None:
+        return None
+    key, ends = known
+    return key if ends is None or ends > now.timestamp() else None
 
 
 def presented_key(authorization: bytes | None, api_key: bytes | None) -> bytes:

@@ -11,6 +11,7 @@ import httptools
 
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
+from aicp.gateway.api_keys import Seen
 from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.gateway import Gateway, Job
@@ -63,10 +64,12 @@ class ClientConnection(asyncio.Protocol):
         "_local",
         "_loop",
         "_now",
+        "_outbox",
         "_parser",
         "_reading",
         "_reading_since",
         "_request",
+        "_seen",
         "_stalled_since",
         "_transport",
         "_url",
@@ -79,13 +82,12 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, gateway: Gateway, live: Connections, loop: asyncio.AbstractEventLoop) -> None:
         self._gateway = gateway
         self._clock = gateway.site.clock
-        self._limits = gateway.site.limits
+        self._limits, self._outbox = gateway.site.limits, gateway.site.outbox
         self._live = live
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast(asyncio.Transport, None)
-        self._local = False
-        self._address = ""
+        self._local, self._address, self._seen = False, "", Seen()
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None
@@ -196,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         )
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
-        self._gateway.admit(request, local=self._local, address=self._address)
+        self._gateway.admit(request, self._seen, local=self._local, address=self._address)
         length = int(headers.get(b"content-length", b"0"))
         if length > self._limits.body_bytes and not (request.endpoint and request.endpoint.work is Work.RELAY):
             self._too_large(request)
@@ -212,10 +214,10 @@ class ClientConnection(asyncio.Protocol):
         elif request.endpoint is not None and request.endpoint.work is Work.RELAY and (length or chunked):
             request.inflow = Inflow(self._transport)  # served while its body comes, as the last of its connection
             if waits:
-                self._transport.write(http.CONTINUE)
+                self._outbox.put(self._transport, http.CONTINUE)
             self._enter(request)
         elif waits and not self.busy:
-            self._transport.write(http.CONTINUE)
+            self._outbox.put(self._transport, http.CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of the body."""
@@ -254,7 +256,7 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Reply: sends bytes, unless the client has just left; the request is canceled then."""
         if not self._transport.is_closing():
-            self._transport.write(data)
+            self._outbox.put(self._transport, data)
 
     def finish(self, data: bytes) -> None:
         """Reply: sends the last bytes of an answer."""
@@ -265,6 +267,7 @@ class ClientConnection(asyncio.Protocol):
         """Reply: ends the connection."""
         self._job = None
         self.busy = False
+        self._outbox.flush()
         self._transport.abort()
 
     def done(self) -> None:
@@ -273,6 +276,8 @@ class ClientConnection(asyncio.Protocol):
         self.busy = False
         if self._transport.is_closing():
             return
+        if self.closing:
+            self._outbox.flush()
         if self.closing and not self._discarding:
             self._transport.close()
         elif self.closing:
@@ -287,6 +292,7 @@ class ClientConnection(asyncio.Protocol):
         """The gateway is ending: the answer under way is the last one."""
         self.closing = True
         if not self.busy and not self._waiting and not self._reading:
+            self._outbox.flush()
             self._transport.close()
 
     def cut(self) -> None:

@@ -28,6 +28,7 @@ MODULES = (
     "links",
     "meter",
     "metrics",
+    "outbox",
     "prefixes",
     "priorities",
     "prompts",

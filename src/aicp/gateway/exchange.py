@@ -320,8 +320,8 @@ class Exchange:
 
     def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
-        name = self._meter.request_id.encode()
-        connection.send(replica.pool.request(self._call.path, name, self._call.body, self._call.kind), self)
+        call, name = self._call, self._meter.request_id.encode()
+        connection.send(replica.pool.request(call.path, name, call.body, call.kind), self, self._site.outbox)
         if self._paused:
             connection.pause()
 

@@ -13,7 +13,7 @@ from aicp.gateway import http
 from aicp.gateway.accounts import limit_headers
 from aicp.gateway.admission import Admission
 from aicp.gateway.answer import Answer, Reply
-from aicp.gateway.api_keys import Key, presented_key
+from aicp.gateway.api_keys import Key, Seen, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
 from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.detours import Detour
@@ -65,19 +65,20 @@ class Gateway:
             self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
         )
 
-    def admit(self, request: Request, *, local: bool, address: str = "") -> None:
+    def admit(self, request: Request, seen: Seen | None = None, *, local: bool, address: str = "") -> None:
         """Judges a request by its head; sets its endpoint and key, or its refusal.
 
-        `local`: it comes from here; `address` is its client's, empty for a socket that has none.
+        `local`: it comes from here; `address` is its client's, empty for a socket without one;
+        `seen` its connection's.
         """
         try:
             request.endpoint = endpoint = find_endpoint(request.method, request.path)
             request.dialect = endpoint.dialect
             if endpoint.work is Work.CALL:
-                request.key = self._check_key(request, address)
+                request.key = self._check_key(request, address, seen)
                 (check_form if endpoint.form else _check_kind)(request)
             elif endpoint.work in (Work.MODELS, Work.RELAY):
-                request.key = self._check_key(request, address)
+                request.key = self._check_key(request, address, seen)
             elif endpoint.work is Work.METRICS:
                 self._check_internal(request, local)
         except ApiError as error:
@@ -187,12 +188,12 @@ class Gateway:
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
 
-    def _check_key(self, request: Request, address: str) -> Key:
+    def _check_key(self, request: Request, address: str, seen: Seen | None) -> Key:
         table = self.routes.table
         if table is None:
             raise unavailable("The gateway waits for its first route table.", retry_after=1)
         text = presented_key(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"))
-        key = table.keys.check(text, request.at)
+        key = table.keys.check(text, request.at, seen)
         if key is None:
             self.site.metrics.wrong_keys += 1
             raise wrong_key()

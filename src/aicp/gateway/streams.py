@@ -109,7 +109,7 @@ class ChatStream:
 
     def feed(self, data: bytes) -> bytes:
         data = self._events.whole(data)
-        if b'"usage"' in data or b'"error"' in data:
+        if data.find(b'"usage"') >= 0 or data.find(b'"error"') >= 0:
             data = b"".join(self._shown(event) for event in split_events(data))
         if data.endswith(_DONE):
             self.complete = True

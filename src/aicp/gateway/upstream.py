@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from aicp.core.errors import MalformedError
+from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
 
 log = logging.getLogger(__name__)
@@ -86,13 +87,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.closed = False
         self.transport = cast(asyncio.Transport, None)
 
-    def send(self, request: bytes, receiver: Receiver) -> None:
-        """Sends a whole request; the answer goes to `receiver`."""
+    def send(self, request: bytes, receiver: Receiver, outbox: Outbox) -> None:
+        """Sends a whole request through `outbox`; the answer goes to `receiver`."""
         self._receiver = receiver
         self._headers = {}
         self.answered = self._complete = False
         if not self.transport.is_closing():  # else its end is on its way here
-            self.transport.write(request)
+            outbox.put(self.transport, request)
 
     def pause(self) -> None:
         """Reads no more for now; the engine feels it."""
