@@ -7,7 +7,8 @@ no bound, and requests pass at once. A class may use what is free and not reserv
 
 (the form of SMG's scheduler; its starvation override and its preemption before the first byte are here, too). A class
 that nobody has used lately has nothing reserved. The last places of every fifty are kept from keys that have their
-share already, as long as others come: who asks for little finds one free at once, even beside a flood. Pure but for its clock and its alarm: no sockets, no loop.
+share already, as long as others come: who asks for little finds one free at once, even beside a flood. Pure but for its
+clock and its alarm: no sockets, no loop.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ def test_what_was_seen_holds_for_that_key_alone_and_only_with_its_ring() -> None
     pepper = base64.b64encode(PEPPER).decode()
     ring, seen = KeyRing(pepper, [entry_of(secret), entry_of(other)]), Seen()
     key = ring.check(secret.encode(), NOW, seen)
-    assert key is not None and ring.check(secret.encode(), NOW, seen) is key
+    assert key is not None
+    assert ring.check(secret.encode(), NOW, seen) is key
     found = ring.check(other.encode(), NOW, seen)
-    assert found is not None and found.id == entry_of(other).id
+    assert found is not None
+    assert found.id == entry_of(other).id
     assert ring.check(secret.encode()[:-1] + b"#", NOW, seen) is None
     assert ring.check(secret.encode(), NOW, seen) is key, "a wrong one in between changes nothing"
     assert KeyRing(pepper, [entry_of(other)]).check(secret.encode(), NOW, seen) is None, "revoked by the next table"
