@@ -34,6 +34,7 @@ _WANTED = frozenset(
         b"x-session-id",
         b"x-priority",
         b"x-slo-ttft-ms",
+        b"x-aicp-continue",
         b"anthropic-version",
     }
 )
