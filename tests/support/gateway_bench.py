@@ -74,6 +74,7 @@ class Bench:
     directory: Path
     routes: Routes
     table: RouteTable
+    metrics: Metrics
 
     def ask(self, path: str, **fields: Any) -> None:
         self.client.data_received(request("POST", path, {"model": "demo", **fields}, key=self.key))
@@ -109,4 +110,4 @@ def make_bench(folder: Path, clock: FakeClock) -> Bench:
     engine, engine_wire = UpstreamConnection(replica.pool), Wire()
     engine.connection_made(cast(asyncio.Transport, engine_wire))
     replica.pool.give(engine)
-    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table)
+    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table, metrics)

@@ -100,6 +100,8 @@ class Said:
         self.names: Fields = {}
         self.pieces = 0
         """Pieces of text: engines send one for a token, or for several, never for less."""
+        self.blank = 0
+        """Of them the last ones, in which there is only white space."""
         self.size = 0
         """Characters in all of them."""
         self.role = self.finished = False
@@ -140,14 +142,16 @@ class Said:
         delta = choice.delta
         if choice.index or delta.refusal or delta.tool_calls or delta.function_call:
             self.plain = False
-        text = delta.content or choice.text
+        text = delta.content or choice.text or ""
         thoughts = {name: piece for name in _THOUGHTS if (piece := getattr(delta, name))}
         for name, piece in thoughts.items():
             self._thoughts.setdefault(name, []).append(piece)
         if text:
             self._texts.append(text)
-        self.pieces += bool(text or thoughts)
-        self.size += len(text or "") + sum(map(len, thoughts.values()))
+        if text or thoughts:
+            self.pieces += 1
+            self.blank = 0 if thoughts or text.strip() else self.blank + 1
+        self.size += len(text) + sum(map(len, thoughts.values()))
         self.role = self.role or delta.role is not None
         self.finished = self.finished or choice.finish_reason is not None
 
@@ -161,7 +165,7 @@ class Said:
 
 
 def rest_of(path: str, how: str, body: bytes, said: Said, tokens: int) -> bytes | None:
-    """The request for the rest of an answer of which `tokens` tokens were said.
+    """The request for the rest of an answer of which `tokens` tokens were said, not counting white space at the end.
 
     Empty: there is no rest, only an end; None: this answer cannot be continued.
     """
@@ -233,7 +237,8 @@ class Splice:
     """Makes the events of a rest those of the answer that it belongs to.
 
     `tokens` were said before, in answer to `prompt` tokens where the first engine told. White space at the end of what
-    was said was not told to the second engine (templates cut it off), so what it says of it again is left out.
+    was said is in neither: the second engine is not told of it (templates cut it off), and what it says of it again is
+    left out.
     """
 
     def __init__(self, said: Said, tokens: int, prompt: int | None) -> None:

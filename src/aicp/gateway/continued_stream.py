@@ -66,11 +66,12 @@ class ContinuedStream:
             return False
         self._read()
         tokens = max(self._said.pieces, self._tokens.completion or 0)
-        rest = rest_of(self._path, self._how, self._body, self._said, tokens) if self._keeps else None
+        told = tokens - self._said.blank
+        rest = rest_of(self._path, self._how, self._body, self._said, told) if self._keeps else None
         if rest is None:
             return False
         self.rest = rest
-        self._splice = Splice(self._said, tokens, self._tokens.prompt) if self._said.pieces or self._said.role else None
+        self._splice = Splice(self._said, told, self._tokens.prompt)
         if not rest:
             self._ending = self._said.ending(self._path)
             if self._tokens.completion is None:
