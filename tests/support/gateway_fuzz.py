@@ -324,21 +324,23 @@ def answers(data: bytes, methods: list[bytes], *, ended: bool) -> list[int]:
             return found  # whether it was a HEAD is not known; nothing follows in either case
         if method == b"HEAD":
             continue
-        if headers.get(b"transfer-encoding") == b"chunked":
-            unframed = _unframed(data)
-            if unframed is None and not ended:
-                raise Finding("a chunked answer without end on a connection that goes on")
-            data = b"" if unframed is None else unframed[1]
-        elif b"content-length" in headers:
-            length = int(headers[b"content-length"])
-            if len(data) < length and len(found) > len(methods):
-                length = 0  # to a HEAD that the strict reading did not take for one
-            if len(data) < length:
-                raise Finding("an answer is shorter than it says")
-            data = data[length:]
-        else:
-            data = b""  # up to the end of the connection
+        data = _after_body(headers, data, ended=ended, doubtful=len(found) > len(methods))
     return found
+
+
+def _after_body(headers: dict[bytes, bytes], data: bytes, *, ended: bool, doubtful: bool) -> bytes:
+    """What follows the body of an answer; `doubtful`: it may be one to a HEAD."""
+    if headers.get(b"transfer-encoding") == b"chunked":
+        unframed = _unframed(data)
+        if unframed is None and not ended:
+            raise Finding("a chunked answer without end on a connection that goes on")
+        return b"" if unframed is None else unframed[1]
+    if b"content-length" not in headers:
+        return b""  # up to the end of the connection
+    length = int(headers[b"content-length"])
+    if len(data) < length and not doubtful:
+        raise Finding("an answer is shorter than it says")
+    return data[length:] if len(data) >= length else data
 
 
 def _mutated(chance: random.Random, data: bytes) -> bytes:
