@@ -252,7 +252,12 @@ class World:
                 len(ANSWER),
                 ANSWER,
             )
-        event = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
+        event = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"}}],"x":{"y":1}}\n\n'
+        if chance.random() < 0.3:
+            event += b'data: {"error":{"message":"no","code":500},"more":"x"}\n\n'
+        event += (
+            b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":1,"z":"\xc3\xa9"}}\n\ndata: [DONE]\n\n'
+        )
         said = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         said += b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event)
         if chance.random() < 0.5:

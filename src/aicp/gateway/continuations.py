@@ -131,7 +131,7 @@ class Said:
             if not self.names:
                 fields = _read_fields(data)
                 self.names = {name: fields[name].copy() for name in _NAMES if name in fields}
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.plain = False
             return
         self.plain = self.plain and chunk.error is None
@@ -184,7 +184,7 @@ def rest_of(path: str, how: str, body: bytes, said: Said, tokens: int) -> bytes 
             return b""
         if text and not (_prompt(fields, text) if path == COMPLETIONS.path else _turn(fields, how, text, thoughts)):
             return None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return encode(fields)
 
@@ -262,7 +262,7 @@ class Splice:
                 return b""
             if "usage" in fields and bytes(fields["usage"]) != b"null":
                 fields["usage"] = msgspec.Raw(encode(self._usage(msgspec.json.decode(fields["usage"]))))
-        except (msgspec.DecodeError, RecursionError, AttributeError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
             raise engine_failed("The rest of the answer is no stream of completions.") from error
         if "choices" in fields:
             fields |= {name: value for name, value in self._names.items() if name in fields}
