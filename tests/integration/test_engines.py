@@ -18,6 +18,7 @@ from tests.support.gguf_model import gguf_from_llama
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
 from aicp.engines.base import Engine
+from aicp.gateway.continuations import Said, Splice, rest_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -140,3 +141,44 @@ def _running(engine: RunningEngine) -> float:
     text = engine.request("GET", "/metrics")[1]
     names = ("vllm:num_requests_running", "llamacpp:requests_processing")
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(names))
+
+
+def said_by(engine: RunningEngine, path: str, body: dict[str, object]) -> list[bytes]:
+    """The events of a streamed answer."""
+    status, text = engine.request("POST", path, body)
+    assert status == 200, text
+    return [event + b"\n\n" for event in text.encode().replace(b"\r", b"").split(b"\n\n") if event]
+
+
+def words_of(events: bytes) -> str:
+    said = Said()
+    said.read(events)
+    assert said.plain
+    return said.text
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/v1/chat/completions", {"messages": [QUESTION]}), ("/v1/completions", {"prompt": "aicp is an open"})],
+)
+def test_an_answer_goes_on_where_another_replica_broke_off(
+    request: pytest.FixtureRequest, engine: RunningEngine, path: str, asked: dict[str, object]
+) -> None:
+    """As the gateway asks for it. Without chance in the choice of tokens the whole is what one replica says alone."""
+    how = ENGINES.get(request.node.callspec.params["engine"]).continues[path]
+    body: dict[str, object] = {"model": "m", "temperature": 0, "max_tokens": 24, "stream": True, **asked}
+    body["stream_options"] = {"include_usage": True}
+    events = said_by(engine, path, body)
+    alone, counts = words_of(b"".join(events)), json.loads(events[-2].removeprefix(b"data: "))["usage"]
+    assert len(alone) > 20
+    for cut in range(1, len(events) - 4, 3):
+        said = Said()
+        said.read(b"".join(events[:cut]))
+        told = said.pieces - said.blank
+        rest = rest_of(path, how, json.dumps(body).encode(), said, told)
+        assert rest
+        spliced = Splice(said, told, None).events(b"".join(said_by(engine, path, json.loads(rest))))
+        assert said.text + words_of(spliced) == alone
+        usage = json.loads(spliced.split(b"\n\n")[-3].removeprefix(b"data: "))["usage"]
+        assert usage["total_tokens"] == pytest.approx(counts["total_tokens"], abs=1)
+        assert usage["prompt_tokens"] == pytest.approx(counts["prompt_tokens"], abs=2)

@@ -21,6 +21,7 @@ from aicp.gateway.gateway import Gateway
 from aicp.gateway.live import Connections
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.outbox import Outbox
+from aicp.gateway.replicas import Replica
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.site import Site
@@ -82,6 +83,9 @@ class Bench:
     directory: Path
     routes: Routes
     table: RouteTable
+    metrics: Metrics
+    gateway: Gateway
+    replica: Replica
 
     def ask(self, path: str, **fields: Any) -> None:
         self.client.data_received(request("POST", path, {"model": "demo", **fields}, key=self.key))
@@ -117,4 +121,4 @@ def make_bench(folder: Path, clock: FakeClock) -> Bench:
     engine, engine_wire = UpstreamConnection(replica.pool), Wire(site.outbox)
     engine.connection_made(cast(asyncio.Transport, engine_wire))
     replica.pool.give(engine)
-    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table)
+    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table, metrics, gateway, replica)

@@ -141,6 +141,11 @@ class RouteTables:
             ],
             context_length=min(contexts, default=None),
             created_at=service.created_at.timestamp(),
+            continues={
+                path: how
+                for path, how in engines[0].continues.items()
+                if all(engine.continues.get(path) == how for engine in engines[1:])
+            },
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )
 

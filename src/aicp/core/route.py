@@ -86,7 +86,8 @@ class RouteEntry:
     """A destination, and a public model name of its own unless `hidden`.
 
     `project` None means public; `endpoints` are the paths the engine serves natively; `upstream_model` is the name the
-    engine knows the model by. Targets may be empty: known, but nothing is ready (503).
+    engine knows the model by. Targets may be empty: known, but nothing is ready (503). `continues` says for some of the
+    `endpoints` how a target goes on with an answer that another one began, see `Engine.continues`.
     """
 
     name: str
@@ -103,6 +104,7 @@ class RouteEntry:
     reason: str = ""
     price: PriceEntry | None = None
     hidden: bool = False
+    continues: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

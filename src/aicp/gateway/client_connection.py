@@ -35,6 +35,7 @@ _WANTED = frozenset(
         b"x-session-id",
         b"x-priority",
         b"x-slo-ttft-ms",
+        b"x-aicp-continue",
         b"anthropic-version",
     }
 )
@@ -184,7 +185,8 @@ class ClientConnection(asyncio.Protocol):
             return
         lowered = name.lower()
         if lowered in _WANTED:
-            self._headers[lowered] = value
+            before = self._headers.get(lowered)
+            self._headers[lowered] = value if before is None else b"%b, %b" % (before, value)
 
     def on_headers_complete(self) -> None:
         """httptools: the head is whole, so that most refusals are known before a body is read."""
@@ -193,9 +195,9 @@ class ClientConnection(asyncio.Protocol):
             return
         url, headers = self._url, self._headers
         # asked for its version only where it may be an old one: that makes a text each time
-        old = (b"connection" in headers or not self._parser.should_keep_alive()) and (
-            self._parser.get_http_version() == "1.0"
-        )
+        plain = b"connection" not in headers and self._parser.should_keep_alive()
+        version = "1.1" if plain else self._parser.get_http_version()
+        old = version == "1.0"
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
         self._gateway.admit(request, self._seen, local=self._local, address=self._address)
@@ -204,7 +206,12 @@ class ClientConnection(asyncio.Protocol):
             self._too_large(request)
         waits = not old and b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         chunked = b"transfer-encoding" in headers
-        if self._parser.should_upgrade() and (length or chunked):
+        if version == "0.9" or (chunked and (old or headers[b"transfer-encoding"].lower() != b"chunked")):
+            # others may read it in another way: as a line without headers, or by the first coding and not by the last
+            message = "A request needs a version in its first line, and a body as it is or once chunked."
+            request.refusal = ApiError(400, message, code="malformed_http")
+            self._refuse_early(request)
+        elif self._parser.should_upgrade() and (length or chunked):
             # the parser does not read such a body: it must not be taken for the next request
             request.refusal = ApiError(400, "This server speaks HTTP/1.1 only; do not ask for an upgrade.")
             self._refuse_early(request)

@@ -19,6 +19,7 @@ MODULES = (
     "bodies",
     "calls",
     "client_connection",
+    "continued_stream",
     "endpoints",
     "exchange",
     "gateway",

@@ -149,7 +149,7 @@ class Gateway:
             detour = Detour(route.arms, self.site, self.routes.budgets, request, endpoint, key, fields)
             route = detour.first
         record.service, meter.price = route.service, route.price
-        call = make_call(endpoint, route, fields)
+        call = make_call(endpoint, route, fields, request.headers)
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)

@@ -100,7 +100,7 @@ class Metrics:
         self._services: dict[str, _Service] = {}
         self.wrong_keys = 0
         self.retries = 0
-        self.prefix_blocks = self.prefix_hits = self.spills = self.fallbacks = 0
+        self.prefix_blocks = self.prefix_hits = self.spills = self.fallbacks = self.continuations = 0
         self.waits = Waits()
 
     def count(self, record: Record) -> None:
@@ -147,6 +147,7 @@ class Metrics:
             "prefix_blocks_hit_total": self.prefix_hits,
             "spills_total": self.spills,
             "fallbacks_total": self.fallbacks,
+            "continuations_total": self.continuations,
         }
         lines.extend(f"# TYPE aicp_gateway_{name} counter\naicp_gateway_{name} {n}" for name, n in counters.items())
         lines.extend(f"# TYPE aicp_gateway_{name} gauge\naicp_gateway_{name} {n:g}" for name, n in gauges.items())

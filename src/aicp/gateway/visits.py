@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aicp.core.clock import Clock
+from aicp.gateway.engine_errors import BUSY
 from aicp.gateway.prompts import Prompt
 from aicp.gateway.replicas import STEP_ANSWERS, Charge, Replica
 from aicp.gateway.tokens import Tokens
@@ -49,6 +50,15 @@ class Visit:
             self._first = now = clock.monotonic()
             self._charge.drop()
             self.replica.prefill.learn(self._work, now - self._began, now)
+
+    def judge(self, status: int, now: float, *, broken: bool) -> None:
+        """What a complete answer says of the replica."""
+        if status in BUSY:
+            self.replica.left_open()  # busy is not broken
+        elif broken:
+            self.replica.failed(now)
+        else:
+            self.replica.succeeded()
 
     def end(self) -> None:
         """The replica has no more to do for it. To be called once."""

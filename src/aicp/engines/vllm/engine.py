@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aicp.core.accelerator import Accelerator
@@ -48,6 +48,7 @@ class VllmEngine:
     internal = False
     environment = True
     flags = parameters.FLAGS
+    continues: Mapping[str, str] = {"/v1/chat/completions": "continue_final_message", "/v1/completions": "prompt"}
     parallel = "max_num_seqs"
     refused_fields: Sequence[str] = (
         "cache_salt",
