@@ -99,7 +99,10 @@ class Replica(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.close()  # somebody asks whether it speaks HTTP/2
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""

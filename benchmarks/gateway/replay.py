@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import statistics
 import sys
 import time
@@ -65,16 +66,19 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._socket = transport.get_extra_info("socket")
 
     def ask(self, request: Sequence[bytes], wanted: float) -> asyncio.Future[None]:
         """Sends a request that was to be sent at `wanted`."""
         self._got, self._first, self._asked_for = b"", False, wanted
         self._over = asyncio.get_running_loop().create_future()
         self.transport.writelines(request)
+        self._acknowledge()
         return self._over
 
     def data_received(self, data: bytes) -> None:
         self._got += data
+        self._acknowledge()
         if not self._first and b"data: " in self._got:
             self._first = True
             self._tally.firsts.append(time.monotonic() - self._asked_for)
@@ -83,6 +87,11 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._finish()
+
+    def _acknowledge(self) -> None:
+        """At once: where a gateway waits with small packets, as sglang-router does, the usual 40 ms would count as
+        `factor` times as much."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _finish(self) -> None:
         if self._over is None or self._over.done():
