@@ -20,6 +20,7 @@ MODULES = (
     "calls",
     "client_connection",
     "endpoints",
+    "engine_caches",
     "exchange",
     "gateway",
     "http",

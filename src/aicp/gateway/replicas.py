@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from aicp.core.route import Target
+from aicp.gateway.engine_caches import EngineCache
 from aicp.gateway.prefixes import Held
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
@@ -50,6 +51,7 @@ class Replica:
         "_failures",
         "_probing",
         "_retry_at",
+        "cache",
         "decode",
         "decode_seconds",
         "held",
@@ -75,6 +77,8 @@ class Replica:
         self.prefill_seconds, self.decode_seconds = FIRST_PREFILL_SECONDS, FIRST_DECODE_SECONDS
         """What routing reckons with."""
         self.held = Held(target.cache_tokens or _CACHE_TOKENS)
+        self.cache = EngineCache(self.held) if target.cache_events else None
+        """Where its engine tells of its cache; else `held` is a guess."""
         self._failures = 0
         self._retry_at = 0.0
         self._probing = False
