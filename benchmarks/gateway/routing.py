@@ -76,12 +76,16 @@ class Replay:
         ]
         entry = RouteEntry("m", "m", None, "chat", "vllm", "m", [CHAT.path], [], targets)
         self.route = Route(entry, tuple(Replica(target) for target in targets), Traffic())
+        self.slack = 0.0
+        """What ideal routing spills beyond: the time of a usual prompt, here known."""
         self._texts: dict[int, str] = {}
         self._numbers = count()
         self.waits: list[float] = []
 
     def run(self, arrivals: Sequence[Arrival]) -> None:
         """Serves all arrivals."""
+        tokens = statistics.mean(len(arrival.blocks) * BLOCK_TOKENS for arrival in arrivals)
+        self.slack = tokens * statistics.mean(1 / engine.prefill for engine in self.engines)
         events: list[tuple[float, int, Callable[[], tuple[float, Callable[[], Any]] | None]]] = []
 
         def push(at: float, act: Callable[[], Any]) -> None:
@@ -145,7 +149,7 @@ def ideal(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
         option.cost = -engine.known(arrival.blocks) + option.wait / 1e6
         option.plain = option.wait + len(arrival.blocks) * BLOCK_TOKENS / engine.prefill
         options.append(option)
-    chosen, _ = choose(options, replay.chance.random)
+    chosen, _ = choose(options, replay.slack, replay.chance.random)
     return Visit(chosen.replica)
 
 

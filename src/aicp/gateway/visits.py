@@ -47,7 +47,7 @@ class Visit:
         self._prompt, self._began = prompt, now
         self._prefill, self._decode = replica.prefill_seconds, replica.decode_seconds
         self._running = replica.inflight
-        self._work = replica.queued + charged
+        self._work = replica.waiting(now) + charged
         self._charge = Charge(replica, charged, now + self._work * self._prefill)
         if prompt.whole:
             replica.silent.append(self._charge)
@@ -69,7 +69,7 @@ class Visit:
         """The first piece of a streamed answer has come."""
         if self._charge is not None:
             self._first = now = clock.monotonic()
-            self._charge.drop()
+            self._charge.drop(now)
             self.replica.prefill.learn(self._work, now - self._began, now)
 
     def end(self) -> None:
