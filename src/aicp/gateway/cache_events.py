@@ -105,14 +105,14 @@ async def _hear(replica: Replica) -> None:
 
 async def hear(path: str, cache: EngineCache) -> None:
     """Tells `cache` what comes from `path`, until the connection ends: see `subscribe` for what is raised."""
-    expected: int | None = None
+    expected = 0
     feed = feeder(cache)
     async with aclosing(subscribe(path)) as messages:
         async for parts in messages:
             if len(parts) != 3:
                 raise BrokenPublisherError(f"{path} sent {len(parts)} parts instead of topic, number and batch")
             number = int.from_bytes(parts[1], "big")
-            if expected is not None and number != expected:
+            if number != expected:
                 cache.missed()
             expected = number + 1
             feed(_decoder.decode(parts[2]))

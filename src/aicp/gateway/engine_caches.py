@@ -18,7 +18,7 @@ Number = int | bytes
 """What an engine calls one of its blocks."""
 _MOST_NAMES = 4096
 _SPARE = 1.25
-"""What is held of an engine's cache, of all that it told of itself, lest what was never told of stay for ever."""
+"""How much is held of a full engine, of the most that it told of, lest what was never told of stay for ever."""
 
 
 class _Sent:
@@ -36,12 +36,15 @@ class _Sent:
 class EngineCache:
     """Keeps `held` true to what one engine tells."""
 
-    __slots__ = ("_depths", "_held", "_ours", "_placed", "_sent")
+    __slots__ = ("_depths", "_held", "_most", "_ours", "_placed", "_sent", "_whole")
 
     def __init__(self, held: Held) -> None:
         self._held = held
         self._depths: dict[Number, int] = {}
         """Of every block of the engine, where in its prompt it ends, in tokens."""
+        self._most = 0
+        self._whole = True
+        """Whether all that it holds was told of."""
         self._ours: dict[Number, list[int]] = {}
         """What goes of ours when the engine's block goes."""
         self._placed: set[int] = set()
@@ -82,24 +85,29 @@ class EngineCache:
 
     def removed(self, numbers: Sequence[Number], tokens: int) -> None:
         """The engine has given up blocks of `tokens` tokens each: it is full."""
+        self._most = max(self._most, len(self._depths))
         for number in numbers:
             self._depths.pop(number, None)
             for block in self._ours.pop(number, ()):
                 self._placed.discard(block)
                 self._held.drop(block)
-        self._held.bound(len(self._depths) * tokens * _SPARE)
+        if self._whole:
+            self._held.bound(self._most * tokens * _SPARE)
 
     def cleared(self) -> None:
         """The engine holds nothing any more."""
         self._forget()
+        self._whole = True
         self._held.clear()
 
     def missed(self) -> None:
-        """Something was told and not heard. What is held is from now on what it would be had nothing been told."""
+        """Something was told and not heard: what is known of is still given up with the engine, and no more than that."""
         self._forget()
+        self._whole = False
         self._held.bound(None)
 
     def _forget(self) -> None:
+        self._most = 0
         self._depths.clear()
         self._ours.clear()
         self._placed.clear()
