@@ -47,6 +47,11 @@ class Wire:
         self.outbox.flush()
         return self.kept
 
+    @written.setter
+    def written(self, data: bytes) -> None:
+        self.outbox.flush()
+        self.kept = data
+
     def write(self, data: bytes) -> None:
         self.kept += data
 

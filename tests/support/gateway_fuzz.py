@@ -198,7 +198,7 @@ class World:
 
     async def _play(self, chance: random.Random, sent: bytes) -> _ClientWire:
         """Sends it in pieces; the engine answers now and then, and the clock goes on."""
-        bench, wire = self.bench, _ClientWire()
+        bench, wire = self.bench, _ClientWire(self.bench.client_wire.outbox)
         engine = self._engine()
         client = ClientConnection(bench.gateway, Connections(), asyncio.get_running_loop())
         client.connection_made(cast(Any, wire))
@@ -226,7 +226,7 @@ class World:
         replica = self.bench.replica
         while (old := replica.pool.take()) is not None:
             old.abort()
-        connection, wire = UpstreamConnection(replica.pool), Wire()
+        connection, wire = UpstreamConnection(replica.pool), Wire(self.bench.client_wire.outbox)
         connection.connection_made(cast(Any, wire))
         replica.pool.give(connection)
         return connection, wire

@@ -91,7 +91,7 @@ class Pair:
         for replica in found.replicas:
             while (old := replica.pool.take()) is not None:
                 old.abort()
-            connection, wire = UpstreamConnection(replica.pool), Wire()
+            connection, wire = UpstreamConnection(replica.pool), Wire(self.bench.client_wire.outbox)
             connection.connection_made(cast(Any, wire))
             replica.pool.give(connection)
             self.engines.append((connection, wire))

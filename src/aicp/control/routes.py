@@ -19,7 +19,7 @@ from aicp.core.model import ModelType, Visibility
 from aicp.core.registry import Registry
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.core.service import Service
-from aicp.engines.base import Engine
+from aicp.engines.base import Engine, ReportsCache
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
@@ -119,6 +119,7 @@ class RouteTables:
         templates = {item.replica.generation for item in ready}
         serving = [item for item in revisions if item.template in templates] or revisions[:1]
         engines = [self._engines.get(item.plan.engine) for item in serving]
+        runs = {item.template: engine for item, engine in zip(serving, engines, strict=True)}
         places = {item.template: _places(item, engine) for item, engine in zip(serving, engines, strict=True)}
         contexts = [item.plan.context_length for item in serving if item.plan.context_length is not None]
         return RouteEntry(
@@ -135,7 +136,13 @@ class RouteTables:
             ],
             refused_fields=list(dict.fromkeys(name for engine in engines for name in engine.refused_fields)),
             targets=[
-                Target(item.replica.id, item.replica.address, item.token, places.get(item.replica.generation))
+                Target(
+                    item.replica.id,
+                    item.replica.address,
+                    item.token,
+                    places.get(item.replica.generation),
+                    cache_events=_cache_events(runs.get(item.replica.generation), service, item.replica.address),
+                )
                 for item in ready
                 if item.replica.address
             ],
@@ -148,6 +155,14 @@ class RouteTables:
             },
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )
+
+
+def _cache_events(engine: Engine | None, service: Service, address: str) -> str | None:
+    """The socket beside a replica's own where its engine tells what its cache holds; None where there is none."""
+    told = engine.cache_events(service.type) if isinstance(engine, ReportsCache) else None
+    if told is None or not address.startswith("unix:"):
+        return None
+    return told.replace("{listen}", address.removeprefix("unix:"))
 
 
 def _places(revision: Revision, engine: Engine) -> int | None:

@@ -60,8 +60,9 @@ class ScopeEntry:
 class Target:
     """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
 
-    `cache_tokens` is how many tokens its KV cache holds, where that is known. `networks` is set for an outside
-    provider: its address, which holds the version of its API (`https://host/v1`), must be public or in one of them.
+    `cache_tokens` is how many tokens its KV cache holds, where that is known, and `cache_events` the unix socket where
+    it tells what it holds. `networks` is set for an outside provider: its address, which holds the version of its API
+    (`https://host/v1`), must be public or in one of them.
     """
 
     replica_id: str
@@ -70,6 +71,7 @@ class Target:
     max_requests: int | None = None
     cache_tokens: int | None = None
     networks: list[str] | None = None
+    cache_events: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,8 +128,8 @@ class Engine(Protocol):
 class ReportsCache(Protocol):
     """An engine that publishes its prefix-cache events."""
 
-    def cache_events(self) -> str:
-        """Where it publishes them."""
+    def cache_events(self, model_type: ModelType) -> str | None:
+        """The unix socket where it publishes those of such a model, as in a launch spec with `{listen}`; None: none."""
         ...
 
 

@@ -21,6 +21,7 @@ MODULES = (
     "client_connection",
     "continued_stream",
     "endpoints",
+    "engine_caches",
     "exchange",
     "gateway",
     "http",

@@ -95,9 +95,9 @@ class Exchange:
         self._visit, self._stale = visit, False
         connection = visit.replica.pool.take()
         if connection is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connected(visit.replica))
+            self._connecting = asyncio.get_running_loop().create_task(self._connected(visit))
         else:
-            self._send(visit.replica, connection, pooled=True)
+            self._send(visit, connection, pooled=True)
 
     def turn(self, route: Route, call: Call, prompt: Prompt | None, purchase: Purchase | None) -> None:
         """Begins anew on another route; nothing of it is under way."""
@@ -253,7 +253,7 @@ class Exchange:
         if self._pooled and not connection.answered and now - self._touched < self._site.limits.stale_seconds:
             # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
             self._stale = True
-            self._connecting = asyncio.get_running_loop().create_task(self._connected(replica))
+            self._connecting = asyncio.get_running_loop().create_task(self._connected(self._visit))
             return
         self._lost(replica, now)
 
@@ -304,7 +304,8 @@ class Exchange:
             log.info("request %s: another replica is asked for the rest of its answer", self._meter.request_id)
         return True
 
-    async def _connected(self, replica: Replica) -> None:
+    async def _connected(self, visit: Visit) -> None:
+        replica = visit.replica
         try:
             connection = await replica.pool.connect(self._site.limits.connect_seconds)
         except OSError:
@@ -327,12 +328,11 @@ class Exchange:
         if self._over:
             replica.pool.give(connection)
         else:
-            self._send(replica, connection, pooled=False)
+            self._send(visit, connection, pooled=False)
 
-    def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
+    def _send(self, visit: Visit, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
-        call, name = self._call, self._meter.request_id.encode()
-        connection.send(replica.pool.request(call.path, name, call.body, call.kind), self, self._site.outbox)
+        connection.send(visit.request(self._call, self._meter.request_id), self, self._site.outbox)
         if self._paused:
             connection.pause()
 

@@ -21,6 +21,7 @@ from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
 from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
+from aicp.gateway.cache_events import Listening
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
 from aicp.gateway.following import Control, Following
@@ -92,6 +93,7 @@ class _Process:
         site = Site(self._usage, metrics, clock, random.random, config.limits)
         self._admission = Admission(clock, _alarm, metrics.waits)
         self._routes.observe(self._admission.follow)
+        self._listening = Listening(self._routes)
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
         self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay)
@@ -119,6 +121,7 @@ class _Process:
             self._totals.run,
             self._shipping.run,
             self._shipping.keep_on_disk,
+            self._listening.run,
             self._sweep,
         ]
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]

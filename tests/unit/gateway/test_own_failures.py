@@ -31,7 +31,7 @@ async def test_a_request_on_which_the_gateway_stumbles_is_500_and_the_next_one_i
     assert "detail" not in body.decode()
     assert "a detail that is nobody's business" in caplog.text
     assert [record["outcome"] for record in bench.records()] == ["engine_error"]
-    bench.client_wire.kept = b""
+    bench.client_wire.written = b""
     bench.ask("/v1/chat/completions", messages=[{"role": "user", "content": "Hi"}])
     bench.answer()
     assert bench.client_wire.written.endswith(ANSWER)
