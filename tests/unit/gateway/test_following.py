@@ -77,7 +77,10 @@ async def test_a_table_that_cannot_be_saved_is_in_use_and_told(gateway: GatewayP
     obstacle = gateway.directory / ".routes.json.new"
     obstacle.mkdir()
     control.publish(without_key(control.table, "2"))
-    await asyncio.sleep(0.9)
+    for _ in range(200):
+        if (await gateway.ask("/v1/models", method="GET")).status == 401:
+            break
+        await asyncio.sleep(0.05)
     assert (await gateway.ask("/v1/models", method="GET")).status == 401
     await until(lambda: any("cannot be kept" in line for line in gateway.lines))
     assert not await kept()
