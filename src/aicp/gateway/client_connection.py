@@ -34,6 +34,8 @@ _WANTED = frozenset(
         b"x-session-id",
         b"x-priority",
         b"x-slo-ttft-ms",
+        b"traceparent",
+        b"tracestate",
         b"anthropic-version",
     }
 )

@@ -88,6 +88,8 @@ class Exchange:
         if visit is None:
             self.fail(self._failure or no_answer(self.route.public))
             return
+        if self._meter.trace is not None:
+            self._meter.trace.tried(visit.replica.id, self._touched, self._status)
         if tried:
             site.metrics.retries += 1
             self._reset()
@@ -297,12 +299,11 @@ class Exchange:
         except OSError:
             self._connecting = None
             now = self._site.clock.monotonic()
-            if self._over:
-                replica.failed(now)
-            elif self._stale:
+            if self._stale and not self._over:
                 self._lost(replica, now)  # its other connection was not idle for too long: the engine has ended
-            else:
-                replica.failed(now)
+                return
+            replica.failed(now)
+            if not self._over:
                 self._release()
                 self.start()
             return
@@ -320,8 +321,9 @@ class Exchange:
 
     def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
-        name = self._meter.request_id.encode()
-        connection.send(replica.pool.request(self._call.path, name, self._call.body, self._call.kind), self)
+        call, meter = self._call, self._meter
+        more = b"" if meter.trace is None else meter.trace.lines()
+        connection.send(replica.pool.request(call.path, meter.request_id.encode(), call.body, call.kind, more), self)
         if self._paused:
             connection.pause()
 
@@ -330,8 +332,7 @@ class Exchange:
         self._parts.append(data)
         self._size += len(data)
         if self._status == 200 and self._call.whole is None and self._size > self._site.limits.whole_bytes:
-            held = b"".join(self._parts[:-1])
-            self._parts = [data]
+            held, self._parts = b"".join(self._parts[:-1]), [data]
             if not self._answer.sent:
                 self._meter.count(usage_of_part(held[:4096]))
             self._answer.piece(held, http.JSON)
@@ -341,9 +342,8 @@ class Exchange:
 
     def _answer_whole(self, body: bytes) -> None:
         self._meter.count(usage_of_body(body))
-        kind = self._headers.get(b"content-type", http.JSON)
+        kind = self._headers.get(b"content-type", http.JSON) if self._call.whole is None else self._call.answers
         if self._call.whole is not None:
-            kind = self._call.answers
             try:
                 body = self._call.whole(body, self._meter.request_id)
             except ApiError as error:
