@@ -16,6 +16,7 @@ import yaml
 
 from aicp.core.errors import InvalidError
 from aicp.core.quantity import parse_bytes
+from aicp.main import otel
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -133,19 +134,6 @@ def _count(text: str) -> int:
     return number
 
 
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise ValueError("write a number from 0 to 1")
-    return share
-
-
-def _collector(text: str) -> str | None:
-    if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
-        raise ValueError("write an http or https address, such as http://127.0.0.1:4318")
-    return text or None
-
-
 def _boolean(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
@@ -246,14 +234,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
     Setting(
         "otel_exporter_otlp_endpoint",
-        _collector,
+        otel.collector,
         None,
         "Base address of an OpenTelemetry collector (OTLP over HTTP) that gets traces of the gateway's requests, such as "
         "`http://127.0.0.1:4318`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`; without either no traces are kept.",
     ),
     Setting(
         "otel_traces_sampler_arg",
-        _share,
+        otel.share,
         None,
         "Share of requests that are traced, from 0 to 1. A request that brings a trace context is traced as that says. "
         "Default: `OTEL_TRACES_SAMPLER_ARG`, else 1.",
@@ -267,8 +255,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"
-_OTEL = {"otel_exporter_otlp_endpoint": "", "otel_traces_sampler_arg": "1", "otel_service_name": "aicp-gateway"}
-"""Settings that OpenTelemetry has variables for, and their defaults."""
 assert [setting.name for setting in SETTINGS] == [field.name for field in fields(Settings)]
 
 
@@ -379,13 +365,9 @@ def _derive(values: dict[str, Any], variables: Mapping[str, str]) -> None:
     for name, value in derived.items():
         if values[name] is None:
             values[name] = value
-    for name, default in _OTEL.items():
+    for name in otel.DEFAULTS:
         if values[name] is None:
-            text = variables.get(name.upper()) or default
-            try:
-                values[name] = _setting(name).parse(text)
-            except ValueError as error:
-                raise InvalidError(f"{name.upper()} is {text!r}: {error}.", hint=_setting(name).description) from error
+            values[name] = _parse(_setting(name), otel.standard(name, variables), "OpenTelemetry environment")
 
 
 def _cache_dir(variables: Mapping[str, str]) -> Path:
