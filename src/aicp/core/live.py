@@ -44,21 +44,6 @@ class LiveUse:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveReport:
-    """One gateway. `seconds` is how far back it counts; `bounds` are seconds.
-
-    `scopes` (`key:<id>`, `project:<name>`, `organization:<name>`) has the use of those that have limits and used
-    something, by the limit's name; money is millionths.
-    """
-
-    seconds: float
-    bounds: list[float] = field(default_factory=list[float])
-    series: list[LiveSeries] = field(default_factory=list[LiveSeries])
-    routes: list[LiveRoute] = field(default_factory=list[LiveRoute])
-    scopes: dict[str, dict[str, LiveUse]] = field(default_factory=dict[str, dict[str, LiveUse]])
-
-
-@dataclass(frozen=True, slots=True)
 class Watched:
     """What of the present somebody looks at."""
 
@@ -70,3 +55,19 @@ class Watched:
 
 
 NOBODY = Watched()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReport:
+    """One gateway. `seconds` is how far back it counts; `bounds` are seconds; `watched` says what is in it.
+
+    `scopes` (`key:<id>`, `project:<name>`, `organization:<name>`) has the use of those that have limits and used
+    something, by the limit's name; money is millionths.
+    """
+
+    watched: Watched
+    seconds: float
+    bounds: list[float] = field(default_factory=list[float])
+    series: list[LiveSeries] = field(default_factory=list[LiveSeries])
+    routes: list[LiveRoute] = field(default_factory=list[LiveRoute])
+    scopes: dict[str, dict[str, LiveUse]] = field(default_factory=dict[str, dict[str, LiveUse]])

@@ -69,10 +69,10 @@ class Present:
         seconds = max(now - first.at, 1.0)
         scopes = self._scopes(now, self._clock.now()) if watched.scopes else {}
         if not watched.traffic:
-            return LiveReport(seconds, scopes=scopes)
+            return LiveReport(watched, seconds, scopes=scopes)
         loads = self._loads()
         full = [LiveRoute(one.route, one.service, one.places, one.taken) for one in loads if one.places is not None]
-        return LiveReport(seconds, list(FIRST_TOKEN_SECONDS), self._series(first, loads), full, scopes)
+        return LiveReport(watched, seconds, list(FIRST_TOKEN_SECONDS), self._series(first, loads), full, scopes)
 
     def _series(self, first: _Look, loads: list[Load]) -> list[LiveSeries]:
         at_work, waiting = running(self._metrics, loads), waits(loads)
