@@ -38,7 +38,8 @@ def read_metrics(body: bytes) -> dict[str, Metric]:
             current = found[name] = Metric(name, help)
         elif line.startswith("# TYPE "):
             name, _, kind = line.removeprefix("# TYPE ").partition(" ")
-            assert current is not None and current.name == name and not current.samples
+            assert current is not None
+            assert (current.name, current.samples) == (name, {})
             assert kind in ("counter", "gauge", "histogram")
             current.kind = kind
         else:
@@ -74,7 +75,8 @@ def _labels(text: str) -> frozenset[tuple[str, str]]:
 
 
 def _check(metric: Metric) -> None:
-    assert metric.kind and metric.help
+    assert metric.kind
+    assert metric.help
     if metric.kind == "counter":
         assert metric.name.endswith("_total")
         assert all(value >= 0 for value in metric.samples.values())

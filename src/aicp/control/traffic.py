@@ -98,20 +98,19 @@ class Traffic:
             currency=self._currency,
         )
 
-    async def _above(
-        self, visible: frozenset[str] | None, used: dict[str, dict[str, int]] | None
-    ) -> list[LimitUse]:
+    async def _above(self, visible: frozenset[str] | None, used: dict[str, dict[str, int]] | None) -> list[LimitUse]:
         """Organizations, for those who see everything, and projects."""
         async with self._database.snapshot() as tx:
             organizations = await Organizations(tx).entries() if visible is None else []
             projects = [one for one in await Projects(tx).entries() if visible is None or one.name in visible]
         scopes: list[tuple[LimitScope, ScopeEntry]] = [(LimitScope.ORGANIZATION, one) for one in organizations]
         scopes += [(LimitScope.PROJECT, one) for one in projects]
-        return [
-            LimitUse(scope=scope, name=one.name, id=one.name, limits=_used(f"{scope.value}:{one.name}", one.limits, used))
-            for scope, one in scopes
-            if one.limits is not None
-        ]
+        found: list[LimitUse] = []
+        for scope, one in scopes:
+            limits = _used(f"{scope.value}:{one.name}", one.limits, used)
+            if limits:
+                found.append(LimitUse(scope=scope, name=one.name, id=one.name, limits=limits))
+        return found
 
     async def _fresh(self, told: Callable[[Watched], bool]) -> list[LiveReport]:
         """The reports of all gateways that are alive; waits for those that do not know yet that somebody looks."""

@@ -104,9 +104,7 @@ class Following:
     async def _tell(self, watched: Watched) -> Watched:
         routes = self._routes
         live = self._report(watched) if watched and self._report is not None else None
-        return await self._control.heartbeat(
-            self._gateway_id, routes.etag, routes.inflight(), self._started_at, live
-        )
+        return await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at, live)
 
     async def keep(self) -> None:
         """Writes the newest table to disk for the next start. A slow or full disk delays no later table."""

@@ -96,7 +96,7 @@ class _Process:
         books = self._routes.accounts, self._routes.budgets
         self._present = Present(metrics, self._admission.loads, *books, clock)
         self._following = Following(self._routes, self._control, gateway_id, clock, self._present.report)
-        self._spans = None if config.traces is None else SpanExport(config.traces, gateway_id)
+        self._spans = None if config.traces is None else SpanExport(config.traces, gateway_id, clock)
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
         tracer = None if self._spans is None else self._spans.tracer

@@ -5,10 +5,10 @@ Nothing is built while a request is under way: times and names are noted, spans 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from aicp.core.clock import Clock
 from aicp.gateway.record import Record
 from aicp.gateway.traces import PARENT, Context, Passed, Trace, context_lines, passed_on, read_context
 from aicp.telemetry.spans import Kind, Span
@@ -41,7 +41,7 @@ class _Try:
 class Tracer:
     """Begins traces: what a caller's context says of sampling is done, and `ratio` of the others is sampled.
 
-    `random` gives floats from 0 to 1 and is called for nothing but ids; `keep` takes what is to be exported.
+    `bits` gives random numbers of so many bits; `keep` takes what is to be exported.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Tracer:
         ratio: float,
         keep: Callable[[Sequence[Span]], None],
         bits: Callable[[int], int],
-        wall: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
         self._bound = round(ratio * 2**64)
-        self._keep, self._bits, self._wall = keep, bits, wall
+        self._keep, self._bits, self._clock = keep, bits, clock
 
     def begin(self, headers: Mapping[bytes, bytes]) -> Trace:
         """The trace of a request that has come."""
@@ -63,7 +63,7 @@ class Tracer:
         if context is None and trace_id & (2**64 - 1) >= self._bound:
             # told on, so that the engine does not begin a trace of its own
             return Passed(context_lines(Context(trace_id, self._id(64), sampled=False)))
-        return _Traced(context, trace_id, self._id, self._keep, self._wall)
+        return _Traced(context, trace_id, self._id, self._keep, self._clock)
 
     def _id(self, bits: int) -> int:
         """Zero is no id."""
@@ -73,7 +73,7 @@ class Tracer:
 class _Traced:
     """A request whose spans are kept."""
 
-    __slots__ = ("_id", "_keep", "_model", "_parent", "_span_id", "_state", "_trace_id", "_tries", "_waits", "_wall")
+    __slots__ = ("_clock", "_id", "_keep", "_model", "_parent", "_span_id", "_state", "_trace_id", "_tries", "_waits")
 
     def __init__(
         self,
@@ -81,12 +81,12 @@ class _Traced:
         trace_id: int,
         new_id: Callable[[int], int],
         keep: Callable[[Sequence[Span]], None],
-        wall: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._parent = None if parent is None else parent.span_id
         self._state = b"" if parent is None else parent.state
         self._trace_id, self._span_id = trace_id, new_id(64)
-        self._id, self._keep, self._wall = new_id, keep, wall
+        self._id, self._keep, self._clock = new_id, keep, clock
         self._model = ""
         self._tries: list[_Try] = []
         self._waits: list[tuple[float, float]] = []
@@ -116,7 +116,7 @@ class _Traced:
         if self._tries and self._tries[-1].ended is None:
             last = self._tries[-1]
             last.ended, last.error = now, None if answered else _error(record)
-        offset = self._wall() - now
+        offset = self._clock.now().timestamp() - now
         common = {"gen_ai.request.model": self._model} if self._model else {}
         spans = [self._request(record, now + offset, common)]
         for began, ended in self._waits:

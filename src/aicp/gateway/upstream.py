@@ -225,9 +225,7 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._closed = False
 
-    def request(
-        self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None, more: bytes = b""
-    ) -> bytes:
+    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None, more: bytes = b"") -> bytes:
         """A POST as it goes over the wire. `kind` is the body's type; None is JSON. `more` are lines of its head."""
         head = self._heads.get(path) if kind is None else self._head(path, kind)
         if head is None:

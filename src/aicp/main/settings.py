@@ -236,8 +236,8 @@ SETTINGS: tuple[Setting, ...] = (
         "otel_exporter_otlp_endpoint",
         otel.collector,
         None,
-        "Base address of an OpenTelemetry collector (OTLP over HTTP) that gets traces of the gateway's requests, such as "
-        "`http://127.0.0.1:4318`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`; without either no traces are kept.",
+        "Base address of an OpenTelemetry collector (OTLP over HTTP) that gets traces of the gateway's requests, such "
+        "as `http://127.0.0.1:4318`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`; without either no traces are kept.",
     ),
     Setting(
         "otel_traces_sampler_arg",

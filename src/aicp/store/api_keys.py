@@ -112,7 +112,7 @@ class ApiKeys:
     async def limited(
         self, now: datetime, projects: Collection[str] | None = None, ids: Collection[str] = ()
     ) -> list[ApiKey]:
-        """Keys that hold `now` and have limits, by name: of `projects` (None: all), of them `ids` alone if there are."""
+        """Keys that hold `now` and have limits, by name: of `projects` (None: all) and, unless empty, `ids`."""
         query = select(ApiKeyRow).where(ApiKeyRow.purpose == "application", _in_state(KeyState.ACTIVE, now))
         if projects is not None:
             query = query.where(ApiKeyRow.project.in_(projects))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.clock import FakeClock
 from tests.support.collector import Collector, run_collector
 from tests.support.control_plane import TOKEN, ControlPlane
 from tests.support.gateway_process import GatewayProcess, route_to, run_gateway, until
@@ -18,6 +19,7 @@ from tests.support.http_wire import Asked
 from tests.support.openai_engine import Engine, Wire, answer_normally, run_engine
 from tests.support.prometheus import read_metrics
 
+from aicp.gateway.record import Record
 from aicp.gateway.traces import Context, context_lines, passed_on, read_context
 from aicp.gateway.tracing import Tracer
 from aicp.telemetry.spans import Span, SpanQueue
@@ -25,6 +27,7 @@ from aicp.telemetry.spans import Span, SpanQueue
 PATH = "/v1/chat/completions"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+STATES = st.from_regex(rb"[a-z0-9=,]{0,40}", fullmatch=True)
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
 
 
@@ -48,7 +51,12 @@ async def traced(
 # The headers
 
 
-@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans(), st.from_regex(rb"[a-z0-9=,]{0,40}", fullmatch=True))
+@given(
+    st.integers(1, 2**128 - 1),
+    st.integers(1, 2**64 - 1),
+    st.booleans(),
+    st.from_regex(rb"[a-z0-9=,]{0,40}", fullmatch=True),
+)
 def test_a_context_is_read_as_it_was_written(trace: int, span: int, sampled: bool, state: bytes) -> None:
     context = Context(trace, span, sampled, state.strip())
     lines = dict(line.split(b": ", 1) for line in context_lines(context).splitlines())
@@ -94,9 +102,9 @@ def test_a_state_never_adds_a_line(state: bytes) -> None:
 # What is sampled
 
 
-def tracer(ratio: float, found: list[Span]) -> Tracer:
+def tracer(ratio: float, found: list[Span], clock: FakeClock | None = None) -> Tracer:
     numbers = iter(range(1, 10_000))
-    return Tracer(ratio, found.extend, lambda bits: next(numbers) * (2**bits // 10_000), lambda: 1000.0)
+    return Tracer(ratio, found.extend, lambda bits: next(numbers) * (2**bits // 10_000), clock or FakeClock())
 
 
 def test_the_ratio_holds_for_requests_without_a_trace() -> None:
@@ -113,6 +121,26 @@ def test_a_caller_s_decision_is_kept_whatever_the_ratio() -> None:
         assert TRACE.encode() in yes.lines()
         assert yes.lines().endswith(b"-01\r\n")
         assert no.lines() == b"traceparent: " + SAMPLED[:-1].encode() + b"0\r\n"
+
+
+def test_the_wait_and_the_try_that_it_took_back_have_spans(clock: FakeClock) -> None:
+    found: list[Span] = []
+    trace = tracer(1.0, found, clock).begin({})
+    started = clock.now()
+    now = clock.monotonic()
+    trace.named("demo")
+    trace.tried("first", now, 0)
+    trace.waited(now + 5, 3)  # it was taken back from there after two seconds, for a higher class
+    trace.tried("second", now + 5, 0)
+    clock.advance(9)
+    record = Record("r", "k", "p", "demo", PATH, stream=False, started_at=started, outcome="ok", status=200)
+    trace.closed(record, clock.monotonic())
+    request, queue, first, second = found
+    assert {span.parent_id for span in found[1:]} == {request.span_id}
+    assert len({span.span_id for span in found}) == 4
+    begin = request.began
+    assert [(span.began - begin, span.ended - begin) for span in found] == [(0, 9), (2, 5), (0, 2), (5, 9)]
+    assert (queue.name, first.error, second.error) == ("queue", "connection_lost", None)
 
 
 async def test_what_the_collector_does_not_take_is_dropped_and_counted() -> None:
@@ -237,7 +265,7 @@ async def test_a_collector_that_is_ill_harms_no_request(traced: GatewayProcess, 
         return metrics["aicp_gateway_spans_dropped_total"].value()
 
     async with asyncio.timeout(20):
-        while await dropped() < 6:
+        while await dropped() < 6:  # noqa: ASYNC110 another process has no event to wait for
             await asyncio.sleep(0.05)
     collector.status = 200
     assert (await traced.ask(PATH, CHAT)).status == 200
