@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-DEFAULTS = {"otel_exporter_otlp_endpoint": "", "otel_traces_sampler_arg": "1", "otel_service_name": "aicp-gateway"}
+from aicp.core.errors import InvalidError
+from aicp.gateway.config import TraceRules
+
+ENDPOINT, RATIO, SERVICE = "otel_exporter_otlp_endpoint", "otel_traces_sampler_arg", "otel_service_name"
+DEFAULTS = {ENDPOINT: "", RATIO: "1", SERVICE: "aicp-gateway"}
 """By setting, where neither it nor its variable is set."""
 
 
@@ -22,6 +26,18 @@ def collector(text: str) -> str | None:
     if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
         raise ValueError("write an http or https address, such as http://127.0.0.1:4318")
     return text or None
+
+
+def trace_rules(variables: Mapping[str, str]) -> TraceRules | None:
+    """What OpenTelemetry's variables alone say. Raises InvalidError."""
+    name = ENDPOINT
+    try:
+        endpoint = collector(standard(name, variables))
+        name = RATIO
+        ratio = share(standard(name, variables))
+    except ValueError as error:
+        raise InvalidError(f"{name.upper()} is {standard(name, variables)!r}: {error}.") from error
+    return TraceRules(endpoint, ratio, standard(SERVICE, variables)) if endpoint else None
 
 
 def standard(name: str, variables: Mapping[str, str]) -> str:
