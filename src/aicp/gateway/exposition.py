@@ -90,8 +90,8 @@ def _lines(family: Family, labels: Labels, value: float | Histogram) -> Iterable
     for bound, more in zip((*map(str, value.bounds), "+Inf"), value.buckets, strict=True):
         number += more
         yield f'{family.name}_bucket{{{text},le="{bound}"}} {number}'
-    yield f"{family.name}_sum{shown} {value.total:.6f}"
-    yield f"{family.name}_count{shown} {value.count}"
+    yield family.name + "_sum" + shown + f" {value.total:.6f}"
+    yield family.name + "_count" + shown + f" {value.count}"
 
 
 def _escaped(value: str) -> str:

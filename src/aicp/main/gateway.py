@@ -34,6 +34,6 @@ def main(settings: Settings) -> int:
 
 def _traces(settings: Settings) -> TraceRules | None:
     endpoint = settings.otel_exporter_otlp_endpoint
-    if endpoint is None:
+    if not endpoint:
         return None
     return TraceRules(endpoint, settings.otel_traces_sampler_arg, settings.otel_service_name)

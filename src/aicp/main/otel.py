@@ -21,11 +21,11 @@ def share(text: str) -> float:
     return number
 
 
-def collector(text: str) -> str | None:
-    """The base address of a collector; None for none."""
+def collector(text: str) -> str:
+    """The base address of a collector; empty for none."""
     if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
         raise ValueError("write an http or https address, such as http://127.0.0.1:4318")
-    return text or None
+    return text
 
 
 def trace_rules(variables: Mapping[str, str]) -> TraceRules | None:

@@ -69,7 +69,7 @@ class Settings:
     currency: str
     file_quota: int
     batch_requests: int
-    otel_exporter_otlp_endpoint: str | None
+    otel_exporter_otlp_endpoint: str
     otel_traces_sampler_arg: float
     otel_service_name: str
     log_level: str

@@ -117,7 +117,7 @@ def test_every_setting_is_described() -> None:
 
 def test_traces_follow_the_own_setting_then_opentelemetry_s_variables(tmp_path: Path) -> None:
     settings = load(tmp_path)
-    assert settings.otel_exporter_otlp_endpoint is None
+    assert settings.otel_exporter_otlp_endpoint == ""
     assert (settings.otel_traces_sampler_arg, settings.otel_service_name) == (1.0, "aicp-gateway")
     standard = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
@@ -128,7 +128,8 @@ def test_traces_follow_the_own_setting_then_opentelemetry_s_variables(tmp_path: 
     assert settings.otel_exporter_otlp_endpoint == "http://collector:4318"
     assert (settings.otel_traces_sampler_arg, settings.otel_service_name) == (0.1, "ours")
     settings = load(tmp_path, **standard, AICP_OTEL_TRACES_SAMPLER_ARG="0", AICP_OTEL_EXPORTER_OTLP_ENDPOINT="")
-    assert (settings.otel_exporter_otlp_endpoint, settings.otel_traces_sampler_arg) == (None, 0.0)
+    assert (settings.otel_exporter_otlp_endpoint, settings.otel_traces_sampler_arg) == ("", 0.0)
+    assert load_settings({}, standard | settings.as_environment()) == settings, "what is off is off in every process"
     rules = trace_rules(standard)
     assert rules is not None
     assert (rules.endpoint, rules.ratio, rules.service) == ("http://collector:4318", 0.1, "ours")
