@@ -10,7 +10,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, connect
 from aicp.cli.output import out, print_json, print_table, text_of
-from aicp.core.traffic import LimitUse, Traffic, TrafficRow, UsedLimit
+from aicp.core.traffic import LimitUse, Traffic, UsedLimit
 
 _PAUSE_SECONDS = 2.0
 
@@ -20,7 +20,7 @@ def traffic(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every two seconds.")] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Show what goes on: requests of the last minute by service and class, and those running and waiting."""
+    """Show what goes on: requests, errors, tokens and times to first token of the last minute, what runs and waits."""
     client = connect(ctx)
     _show(client.traffic.now(), json_)
     with suppress(KeyboardInterrupt):
@@ -40,15 +40,14 @@ def _show(found: Traffic, json_: bool) -> None:
         [
             ("service", lambda r: r.service),
             ("class", lambda r: r.priority.value),
-            ("requests/s", lambda r: r.requests_per_second),
-            ("errors/s", lambda r: r.errors_per_second),
-            ("in tokens/s", lambda r: r.prompt_tokens_per_second),
-            ("out tokens/s", lambda r: r.completion_tokens_per_second),
-            ("cached", _cached),
-            ("ttft p50 ms", lambda r: r.ttft_ms_p50),
-            ("ttft p95 ms", lambda r: r.ttft_ms_p95),
-            ("running", lambda r: r.running),
-            ("waiting", lambda r: r.waiting),
+            ("req/s", lambda r: f"{r.requests_per_second:.1f}"),
+            ("err/s", lambda r: f"{r.errors_per_second:.1f}"),
+            ("in/s", lambda r: f"{r.prompt_tokens_per_second:.0f}"),
+            ("out/s", lambda r: f"{r.completion_tokens_per_second:.0f}"),
+            ("p50 ms", lambda r: _ms(r.ttft_ms_p50)),
+            ("p95 ms", lambda r: _ms(r.ttft_ms_p95)),
+            ("run", lambda r: r.running),
+            ("wait", lambda r: r.waiting),
         ],
         empty="Nothing was asked in the last minute." if found.gateways else "No gateway answers; see `aicp status`.",
     )
@@ -76,8 +75,8 @@ def key_use(
         [
             ("of", lambda row: _whose(row[0])),
             ("limit", lambda row: row[1].limit),
-            ("used", lambda row: row[1].used),
-            ("most", lambda row: row[1].most),
+            ("used", lambda row: _number(row[1].used)),
+            ("most", lambda row: _number(row[1].most)),
             ("share", lambda row: _share(row[1])),
         ],
         empty="Nothing has a limit. Set one with `aicp key update KEY --limit rpm=60`.",
@@ -92,5 +91,9 @@ def _share(limit: UsedLimit) -> str:
     return text_of(None) if limit.used is None else f"{limit.used / limit.most:.0%}"
 
 
-def _cached(row: TrafficRow) -> str:
-    return text_of(None) if row.cached_share is None else f"{row.cached_share:.0%}"
+def _ms(value: float | None) -> str:
+    return text_of(None) if value is None else f"{value:.0f}"
+
+
+def _number(value: float | None) -> str:
+    return text_of(None) if value is None else f"{value:.15g}"
