@@ -38,21 +38,27 @@ WHOLE_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 """OpenTelemetry's for gen_ai.client.operation.duration, and two more."""
 
 
+_FINE = ("ok", "canceled")
+
+
 class Histogram:
     """How many values lie up to each of its bounds."""
 
-    __slots__ = ("bounds", "buckets", "count", "total")
+    __slots__ = ("bounds", "buckets", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.buckets = [0] * (len(bounds) + 1)
-        self.count = 0
         self.total = 0.0
+
+    @property
+    def count(self) -> int:
+        """All values."""
+        return sum(self.buckets)
 
     def add(self, seconds: float) -> None:
         """One more value."""
         self.buckets[bisect_left(self.bounds, seconds)] += 1
-        self.count += 1
         self.total += seconds
 
 
@@ -64,19 +70,15 @@ class Series:
         "cached_tokens",
         "completion_tokens",
         "ended",
-        "errors",
         "open",
         "prompt_tokens",
         "queued",
-        "requests",
         "ttft",
         "whole",
     )
 
     def __init__(self) -> None:
         self.open = 0
-        self.requests = self.errors = 0
-        """All that have ended; those of them that neither were answered nor left by their client."""
         self.ended: dict[tuple[str, str], int] = {}
         """By endpoint and outcome."""
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
@@ -85,13 +87,20 @@ class Series:
         self.whole = Histogram(WHOLE_SECONDS)
         self.queued = Histogram(FIRST_TOKEN_SECONDS)
 
+    @property
+    def requests(self) -> int:
+        """All that have ended."""
+        return sum(self.ended.values())
+
+    @property
+    def errors(self) -> int:
+        """Those that neither were answered nor left by their client."""
+        return sum([number for (_, outcome), number in self.ended.items() if outcome not in _FINE])
+
     def count(self, record: Record) -> None:
         """Adds a request that has ended. A stream's time between tokens is the mean of its answer."""
         kind = (record.endpoint, record.outcome)
         self.ended[kind] = self.ended.get(kind, 0) + 1
-        self.requests += 1
-        if record.outcome != "ok" and record.outcome != "canceled":
-            self.errors += 1
         tokens = record.completion_tokens or 0
         self.completion_tokens += tokens
         if record.prompt_tokens:
