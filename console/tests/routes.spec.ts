@@ -21,6 +21,8 @@ const ASKED = [
   "/platform/routes?create=1",
   "/platform/providers?create=1",
   "/platform/usage?group=key&span=24h",
+  "/platform/usage?group=tag&span=24h",
+  "/platform/traffic?by=class",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
 

@@ -16,6 +16,7 @@ from aicp.control.health import Health
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.sessions import Sessions
+from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
 from aicp.control.users import Users
 from aicp.core.identity import Role, User
@@ -48,6 +49,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
         EventLog: EventLog(parts.database, parts.clock),
         Changes: Changes(parts.bell),
         Gateways: Gateways(parts.database, parts.clock, parts.bell),
+        Traffic: Traffic(parts.database, parts.clock, "USD"),
         Health: Health(parts.database),
     }
 

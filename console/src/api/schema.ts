@@ -1341,6 +1341,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Traffic
+         * @description Requests of the last minute, and those running and waiting, by service and priority class, of all gateways.
+         *
+         *     Gateways tell it only while somebody asks, so the first answer may take two seconds.
+         */
+        get: operations["get_traffic"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traffic/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Limit Use
+         * @description How much of their limits and budgets organizations, projects and keys use at the moment; those without limits are
+         *     left out.
+         */
+        get: operations["list_limit_use"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/uploads": {
         parameters: {
             query?: never;
@@ -2848,6 +2891,57 @@ export interface components {
              * @description tokens per minute, input and output together
              */
             tpm?: number | null;
+        };
+        /**
+         * LimitScope
+         * @description Whose limits they are.
+         * @enum {string}
+         */
+        LimitScope: "key" | "project" | "organization";
+        /**
+         * LimitUse
+         * @description The limits of one key, project or organization, and how much of each is used at the moment.
+         */
+        LimitUse: {
+            /**
+             * Id
+             * @description a key's id; the name of a project or an organization
+             */
+            id: string;
+            /** Limits */
+            limits: components["schemas"]["UsedLimit"][];
+            /** Name */
+            name: string;
+            /**
+             * Project
+             * @description a key's
+             */
+            project: string | null;
+            scope: components["schemas"]["LimitScope"];
+        };
+        /**
+         * LimitUsePage
+         * @description Scopes that have limits, how many gateways were heard, and the currency of budgets.
+         */
+        LimitUsePage: {
+            /** Currency */
+            currency: string;
+            /** Gateways */
+            gateways: number;
+            /** Items */
+            items: components["schemas"]["LimitUse"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
         };
         /**
          * Login
@@ -4531,6 +4625,90 @@ export interface components {
          */
         Sticky: "session" | "key";
         /**
+         * Traffic
+         * @description All gateways together.
+         */
+        Traffic: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Gateways
+             * @description gateways that have told what they do; 0: nothing is known
+             */
+            gateways: number;
+            /** Routes */
+            routes: components["schemas"]["TrafficRoute"][];
+            /** Services */
+            services: components["schemas"]["TrafficRow"][];
+        };
+        /**
+         * TrafficRoute
+         * @description How full a route is whose replicas say how many requests they compute at once.
+         */
+        TrafficRoute: {
+            /** Places */
+            places: number;
+            /** Route */
+            route: string;
+            /** Service */
+            service: string;
+            /** Used */
+            used: number;
+        };
+        /**
+         * TrafficRow
+         * @description Requests of one service and priority class. Rates and times are of the last minute.
+         */
+        TrafficRow: {
+            /**
+             * Cached Share
+             * @description input tokens that engines had in their caches, as a share; None without any input
+             */
+            cached_share: number | null;
+            /** Completion Tokens Per Second */
+            completion_tokens_per_second: number;
+            /**
+             * Errors Per Second
+             * @description requests that neither were answered nor left by their client
+             */
+            errors_per_second: number;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Project
+             * @description the service's; None where the service is gone
+             */
+            project: string | null;
+            /** Prompt Tokens Per Second */
+            prompt_tokens_per_second: number;
+            /** Requests Per Second */
+            requests_per_second: number;
+            /**
+             * Running
+             * @description requests that were let in and are not over
+             */
+            running: number;
+            /**
+             * Service
+             * @description empty for requests that were refused before their model was known
+             */
+            service: string;
+            /**
+             * Ttft Ms P50
+             * @description time to first token of streams; None without any
+             */
+            ttft_ms_p50: number | null;
+            /** Ttft Ms P95 */
+            ttft_ms_p95: number | null;
+            /**
+             * Waiting
+             * @description requests that wait for a place
+             */
+            waiting: number;
+        };
+        /**
          * Upload
          * @description An upload. It is removed at `expires_at`, which every piece moves on.
          */
@@ -4688,9 +4866,11 @@ export interface components {
         /**
          * UsageGroup
          * @description What a summary tells apart. Days and hours are UTC.
+         *
+         *     Tags are those that keys have now: what a key with several used counts in the row of each.
          * @enum {string}
          */
-        UsageGroup: "key" | "project" | "service" | "day" | "hour";
+        UsageGroup: "key" | "tag" | "project" | "service" | "day" | "hour";
         /**
          * UsageRecord
          * @description One request. Times are milliseconds; token counts are the engine's own, None where it gave none.
@@ -4747,7 +4927,7 @@ export interface components {
         };
         /**
          * UsageRow
-         * @description Usage summed over a group (key, project, service, day or hour).
+         * @description Usage summed over a group (key, tag, project, service, day or hour).
          */
         UsageRow: {
             /** Completion Tokens */
@@ -4778,6 +4958,21 @@ export interface components {
              * @default 0
              */
             unpriced: number;
+        };
+        /**
+         * UsedLimit
+         * @description One limit by its name in `Limits`. What is reserved for requests under way counts as used.
+         */
+        UsedLimit: {
+            /** Limit */
+            limit: string;
+            /** Most */
+            most: number;
+            /**
+             * Used
+             * @description None where no gateway tells it
+             */
+            used: number | null;
         };
         /**
          * User
@@ -4932,6 +5127,9 @@ export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
+export type LimitScope = components['schemas']['LimitScope'];
+export type LimitUse = components['schemas']['LimitUse'];
+export type LimitUsePage = components['schemas']['LimitUsePage'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -5014,6 +5212,9 @@ export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
 export type Sticky = components['schemas']['Sticky'];
+export type Traffic = components['schemas']['Traffic'];
+export type TrafficRoute = components['schemas']['TrafficRoute'];
+export type TrafficRow = components['schemas']['TrafficRow'];
 export type Upload = components['schemas']['Upload'];
 export type UploadCreate = components['schemas']['UploadCreate'];
 export type UploadFile = components['schemas']['UploadFile'];
@@ -5026,6 +5227,7 @@ export type UrlSource = components['schemas']['UrlSource'];
 export type UsageGroup = components['schemas']['UsageGroup'];
 export type UsageRecord = components['schemas']['UsageRecord'];
 export type UsageRow = components['schemas']['UsageRow'];
+export type UsedLimit = components['schemas']['UsedLimit'];
 export type User = components['schemas']['User'];
 export type UserCreate = components['schemas']['UserCreate'];
 export type UserCreated = components['schemas']['UserCreated'];
@@ -14499,6 +14701,216 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_traffic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traffic"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_limit_use: {
+        parameters: {
+            query?: {
+                /** @description may be given several times */
+                api_key_id?: string[] | null;
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                project?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitUsePage"];
                 };
             };
             /** @description The request cannot be understood. */

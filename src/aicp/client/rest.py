@@ -20,6 +20,7 @@ from aicp.client.prices import Prices
 from aicp.client.records import Records
 from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
+from aicp.client.traffic import TrafficNow
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
 from aicp.client.uploads import Uploads
@@ -62,6 +63,7 @@ class Client:
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)
+        self.traffic = TrafficNow(self.transport)
 
     @classmethod
     def login(

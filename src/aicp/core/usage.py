@@ -55,7 +55,7 @@ class UsageBatch(Value):
 
 
 class UsageRow(Value):
-    """Usage summed over a group (key, project, service, day or hour)."""
+    """Usage summed over a group (key, tag, project, service, day or hour)."""
 
     group: dict[str, str]
     requests: int

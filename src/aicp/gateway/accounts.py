@@ -72,6 +72,13 @@ class Accounts:
             account.begin(prompt, output, now)
         return Grant(accounts, (prompt, output))
 
+    def used(self, now: float, at: datetime) -> dict[str, dict[str, tuple[int, int]]]:
+        """What counts against the limits of every scope that has used something; see `Account.used`."""
+        unix = at.timestamp()
+        today = self._today.at(unix)
+        found = {scope: account.used(now, unix, today) for scope, account in self._accounts.items()}
+        return {scope: used for scope, used in found.items() if any(map(any, used.values()))}
+
     def take(self, totals: Totals) -> None:
         """Takes the store's totals; a scope that is not in them has used nothing."""
         for scope, account in self._accounts.items():

@@ -21,6 +21,7 @@ from functools import partial
 from aicp.core.clock import Clock
 from aicp.gateway.api_keys import Key
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
+from aicp.gateway.loads import Load
 from aicp.gateway.metrics import Waits
 from aicp.gateway.priorities import CLASSES, Haste
 from aicp.gateway.queues import Queue, Ticket, Work
@@ -190,6 +191,10 @@ class Admission:
         for gate in list(self._gates.values()):
             self._fill(gate)
 
+    def loads(self) -> list[Load]:
+        """How busy every route is at the moment."""
+        return [_load(gate) for gate in self._gates.values()]
+
     def drain(self) -> None:
         """The gateway ends: what waits is told to come again, which is better than to be cut in a while."""
         self._draining = True
@@ -230,14 +235,12 @@ class Admission:
         ticket.queue.join(ticket, now)
         self._queued += 1
         self._bytes += ticket.size
-        self._waits.join(ticket.queue.of.name)
         ticket.stop_alarm = self._alarm(ticket.deadline - now, partial(self._expire, gate, ticket))
 
     def _part(self, ticket: Ticket) -> None:
         ticket.queue.part(ticket)
         self._queued -= 1
         self._bytes -= ticket.size
-        self._waits.part(ticket.queue.of.name)
         if ticket.stop_alarm is not None:
             ticket.stop_alarm()
             ticket.stop_alarm = None
@@ -246,7 +249,6 @@ class Admission:
         seconds = now - ticket.since
         self._part(ticket)
         gate.begin(ticket, now)
-        self._waits.served(ticket.queue.of.name, seconds)
         try:
             ticket.work.waited(seconds)
             ticket.work.start()
@@ -311,6 +313,11 @@ class Admission:
 
 def _waiting(gate: _Gate) -> list[Ticket]:
     return [ticket for queue in gate.queues for ticket in queue.tickets()]
+
+
+def _load(gate: _Gate) -> Load:
+    waiting = {queue.of.name: queue.waiting for queue in gate.queues}
+    return Load(gate.route.name, gate.route.service, gate.places, gate.taken, waiting)
 
 
 def _shape(route: Route) -> tuple[object, ...]:

@@ -17,28 +17,10 @@ from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.gateway import Gateway, Job
 from aicp.gateway.inflow import Inflow
 from aicp.gateway.live import Connections
-from aicp.gateway.requests import Request, is_local
+from aicp.gateway.requests import HEADERS, Request, is_local
 
 log = logging.getLogger(__name__)
 
-_WANTED = frozenset(
-    {
-        b"authorization",
-        b"x-api-key",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"connection",
-        b"x-request-id",
-        b"x-session-id",
-        b"x-priority",
-        b"x-slo-ttft-ms",
-        b"x-aicp-continue",
-        b"anthropic-version",
-    }
-)
 _SMALL_BODY = 1 << 16
 _WAITING_REQUESTS = 32
 _WAITING_BYTES = 1 << 20
@@ -184,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
         if self._request is not None:
             return
         lowered = name.lower()
-        if lowered in _WANTED:
+        if lowered in HEADERS:
             before = self._headers.get(lowered)
             self._headers[lowered] = value if before is None else b"%b, %b" % (before, value)
 

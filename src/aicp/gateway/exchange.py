@@ -88,6 +88,8 @@ class Exchange:
         if visit is None:
             self.fail(self._failure or no_answer(self.route.public))
             return
+        if self._meter.trace is not None:
+            self._meter.trace.tried(visit.replica.id, self._touched, self._status)
         if tried:
             site.metrics.retries += 1
             self._reset()
@@ -332,7 +334,7 @@ class Exchange:
 
     def _send(self, visit: Visit, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
-        connection.send(visit.request(self._call, self._meter.request_id), self, self._site.outbox)
+        connection.send(visit.request(self._call, self._meter.request_id, self._meter.more()), self, self._site.outbox)
         if self._paused:
             connection.pause()
 
@@ -341,8 +343,7 @@ class Exchange:
         self._parts.append(data)
         self._size += len(data)
         if self._status == 200 and self._call.whole is None and self._size > self._site.limits.whole_bytes:
-            held = b"".join(self._parts[:-1])
-            self._parts = [data]
+            held, self._parts = b"".join(self._parts[:-1]), [data]
             if not self._answer.sent:
                 self._meter.count(usage_of_part(held[:4096]))
             self._answer.piece(held, http.JSON)
@@ -352,9 +353,8 @@ class Exchange:
 
     def _answer_whole(self, body: bytes) -> None:
         self._meter.count(usage_of_body(body))
-        kind = self._headers.get(b"content-type", http.JSON)
+        kind = self._headers.get(b"content-type", http.JSON) if self._call.whole is None else self._call.answers
         if self._call.whole is not None:
-            kind = self._call.answers
             try:
                 body = self._call.whole(body, self._meter.request_id)
             except ApiError as error:

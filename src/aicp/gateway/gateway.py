@@ -20,6 +20,7 @@ from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
+from aicp.gateway.exposition import exposition
 from aicp.gateway.fetching import Fetching
 from aicp.gateway.forms import check_form, read_upload
 from aicp.gateway.key_rules import apply_rules
@@ -33,8 +34,10 @@ from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
+from aicp.gateway.traces import PARENT, passed_on
+from aicp.gateway.tracing import Tracer
 
-_METRICS = b"text/plain; version=0.0.4"
+_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
 Job = Exchange | Fetching | Relaying
@@ -57,6 +60,8 @@ class Gateway:
     fetcher: Fetcher | None = None
     relay: Relay | None = None
     """To the control plane; a gateway that stands alone has none."""
+    tracer: Tracer | None = None
+    """Where traces are kept of requests."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -100,14 +105,15 @@ class Gateway:
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
         elif endpoint.work is Work.METRICS:
-            answer.whole(self.site.metrics.text(self.routes.inflight(), self.gauges()), _METRICS)
+            metrics = self.site.metrics
+            answer.whole(exposition(metrics, self.admission.loads(), self.routes.inflight(), self.gauges()), _METRICS)
         elif key is not None:
             self._models(request, key, answer)
         return None
 
     def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
-        site, record = self.site, self._record(request, key, endpoint)
-        meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        record = self._record(request, key, endpoint)
+        meter = self._meter(request, key, record)
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
@@ -136,8 +142,11 @@ class Gateway:
     ) -> Exchange:
         """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
         hurry = haste(key.priority, request.headers)
+        meter.priority = hurry.of.name
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
         name = text_field(fields, "model")
+        if meter.trace is not None:
+            meter.trace.named(name)
         table = self.routes.table
         route = table.find(name, key) if table is not None else None
         if route is None:
@@ -180,13 +189,22 @@ class Gateway:
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
         if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
-            site, record = self.site, self._record(request, request.key, endpoint)
-            meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+            meter = self._meter(request, request.key, self._record(request, request.key, endpoint))
             meter.close("rejected", error.status)
         answer.error(error)
 
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
+
+    def _meter(self, request: Request, key: Key, record: Record) -> Meter:
+        site = self.site
+        meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        meter.priority = key.priority
+        if self.tracer is not None:
+            meter.trace = self.tracer.begin(request.headers)
+        elif PARENT in request.headers:
+            meter.trace = passed_on(request.headers)
+        return meter
 
     def _check_key(self, request: Request, address: str, seen: Seen | None) -> Key:
         table = self.routes.table

@@ -226,12 +226,12 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._closed = False
 
-    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None) -> bytes:
-        """A POST as it goes over the wire. `kind` is the body's type; None is JSON."""
+    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None, more: bytes = b"") -> bytes:
+        """A POST as it goes over the wire. `kind` is the body's type; None is JSON. `more` are lines of its head."""
         head = self._heads.get(path) if kind is None else self._head(path, kind)
         if head is None:
             head = self._heads[path] = self._head(path, b"application/json")
-        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (head, len(body), request_id, more, body)
 
     def _head(self, path: str, kind: bytes) -> bytes:
         whole = self._place.prefix + (path if self._networks is None else path.removeprefix("/v1"))

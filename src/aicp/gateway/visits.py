@@ -57,14 +57,14 @@ class Visit:
         if prompt.session:
             replica.held.add(prompt.session, prompt.per_byte)
 
-    def request(self, call: Call, name: str) -> bytes:
-        """As it goes over the wire. An engine that tells of its cache calls the request by the same name there."""
+    def request(self, call: Call, name: str, more: bytes = b"") -> bytes:
+        """As it goes over the wire, with `more` lines of its head. An engine that tells of its cache calls the request by the same name there."""
         cache, prompt, shown = self.replica.cache, self._prompt, name.encode()
         if cache is not None and prompt is not None and prompt.blocks:
             self._name = name
             cache.sent(name, prompt.blocks, prompt.size)
             shown = b"%b\r\nx-session-id: %b" % (shown, shown)
-        return self.replica.pool.request(call.path, shown, call.body, call.kind)
+        return self.replica.pool.request(call.path, shown, call.body, call.kind, more)
 
     def first_token(self, clock: Clock) -> None:
         """The first piece of a streamed answer has come."""

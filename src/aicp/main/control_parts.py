@@ -36,6 +36,7 @@ from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
 from aicp.control.sessions import Sessions
+from aicp.control.traffic import Traffic
 from aicp.control.uploads import Uploads
 from aicp.control.usage import Usage
 from aicp.control.users import Users
@@ -162,6 +163,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
         ),
         Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
+        Traffic: Traffic(base.database, base.clock, base.settings.currency),
         Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
         Usage: Usage(base.database, base.clock),
         Users: Users(*shared, base.passwords),

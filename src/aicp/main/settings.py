@@ -16,6 +16,7 @@ import yaml
 
 from aicp.core.errors import InvalidError
 from aicp.core.quantity import parse_bytes
+from aicp.main import otel
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -68,6 +69,9 @@ class Settings:
     currency: str
     file_quota: int
     batch_requests: int
+    otel_exporter_otlp_endpoint: str
+    otel_traces_sampler_arg: float
+    otel_service_name: str
     log_level: str
 
     @property
@@ -228,6 +232,26 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("file_quota", parse_bytes, "20GiB", "What the files of one project, for batches, may hold together."),
     Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
+    Setting(
+        "otel_exporter_otlp_endpoint",
+        otel.collector,
+        None,
+        "Base address of an OpenTelemetry collector (OTLP over HTTP) that gets traces of the gateway's requests, such "
+        "as `http://127.0.0.1:4318`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`; without either no traces are kept.",
+    ),
+    Setting(
+        "otel_traces_sampler_arg",
+        otel.share,
+        None,
+        "Share of requests that are traced, from 0 to 1. A request that brings a trace context is traced as that says. "
+        "Default: `OTEL_TRACES_SAMPLER_ARG`, else 1.",
+    ),
+    Setting(
+        "otel_service_name",
+        _text,
+        None,
+        "What the gateway is called in traces. Default: `OTEL_SERVICE_NAME`, else `aicp-gateway`.",
+    ),
     Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"
@@ -341,6 +365,9 @@ def _derive(values: dict[str, Any], variables: Mapping[str, str]) -> None:
     for name, value in derived.items():
         if values[name] is None:
             values[name] = value
+    for name in otel.DEFAULTS:
+        if values[name] is None:
+            values[name] = _parse(_setting(name), otel.standard(name, variables), "OpenTelemetry environment")
 
 
 def _cache_dir(variables: Mapping[str, str]) -> Path:

@@ -13,6 +13,7 @@ from aicp.gateway.books import Books
 from aicp.gateway.config import GatewayConfig, MediaRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
 from aicp.gateway.server import serve
+from aicp.main.otel import trace_rules
 from aicp.main.preflight import check_port, ensure_token
 from aicp.main.settings import environment, is_loopback
 from aicp.security.keys import load_pepper
@@ -55,6 +56,7 @@ def _run(file: Path) -> int:
         tls_certificate=file.parent / listen.tls_certificate if listen.tls_certificate else None,
         tls_key=file.parent / listen.tls_key if listen.tls_key else None,
         media=MediaRules(config.media.fetch, tuple(config.media.allowed_networks)),
+        traces=trace_rules(environment()),
     )
     uvloop.run(serve(gateway, books))
     return 0
