@@ -35,6 +35,7 @@ _WANTED = frozenset(
         b"x-priority",
         b"x-slo-ttft-ms",
         b"anthropic-version",
+        b"cache-control",
     }
 )
 _SMALL_BODY = 1 << 16

@@ -12,6 +12,7 @@ import signal
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,6 +120,7 @@ class _Process:
             self._totals.run,
             self._shipping.run,
             self._shipping.keep_on_disk,
+            partial(self._routes.caches.run, lambda: self._clock.now().timestamp()),
             self._sweep,
         ]
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
