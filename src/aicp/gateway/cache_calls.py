@@ -100,7 +100,9 @@ class EmbeddingCall:
         site, endpoint = self._site, EMBEDDINGS
         fields = {"model": msgspec.Raw(encode(route.public)), "input": msgspec.Raw(encode(list(texts)))}
         request = Request(f"{name[:_LONGEST_NAME]}.e{next(_numbers)}", site.clock.now(), b"POST", b"", {}, old=False)
-        record = Record(request.id, key.id, key.project, route.service, endpoint.path, stream=False, started_at=request.at)
+        record = Record(
+            request.id, key.id, key.project, route.service, endpoint.path, stream=False, started_at=request.at
+        )
         meter = self._meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
         meter.price, meter.witnesses = route.price, (self,)
         answer = Answer(self, request)

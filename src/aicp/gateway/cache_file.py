@@ -95,7 +95,7 @@ class CacheFile:
 
     def rewrite(self, lines: Iterable[Line]) -> None:
         """Writes `lines` beside the file, in a thread. Raises OSError."""
-        with self._fresh.open("wb", opener=_private) as file:
+        with os.fdopen(os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(_HEADER)
             for line in lines:
                 file.write(_framed(line))
@@ -164,7 +164,3 @@ def _next(read: Callable[[int], bytes]) -> tuple[int, Line] | None:
         return length, _decode(data)
     except msgspec.DecodeError:
         return None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

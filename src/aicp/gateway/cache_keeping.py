@@ -27,9 +27,10 @@ _AGREE = 0.9
 class Keeper:
     """Witness of one answer that is to be kept if it is good and ends whole."""
 
-    def __init__(self, desk: Desk, cache: Cache, question: Question, key: Key) -> None:
+    def __init__(self, desk: Desk, cache: Cache, question: Question, key: Key, service: str) -> None:
         self._desk, self._cache, self._question, self._key = desk, cache, question, key
         self._record: Record | None = None
+        self._service = service
         self._parts: list[bytes] = []
         self._size = 0
         self._kind = b""
@@ -55,6 +56,8 @@ class Keeper:
         record = self._record
         if not whole or record is None or record.outcome != "ok" or record.status != 200 or not self._parts:
             return
+        if record.service != self._service:
+            return  # a fallback's answer is not what the model says when it is well
         try:
             self._keep(record)
         except Exception:
@@ -75,7 +78,7 @@ class Keeper:
             self._embed(kept, record.request_id)
 
     def _embed(self, kept: Kept, name: str) -> None:
-        """Asks for the vector of the question when its client has its answer; where too much is asked for, not at all."""
+        """Asks for the vector of the question when its client has its answer."""
         caches, cache = self._desk.routes.caches, self._cache
 
         def take(vectors: list[bytes]) -> None:
@@ -139,7 +142,9 @@ class Measuring:
         """Counts it here, and for the platform: a line of the usage log that is no request."""
         self._cache.note(what)
         now, site = self._desk.site.clock.now(), self._desk.site
-        record = Record(f"{self._name}.{what}", self._key.id, self._key.project, "", "cache", stream=False, started_at=now)
+        record = Record(
+            f"{self._name}.{what}", self._key.id, self._key.project, "", "cache", stream=False, started_at=now
+        )
         record.outcome, record.cache, record.cache_model = "ok", what, self._cache.rule.model
         try:
             site.log.begin(record)

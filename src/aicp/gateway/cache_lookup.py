@@ -36,7 +36,14 @@ class Lookup:
         self.cache, self.question = cache, question
 
     def answer(
-        self, desk: Desk, key: Key, record: Record, meter: Meter, answer: Answer, exchange: Exchange, go_on: Callable[[], None]
+        self,
+        desk: Desk,
+        key: Key,
+        record: Record,
+        meter: Meter,
+        answer: Answer,
+        exchange: Exchange,
+        go_on: Callable[[], None],
     ) -> Exchange | Seeking | None:
         """Answers, or lets `go_on` begin the exchange, now or when it is known that nothing is alike.
 
@@ -52,7 +59,7 @@ class Lookup:
             give(cache, question, kept, "exact", record, meter, answer)
             return None
         record.cache, record.cache_model = "miss", cache.rule.model
-        keeper = Keeper(desk, cache, question, key)
+        keeper = Keeper(desk, cache, question, key, record.service)
         answer.witnesses += (keeper,)
         meter.witnesses += (keeper,)
         if question.text and question.reads and not cache.rule.measure and cache.knows(question.space, question.gist):

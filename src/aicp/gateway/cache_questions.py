@@ -46,7 +46,9 @@ class Question:
         self.gist = b""
 
 
-def read_question(rule: CacheEntry, endpoint: Endpoint, fields: Fields, headers: Mapping[bytes, bytes]) -> Question | None:
+def read_question(
+    rule: CacheEntry, endpoint: Endpoint, fields: Fields, headers: Mapping[bytes, bytes]
+) -> Question | None:
     """None for a request that is not to be kept, and for one that its engine will refuse."""
     wanted = headers.get(_CONTROL_HEADER, b"").lower()
     if endpoint not in _CACHED or b"no-store" in wanted:

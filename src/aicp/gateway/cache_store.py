@@ -16,6 +16,8 @@ _ENTRY_BYTES = 600
 """What an entry takes beside its answer and its vector."""
 _NEAR = 8
 """How many neighbours are looked at."""
+_INDEXES = 64
+"""How many spaces have an index at a time (about 50 KiB each, beside its vectors); those used longest ago have none."""
 _numbers = count(1)
 
 
@@ -61,7 +63,7 @@ class Cache:
         """Entries with a vector, by space and number."""
         self._gists: dict[tuple[bytes, bytes], int] = {}
         """How many entries with a vector have these words in this space."""
-        self._indexes: dict[bytes, Neighbours] = {}
+        self._indexes: OrderedDict[bytes, Neighbours] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -164,6 +166,9 @@ class Cache:
             for kept in self._spaces[space].values():
                 if len(kept.vector) == index.size:
                     index.add(kept.number, kept.vector)
+        self._indexes.move_to_end(space)
+        if len(self._indexes) > _INDEXES:
+            self._indexes.popitem(last=False)
         return [found for found in index.nearest(vector, _NEAR) if found[0] in self._spaces[space]]
 
     def _drop(self, kept: Kept) -> None:

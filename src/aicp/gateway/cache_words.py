@@ -13,7 +13,9 @@ from unicodedata import normalize
 
 _DIGEST_BYTES = 16
 _TOKEN = re.compile(r"\.?\w+(?:[.,:/'_-]\w+)*|\S")
-_HARMLESS = frozenset({"a", "an", "the", "please", "kindly", "hi", "hello", "hey", "thanks", "is", "are", "do", "does", "of"})
+_HARMLESS = frozenset(
+    {"a", "an", "the", "please", "kindly", "hi", "hello", "hey", "thanks", "is", "are", "do", "does", "of"}
+)
 """English words without which a question is the same."""
 _PUNCTUATION = frozenset(".,;:?'\"`…，。；：？、！¿¡“”「」『』‘’")
 _POLITE = re.compile(r"\b(?:can|could|would|will) you (?:please |kindly )?(?=\w)|\bthank you\b", re.IGNORECASE)
@@ -33,7 +35,7 @@ _CONTRACTED = tuple(
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _CHINESE_HARMLESS = re.compile("请问|請問|麻烦|麻煩|谢谢|謝謝|请|請|的|呢|啊|呀")
 """Politeness, final particles and the possessive; a question's own particle (吗, 嗎) is not among them."""
-_NEGATIONS = frozenset({"no", "not", "never", "none", "neither", "nor", "without", "unless", "except", "cannot", "nothing"})
+_NEGATIONS = frozenset(["no", "not", "never", "none", "neither", "nor", "without", "unless", "except", "nothing"])
 _CHINESE_NEGATIONS = re.compile("[不没沒無无非别別勿未莫否]")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 
@@ -61,8 +63,8 @@ def gist(text: str) -> tuple[str, ...]:
 
 def gist_digest(text: str) -> bytes:
     """Of the words that count; empty where none does. Texts with the same one pass the gate."""
-    words = gist(text)
-    return blake2b("\x1f".join(words).encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest() if words else b""
+    joined = "\x1f".join(gist(text)).encode("utf-8", "surrogatepass")
+    return blake2b(joined, digest_size=_DIGEST_BYTES).digest() if joined else b""
 
 
 def facts(text: str) -> tuple[tuple[str, ...], int]:
@@ -81,7 +83,7 @@ def _unfolded(text: str) -> str:
 
 
 def _is_acronym(token: str) -> bool:
-    return len(token) > 1 and token.isupper()
+    return len(token) > 1 and token.isalpha() and token.isupper()
 
 
 def _after_number(match: re.Match[str]) -> bool:
