@@ -71,6 +71,11 @@ class Cache:
     def __iter__(self) -> Iterator[Kept]:
         return iter(self._kept.values())
 
+    @property
+    def vectors(self) -> int:
+        """How many entries have one."""
+        return sum(map(len, self._spaces.values()))
+
     def note(self, what: str, number: int = 1) -> None:
         """Counts something."""
         self.counts[what] = self.counts.get(what, 0) + number

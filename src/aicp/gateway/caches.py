@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 2**20
 """What all caches hold in memory."""
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 _NONE: Mapping[str, Cache] = {}
 
 
@@ -116,12 +116,16 @@ class Caches:
             labels = f'project="{project}",model="{model}"'
             for what, number in sorted(cache.counts.items()):
                 lines.append(f'aicp_gateway_cache_total{{{labels},result="{what}"}} {number}')
-        lines.append("# TYPE aicp_gateway_cache_entries gauge")
-        for (project, model), cache in sorted(self._caches.items()):
-            lines.append(f'aicp_gateway_cache_entries{{project="{project}",model="{model}"}} {len(cache)}')
-        lines.append("# TYPE aicp_gateway_cache_bytes gauge")
-        for (project, model), cache in sorted(self._caches.items()):
-            lines.append(f'aicp_gateway_cache_bytes{{project="{project}",model="{model}"}} {cache.bytes}')
+        gauges: dict[str, Callable[[Cache], int]] = {
+            "entries": len,
+            "vectors": lambda cache: cache.vectors,
+            "bytes": lambda cache: cache.bytes,
+            "likeness_ready": lambda cache: int(cache.similar),
+        }
+        for name, value in gauges.items():
+            lines.append(f"# TYPE aicp_gateway_cache_{name} gauge")
+            for (project, model), cache in sorted(self._caches.items()):
+                lines.append(f'aicp_gateway_cache_{name}{{project="{project}",model="{model}"}} {value(cache)}')
         return "\n".join(lines).encode() + b"\n"
 
     def _load(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,8 +80,6 @@ def test_a_file_that_is_none_is_written_anew(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     path = tmp_path / "cache.log"
     file = CacheFile(path)
     file.append(line("a"))
