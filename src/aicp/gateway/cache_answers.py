@@ -51,7 +51,7 @@ def events_of(question: Question, body: bytes) -> bytes:
     base["object"] = "chat.completion.chunk" if question.chat else "text_completion"
     pieces = _chat_pieces(choice["message"]) if question.chat else [{"text": one} for one in _cut(choice["text"])]
     events = [{**base, "choices": [{"index": 0, **piece, "finish_reason": None}]} for piece in pieces]
-    last = {"delta": {}} if question.chat else {"text": ""}
+    last: dict[str, Any] = {"delta": {}} if question.chat else {"text": ""}
     events.append({**base, "choices": [{"index": 0, **last, "finish_reason": choice.get("finish_reason")}]})
     if question.show_usage and whole.get("usage"):
         events.append({**base, "choices": [], "usage": whole["usage"]})

@@ -1,4 +1,4 @@
-"""What a cache keeps: in memory within its bounds, on disk through a crash, and only under the rule that it was kept by."""
+"""What a cache keeps: in memory within its bounds, on disk through a crash, and only under its own rule."""
 
 from __future__ import annotations
 
