@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("mode", sa.String(length=10), nullable=False),
         sa.Column("ttl_seconds", sa.Integer(), nullable=False),
         sa.Column("embedding_model", sa.String(length=63), nullable=True),
-        sa.Column("threshold", sa.Float(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=False),
         sa.Column("max_entries", sa.Integer(), nullable=False),
         sa.Column("any_temperature", sa.Boolean(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
