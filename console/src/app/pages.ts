@@ -21,6 +21,7 @@ export const PAGES: Record<string, Page> = {
   "platform/projects/:name": async () => ({ Component: (await import("../pages/platform/Project")).ProjectPage }),
   "platform/keys": async () => ({ Component: (await import("../pages/platform/Keys")).Keys }),
   "platform/prices": async () => ({ Component: (await import("../pages/platform/Prices")).Prices }),
+  "platform/cache": async () => ({ Component: (await import("../pages/platform/Cache")).Cache }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
   "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),
