@@ -177,7 +177,7 @@ def apply(
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
-    """Make models, services, providers, routes, cache rules and keys as YAML says; what already is so stays untouched."""
+    """Make models, services, providers, routes, cache rules and keys as YAML says; what is so already stays."""
     client = connect(ctx)
     results: list[Document] = []
     for document in read_documents(file):

@@ -16,7 +16,7 @@ from aicp.gateway.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
 LONGEST_TEXT = 2000
 """Characters of a question that may be answered by likeness: a long one holds more than a vector tells apart."""
 _CONTROL_HEADER = b"cache-control"
-_LEFT_OUT = frozenset({"stream", "stream_options", "user", "metadata"})
+_LEFT_OUT = frozenset({"stream", "stream_options", "user", "metadata", "prompt_cache_key", "safety_identifier"})
 """Fields that do not change what an engine says."""
 _SPECIAL = ("tools", "functions", "logprobs", "top_logprobs", "audio", "echo", "suffix", "prompt_logprobs")
 """Fields whose answers have more than a text: they are kept as they came."""
