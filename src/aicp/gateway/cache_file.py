@@ -32,7 +32,7 @@ class Line(msgspec.Struct, array_like=True, gc=False):
     model: str
     generation: str
     key: bytes
-    expires_at: float
+    made_at: float
     kind: str
     body: bytes
     tokens: int
@@ -118,6 +118,7 @@ class CacheFile:
         self.size = 0
         try:
             self._path.unlink(missing_ok=True)
+            self._fresh.unlink(missing_ok=True)
         except OSError as error:
             log.warning("%s cannot be removed: %s", self._path, error)
 

@@ -16,7 +16,9 @@ from aicp.gateway.record import Record
 
 log = logging.getLogger(__name__)
 
-_LONGEST_ANSWER = 1 << 18
+_LONGEST_ANSWER = 1 << 20
+"""Bytes as they went to the client; a stream has many for few words."""
+_LONGEST_KEPT = 1 << 18
 _CALLS = 8
 """Calls of embedding models that nobody waits for, at the same time."""
 _CALL_SECONDS = 10.0
@@ -66,11 +68,11 @@ class Keeper:
     def _keep(self, record: Record) -> None:
         question, cache, caches = self._question, self._cache, self._desk.routes.caches
         form = kept_form(question, record, self._kind, b"".join(self._parts))
-        if form is None or not caches.is_current(cache):
+        if form is None or len(form[1]) > _LONGEST_KEPT or not caches.is_current(cache):
             return
         tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
-        expires_at = self._desk.site.clock.now().timestamp() + cache.rule.ttl
-        kept = Kept(question.key, expires_at, *form, tokens, question.space, question.gist)
+        now = self._desk.site.clock.now().timestamp()
+        kept = Kept(question.key, now, *form, tokens, question.space, question.gist)
         caches.keep(cache, kept, self.vector)
         if self.measuring is not None:
             self.measuring.answered(kept)

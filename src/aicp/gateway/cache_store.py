@@ -24,12 +24,12 @@ _numbers = count(1)
 class Kept:
     """An answer. `number` is its name in the index; `size` what it takes in memory, about."""
 
-    __slots__ = ("body", "expires_at", "gist", "key", "kind", "number", "space", "tokens", "vector")
+    __slots__ = ("body", "gist", "key", "kind", "made_at", "number", "space", "tokens", "vector")
 
     def __init__(
-        self, key: bytes, expires_at: float, kind: str, body: bytes, tokens: int, space: bytes = b"", gist: bytes = b""
+        self, key: bytes, made_at: float, kind: str, body: bytes, tokens: int, space: bytes = b"", gist: bytes = b""
     ) -> None:
-        self.key, self.expires_at, self.kind, self.body, self.tokens = key, expires_at, kind, body, tokens
+        self.key, self.made_at, self.kind, self.body, self.tokens = key, made_at, kind, body, tokens
         self.space, self.gist = space, gist
         self.vector = b""
         self.number = next(_numbers)
@@ -85,7 +85,7 @@ class Cache:
         kept = self._kept.get(key)
         if kept is None:
             return None
-        if kept.expires_at <= now:
+        if self._is_old(kept, now):
             self._drop(kept)
             return None
         self._kept.move_to_end(key)
@@ -100,7 +100,7 @@ class Cache:
         gated = False
         for number, likeness in self._neighbours(space, vector):
             kept = self._spaces[space][number]
-            if likeness < self.rule.threshold or kept.expires_at <= now:
+            if likeness < self.rule.threshold or self._is_old(kept, now):
                 continue
             if kept.gist == gist:
                 return Near(kept, gated)
@@ -144,7 +144,7 @@ class Cache:
 
     def drop_expired(self, now: float) -> None:
         """Lets go what is too old."""
-        for kept in [kept for kept in self._kept.values() if kept.expires_at <= now]:
+        for kept in [kept for kept in self._kept.values() if self._is_old(kept, now)]:
             self._drop(kept)
 
     def lines(self) -> Iterator[Line]:
@@ -154,13 +154,16 @@ class Cache:
     def line(self, kept: Kept) -> Line:
         """An entry as the file holds it."""
         rule = self.rule
-        own = (kept.key, kept.expires_at, kept.kind, kept.body, kept.tokens, kept.space, kept.gist, kept.vector)
+        own = (kept.key, kept.made_at, kept.kind, kept.body, kept.tokens, kept.space, kept.gist, kept.vector)
         return Line(rule.project, rule.model, rule.generation, *own)
 
     def take(self, line: Line) -> None:
         """An entry of the file comes back; of two with one key the later one."""
-        kept = Kept(line.key, line.expires_at, line.kind, line.body, line.tokens, line.space, line.gist)
+        kept = Kept(line.key, line.made_at, line.kind, line.body, line.tokens, line.space, line.gist)
         self.put(kept, line.vector)
+
+    def _is_old(self, kept: Kept, now: float) -> bool:
+        return kept.made_at + self.rule.ttl <= now
 
     def _neighbours(self, space: bytes, vector: bytes) -> list[tuple[int, float]]:
         if not self.similar or space not in self._spaces:

@@ -21,8 +21,8 @@ def table(*rules: CacheEntry) -> RouteTable:
     return RouteTable("1", encode_pepper(bytes(32)), caches=list(rules))
 
 
-def kept(name: str, body: bytes = b"{}", expires_at: float = 100.0) -> Kept:
-    return Kept(name.encode(), expires_at, "json", body, 10)
+def kept(name: str, body: bytes = b"{}", made_at: float = 100.0) -> Kept:
+    return Kept(name.encode(), made_at, "json", body, 10)
 
 
 def line(name: str) -> Line:
@@ -172,10 +172,15 @@ def test_the_longest_unused_goes_first() -> None:
 
 def test_what_is_too_old_is_not_given() -> None:
     cache = Cache(RULE)
-    cache.put(kept("a", expires_at=50.0))
-    assert cache.find(b"a", 49.9)
-    assert cache.find(b"a", 50.0) is None
+    cache.put(kept("a", made_at=50.0))
+    assert cache.find(b"a", 109.9)
+    cache.rule = replace(RULE, ttl=10.0)  # a rule that changes holds for what is kept already
+    assert cache.find(b"a", 59.9)
+    assert cache.find(b"a", 60.0) is None
     assert len(cache) == 0 == cache.bytes
+    cache.put(kept("b", made_at=50.0))
+    cache.drop_expired(60.0)
+    assert len(cache) == 0
 
 
 def test_memory_is_bounded_over_all_rules(tmp_path: Path) -> None:
