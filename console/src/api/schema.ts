@@ -108,6 +108,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cache-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Cache Rules
+         * @description Rules of the caller's projects. Where a project has none for a model, none of its answers are kept.
+         */
+        get: operations["list_cache_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/{project}/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Cache Rule
+         * @description Keeps a project's answers of a model and gives them again; gateways follow within a second.
+         */
+        put: operations["set_cache_rule"];
+        post?: never;
+        /**
+         * Delete Cache Rule
+         * @description Keeps nothing any more; what was kept is thrown away.
+         */
+        delete: operations["delete_cache_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/{project}/{model}/invalidate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Invalidate Cache
+         * @description Throws away what was kept so far; new answers are kept again.
+         */
+        post: operations["invalidate_cache"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cache Stats
+         * @description What the caches did, in whole hours: lookups, hits, tokens saved, and what was measured.
+         */
+        get: operations["cache_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/catalog": {
         parameters: {
             query?: never;
@@ -2139,6 +2223,133 @@ export interface components {
          */
         BatchState: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
         /**
+         * CacheMode
+         * @description `measure` answers the very same request from the cache, and only counts what likeness would have answered.
+         * @enum {string}
+         */
+        CacheMode: "off" | "on" | "measure";
+        /**
+         * CacheRule
+         * @description A rule as it is kept. `generation` counts how often its answers were thrown away by hand.
+         */
+        CacheRule: {
+            /** Any Temperature */
+            any_temperature: boolean;
+            /** Embedding Model */
+            embedding_model: string | null;
+            /**
+             * Generation
+             * @default 1
+             */
+            generation: number;
+            /** Max Entries */
+            max_entries: number;
+            mode: components["schemas"]["CacheMode"];
+            /**
+             * Model
+             * @description public model name
+             */
+            model: string;
+            /** Project */
+            project: string;
+            /**
+             * Set At
+             * Format: date-time
+             */
+            set_at: string;
+            /** Set By */
+            set_by: string | null;
+            /** Threshold */
+            threshold: number;
+            /** Ttl Seconds */
+            ttl_seconds: number;
+        };
+        /**
+         * CacheRuleSet
+         * @description How a project's answers of a model are kept.
+         */
+        CacheRuleSet: {
+            /**
+             * Any Temperature
+             * @description whether answers of requests are kept that do not say `temperature` 0
+             * @default false
+             */
+            any_temperature?: boolean;
+            /**
+             * Embedding Model
+             * @description public name of the embedding model that says which questions are alike; None: only the very same request is answered
+             */
+            embedding_model?: string | null;
+            /**
+             * Max Entries
+             * @description answers kept by one gateway
+             * @default 10000
+             */
+            max_entries?: number;
+            /** @default on */
+            mode?: components["schemas"]["CacheMode"];
+            /**
+             * Threshold
+             * @description least cosine of questions that are alike
+             * @default 0.95
+             */
+            threshold?: number;
+            /**
+             * Ttl Seconds
+             * @description how long an answer is given again
+             * @default 3600
+             */
+            ttl_seconds?: number;
+        };
+        /**
+         * CacheStats
+         * @description What the cache of one project and model did. Measured are answers that likeness would have given.
+         */
+        CacheStats: {
+            /**
+             * Agreed
+             * @description measured: the engine said the same
+             * @default 0
+             */
+            agreed: number;
+            /**
+             * Disagreed
+             * @description measured: the engine said something else
+             * @default 0
+             */
+            disagreed: number;
+            /**
+             * Exact Hits
+             * @description answered as the very same request before
+             */
+            exact_hits: number;
+            /**
+             * Gated
+             * @description measured: near by its vector, and refused for its words
+             * @default 0
+             */
+            gated: number;
+            /**
+             * Lookups
+             * @description requests that could have been answered from the cache
+             */
+            lookups: number;
+            /** Model */
+            model: string;
+            /** Project */
+            project: string;
+            /**
+             * Saved Tokens
+             * @description what engines took when they gave these answers first
+             */
+            saved_tokens: number;
+            /**
+             * Semantic Hits
+             * @description answered as a like question before
+             */
+            semantic_hits: number;
+        };
+        /**
          * CatalogFit
          * @description Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes.
          */
@@ -3382,6 +3593,40 @@ export interface components {
         Page_Batch_: {
             /** Items */
             items: components["schemas"]["Batch"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[CacheRule] */
+        Page_CacheRule_: {
+            /** Items */
+            items: components["schemas"]["CacheRule"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[CacheStats] */
+        Page_CacheStats_: {
+            /** Items */
+            items: components["schemas"]["CacheStats"][];
             /**
              * Limit
              * @default 100
@@ -4878,6 +5123,16 @@ export interface components {
         UsageRecord: {
             /** Api Key Id */
             api_key_id: string;
+            /**
+             * Cache
+             * @description `exact`, `semantic` or `miss` where the model has a cache for the project
+             */
+            cache: string | null;
+            /**
+             * Cache Model
+             * @description public model name whose cache was asked
+             */
+            cache_model: string | null;
             /** Cached Tokens */
             cached_tokens: number | null;
             /** Completion Tokens */
@@ -4908,6 +5163,11 @@ export interface components {
             replica_id: string | null;
             /** Request Id */
             request_id: string;
+            /**
+             * Saved Tokens
+             * @description what the engine took when it gave the answer that the cache has given again
+             */
+            saved_tokens: number | null;
             /** Service */
             service: string;
             /**
@@ -5096,6 +5356,10 @@ export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
 export type BatchProblem = components['schemas']['BatchProblem'];
 export type BatchState = components['schemas']['BatchState'];
+export type CacheMode = components['schemas']['CacheMode'];
+export type CacheRule = components['schemas']['CacheRule'];
+export type CacheRuleSet = components['schemas']['CacheRuleSet'];
+export type CacheStats = components['schemas']['CacheStats'];
 export type CatalogFit = components['schemas']['CatalogFit'];
 export type CatalogModel = components['schemas']['CatalogModel'];
 export type ChangeNotice = components['schemas']['ChangeNotice'];
@@ -5156,6 +5420,8 @@ export type OverviewFigure = components['schemas']['OverviewFigure'];
 export type OverviewService = components['schemas']['OverviewService'];
 export type PageApiKey = components['schemas']['Page_ApiKey_'];
 export type PageBatch = components['schemas']['Page_Batch_'];
+export type PageCacheRule = components['schemas']['Page_CacheRule_'];
+export type PageCacheStats = components['schemas']['Page_CacheStats_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
@@ -5817,6 +6083,534 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_cache_rules: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                project?: string | null;
+                /** @description a part of the name or text */
+                search?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CacheRule_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_cache_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CacheRuleSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_cache_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    invalidate_cache: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    cache_stats: {
+        parameters: {
+            query?: {
+                project?: string | null;
+                since?: string | null;
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CacheStats_"];
                 };
             };
             /** @description The request cannot be understood. */

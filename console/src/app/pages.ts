@@ -22,6 +22,7 @@ export const PAGES: Record<string, Page> = {
   "platform/keys": async () => ({ Component: (await import("../pages/platform/Keys")).Keys }),
   "platform/prices": async () => ({ Component: (await import("../pages/platform/Prices")).Prices }),
   "platform/traffic": async () => ({ Component: (await import("../pages/platform/Traffic")).Traffic }),
+  "platform/cache": async () => ({ Component: (await import("../pages/platform/Cache")).Cache }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
   "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),

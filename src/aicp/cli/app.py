@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from aicp import __version__
 from aicp.cli import (
     batches,
+    cache_rules,
     chat,
     declarations,
     files,
@@ -84,6 +85,7 @@ app.add_typer(routes.provider_app, name="provider")
 keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
+app.add_typer(cache_rules.app, name="cache")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aicp.client.batches import Batches, Files
+from aicp.client.cache_rules import CacheRules
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
@@ -60,6 +61,7 @@ class Client:
         self.providers = Providers(self.transport)
         self.keys = Keys(self.transport)
         self.prices = Prices(self.transport)
+        self.cache_rules = CacheRules(self.transport)
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)

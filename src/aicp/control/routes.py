@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import asdict, replace
 
+from aicp.control.cache_entries import Stamps, cache_entries
 from aicp.control.destinations import choices, provider_entries
 from aicp.control.providers import Outside
 from aicp.control.public_routes import standing
@@ -21,6 +22,7 @@ from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.core.service import Service
 from aicp.engines.base import Engine, ReportsCache
 from aicp.store.api_keys import ApiKeys
+from aicp.store.cache_rules import CacheRules
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
 from aicp.store.prices import Prices
@@ -36,7 +38,7 @@ _RECHECK_SECONDS = 1.0
 _SPARE = 1.0
 """Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
 
-_BELLS = ("key", "service", "replica", "project", "price", "route", "provider")
+_BELLS = ("key", "service", "replica", "project", "price", "route", "provider", "cache_rule")
 
 
 class RouteTables:
@@ -69,6 +71,7 @@ class RouteTables:
             projects, organizations = await Projects(tx).entries(), await Organizations(tx).entries()
             services = await standing(tx)
             made = await PublicRoutes(tx).all()
+            rules = await CacheRules(tx).active()
             providers = await Providers(tx).sealed() if made else []
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
@@ -91,6 +94,7 @@ class RouteTables:
             organizations=organizations,
             currency=self._currency,
             choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],
+            caches=cache_entries(rules, Stamps(services, revisions, ready, made)) if rules else [],
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:

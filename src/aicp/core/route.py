@@ -135,6 +135,26 @@ class ChoiceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """The answers of one public model name to one project are kept for `ttl` seconds and given again.
+
+    `generation` changes when what is kept must not be given any more. `embedding_model` is the public name whose
+    vectors say which questions are alike; None: only the very same question is answered. `measure`: what would be given
+    for a like question is only compared with the engine's answer.
+    """
+
+    project: str
+    model: str
+    ttl: float
+    generation: str = ""
+    measure: bool = False
+    embedding_model: str | None = None
+    threshold: float = 0.95
+    max_entries: int = 10_000
+    any_temperature: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
     """A consistent snapshot. `etag` changes with every content change."""
 
@@ -146,6 +166,7 @@ class RouteTable:
     organizations: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
     currency: str = "USD"
     choices: list[ChoiceEntry] = field(default_factory=list[ChoiceEntry])
+    caches: list[CacheEntry] = field(default_factory=list[CacheEntry])
 
 
 @dataclass(frozen=True, slots=True)

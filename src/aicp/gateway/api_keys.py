@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,7 @@ from msgspec import Raw
 from aicp.core.route import KeyEntry
 from aicp.gateway.bodies import encode
 from aicp.gateway.budgets import Purse
+from aicp.gateway.cache_store import Cache
 from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 from aicp.security.passes import read_pass
@@ -28,6 +29,7 @@ class Key:
 
     __slots__ = (
         "accounts",
+        "caches",
         "defaults",
         "digest",
         "expires_at",
@@ -43,7 +45,13 @@ class Key:
         "weight",
     )
 
-    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = (), purses: tuple[Purse, ...] = ()) -> None:
+    def __init__(
+        self,
+        entry: KeyEntry,
+        accounts: tuple[Account, ...] = (),
+        purses: tuple[Purse, ...] = (),
+        caches: Mapping[str, Cache] | None = None,
+    ) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
@@ -59,6 +67,8 @@ class Key:
         """Whose limits it falls under."""
         self.purses = purses
         """Whose budgets."""
+        self.caches = caches
+        """Caches of its project by public model name; None or empty where it has none."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -85,6 +95,7 @@ class KeyRing:
         entries: Iterable[KeyEntry],
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
         purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
+        caches: Callable[[str], Mapping[str, Cache] | None] = lambda project: None,
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -93,7 +104,10 @@ class KeyRing:
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
         self._entries = {entry.id: entry for entry in entries}
-        self._keys = {name: Key(entry, accounts(entry), purses(entry)) for name, entry in self._entries.items()}
+        self._keys = {
+            name: Key(entry, accounts(entry), purses(entry), caches(entry.project))
+            for name, entry in self._entries.items()
+        }
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
@@ -152,7 +166,7 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, caches=key.caches)
         return lent, min(found[1], key.expires_at or found[1])
 
 

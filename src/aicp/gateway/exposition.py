@@ -11,6 +11,7 @@ from aicp.gateway.metrics import Histogram, Metrics, Series
 Labels = tuple[str, ...]
 """Values, in the order of the family's names."""
 Sample = tuple[Labels, float | Histogram]
+NOTHING: Mapping[str, Sequence[Sample]] = {}
 _SERIES: Mapping[str, Callable[[Series], float | Histogram]] = {
     "time_to_first_token_seconds": lambda series: series.ttft,
     "inter_token_latency_seconds": lambda series: series.between,
@@ -23,10 +24,14 @@ _SERIES: Mapping[str, Callable[[Series], float | Histogram]] = {
 
 
 def exposition(
-    metrics: Metrics, loads: Sequence[Load], inflight: Mapping[str, int], gauges: Mapping[str, float]
+    metrics: Metrics,
+    loads: Sequence[Load],
+    inflight: Mapping[str, int],
+    gauges: Mapping[str, float],
+    more: Mapping[str, Sequence[Sample]] = NOTHING,
 ) -> bytes:
-    """Everything, with the routes' loads, requests in flight by replica, and other present values by name."""
-    samples = _samples(metrics, loads, inflight, gauges)
+    """Everything, with the routes' loads, requests in flight by replica, other present values by name, and `more`."""
+    samples = {**_samples(metrics, loads, inflight, gauges), **more}
     lines: list[str] = []
     for family in FAMILIES:
         lines.append(f"# HELP {family.name} {_escaped_help(family.help)}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from aicp.gateway.answer import Answer
 from aicp.gateway.errors import ApiError, internal_error
-from aicp.gateway.exchange import Exchange
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
@@ -18,8 +18,29 @@ log = logging.getLogger(__name__)
 _CLIENT_LEFT = 499
 
 
+class Going(Protocol):
+    """What a request is when its media are there; see Exchange."""
+
+    def cancel(self, outcome: str = "canceled") -> None:
+        """The client has left, or the gateway ends."""
+        ...
+
+    def pause(self) -> None:
+        """The client takes no more for now."""
+        ...
+
+    def resume(self) -> None:
+        """The client takes more."""
+        ...
+
+    def check(self, now: float) -> None:
+        """Once a second."""
+        ...
+
+
 class Fetching:
-    """`go_on` makes the exchange of the body with its media in it. The client's connection calls the rest."""
+    """`go_on` takes the body with its media in it; None: it was answered at once. The client's connection calls the
+    rest."""
 
     def __init__(
         self,
@@ -28,10 +49,10 @@ class Fetching:
         key_id: str,
         answer: Answer,
         meter: Meter,
-        go_on: Callable[[bytes], Exchange],
+        go_on: Callable[[bytes], Going | None],
     ) -> None:
         self._answer, self._meter, self._go_on = answer, meter, go_on
-        self._exchange: Exchange | None = None
+        self._exchange: Going | None = None
         self._paused = False
         self._task = asyncio.get_running_loop().create_task(self._run(fetcher, found, key_id))
 
@@ -71,5 +92,5 @@ class Fetching:
             self._meter.close("engine_error", 500)
             self._answer.error(internal_error())
         else:
-            if self._paused:
+            if self._paused and self._exchange is not None:
                 self._exchange.pause()

@@ -15,6 +15,8 @@ from aicp.gateway.admission import Admission
 from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, Seen, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
+from aicp.gateway.cache_calls import Desk
+from aicp.gateway.cache_lookup import Seeking, look_up
 from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
@@ -27,7 +29,7 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
-from aicp.gateway.priorities import haste
+from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
@@ -40,7 +42,7 @@ from aicp.gateway.tracing import Tracer
 _METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
-Job = Exchange | Fetching | Relaying
+Job = Exchange | Fetching | Relaying | Seeking
 """A request under way, as its connection sees it."""
 
 
@@ -106,7 +108,8 @@ class Gateway:
             answer.whole(b'{"status":"ok"}')
         elif endpoint.work is Work.METRICS:
             metrics = self.site.metrics
-            answer.whole(exposition(metrics, self.admission.loads(), self.routes.inflight(), self.gauges()), _METRICS)
+            loads, more = self.admission.loads(), self.routes.caches.samples()
+            answer.whole(exposition(metrics, loads, self.routes.inflight(), self.gauges(), more), _METRICS)
         elif key is not None:
             self._models(request, key, answer)
         return None
@@ -129,7 +132,7 @@ class Gateway:
 
     def _filled(
         self, request: Request, endpoint: Endpoint, record: Record, meter: Meter, answer: Answer, body: bytes
-    ) -> Exchange:
+    ) -> Exchange | Seeking | None:
         """The same request once its media are in its body; its key may have been revoked meanwhile. Raises ApiError."""
         self._check_again(request)
         if request.refusal is not None or request.key is None:
@@ -139,8 +142,11 @@ class Gateway:
 
     def _let_in(
         self, request: Request, endpoint: Endpoint, key: Key, record: Record, meter: Meter, answer: Answer
-    ) -> Exchange:
-        """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
+    ) -> Exchange | Seeking | None:
+        """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError.
+
+        None when a cache has answered it.
+        """
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
@@ -153,6 +159,7 @@ class Gateway:
             raise unknown_model(name)
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
+        lookup = look_up(key.caches, name, endpoint, fields, request.headers) if key.caches else None
         detour = None
         if route.arms is not None:
             detour = Detour(route.arms, self.site, self.routes.budgets, request, endpoint, key, fields)
@@ -172,11 +179,19 @@ class Gateway:
             raise _cannot_record(error) from error
         prompt = read_prompt(route, key.project, fields, request.headers, call)
         exchange = Exchange(self.site, route, call, meter, answer, prompt)
-        if detour is None:
-            self.admission.enter(exchange, key, hurry, len(call.body))
-        else:
-            detour.begin(self.admission, exchange, hurry, len(call.body))
+        if lookup is not None:
+            go_on = partial(self._send, exchange, key, hurry, len(call.body), detour)
+            desk = Desk(self.site, self.routes, self.admission)
+            return lookup.answer(desk, key, record, meter, answer, exchange, go_on)
+        self._send(exchange, key, hurry, len(call.body), detour)
         return exchange
+
+    def _send(self, exchange: Exchange, key: Key, hurry: Haste, size: int, detour: Detour | None) -> None:
+        """Lets a request begin, now or when its turn comes. Raises ApiError."""
+        if detour is None:
+            self.admission.enter(exchange, key, hurry, size)
+        else:
+            detour.begin(self.admission, exchange, hurry, size)
 
     def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""

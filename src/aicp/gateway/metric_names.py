@@ -23,6 +23,7 @@ class Family:
 
 
 _SERIES = ("service", "class")
+_CACHE = ("project", "model")
 FAMILIES = tuple(
     Family(PREFIX + name, kind, unit, text, labels)
     for name, kind, unit, text, labels in (
@@ -133,6 +134,17 @@ FAMILIES = tuple(
         ("fallbacks_total", "counter", "requests", "Requests that went on to another destination of their route.", ()),
         ("continuations_total", "counter", "requests", "Streams that went on at another replica after theirs died.", ()),
         ("wrong_keys_total", "counter", "requests", "Requests whose key was none, or no longer one.", ()),
+        (
+            "cache_events_total",
+            "counter",
+            "events",
+            "What caches of answers did: lookups, hits, misses, what was kept or thrown away, by result.",
+            (*_CACHE, "result"),
+        ),
+        ("cache_entries", "gauge", "answers", "Answers that a cache holds.", _CACHE),
+        ("cache_vectors", "gauge", "questions", "Those of them whose question can be found by likeness.", _CACHE),
+        ("cache_bytes", "gauge", "bytes", "Memory that a cache's answers take.", _CACHE),
+        ("cache_likeness_ready", "gauge", "1 or 0", "Whether a cache looks for likeness at present.", _CACHE),
         ("spans_exported_total", "counter", "spans", "Spans that the collector of traces has taken.", ()),
         (
             "spans_dropped_total",

@@ -32,6 +32,7 @@ HEADERS = frozenset(
         b"traceparent",
         b"tracestate",
         b"anthropic-version",
+        b"cache-control",
     }
 )
 """What is read of a request's head."""

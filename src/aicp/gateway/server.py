@@ -12,6 +12,7 @@ import signal
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,6 +131,7 @@ class _Process:
             self._shipping.run,
             self._shipping.keep_on_disk,
             self._listening.run,
+            partial(self._routes.caches.run, lambda: self._clock.now().timestamp()),
             self._sweep,
             *(() if self._spans is None else (self._spans.queue.run,)),
         ]

@@ -15,6 +15,7 @@ from aicp.artifacts.files import FileContents
 from aicp.artifacts.uploads import UploadFiles
 from aicp.control.api_keys import ApiKeys
 from aicp.control.batches import Batches
+from aicp.control.cache_rules import CacheRules
 from aicp.control.catalog import Catalog
 from aicp.control.changes import Changes
 from aicp.control.engines import Engines
@@ -134,6 +135,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Sessions: sessions,
         ApiKeys: keys,
         Batches: Batches(*shared),
+        CacheRules: CacheRules(*shared),
         Catalog: Catalog(base.database, base.engines),
         Changes: Changes(base.bell),
         Engines: Engines(*shared, base.engines),

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from aicp.cli import app as cli
 
 COMMANDS = {
+    "cache_stats": ["cache stats"],
     "cancel_batch": ["batch cancel"],
     "cancel_job": ["job cancel"],
     "change_password": ["user password"],
@@ -24,6 +25,7 @@ COMMANDS = {
     "create_service": ["publish"],
     "create_upload": ["model import"],
     "create_user": ["user create"],
+    "delete_cache_rule": ["cache delete"],
     "delete_file": ["file delete"],
     "delete_model": ["model delete"],
     "delete_model_alias": ["model alias"],
@@ -64,8 +66,10 @@ COMMANDS = {
     "get_version": ["status"],
     "import_model": ["model import"],
     "install_engine": ["engine install"],
+    "invalidate_cache": ["cache clear"],
     "list_audit": ["audit"],
     "list_batches": ["batch list"],
+    "list_cache_rules": ["cache list"],
     "list_catalog": ["model catalog"],
     "list_engines": ["engine list"],
     "list_events": ["events"],
@@ -103,6 +107,7 @@ COMMANDS = {
     "rollback_service": ["service rollback"],
     "set_member": ["project grant"],
     "set_model_alias": ["model alias"],
+    "set_cache_rule": ["cache set"],
     "set_price": ["price set"],
     "summarize_usage": ["usage"],
     "update_key": ["key update"],
