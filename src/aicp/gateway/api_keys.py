@@ -6,14 +6,14 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
 from msgspec import Raw
 
-from aicp.core.route import KeyEntry
+from aicp.core.route import KeyEntry, RequestLogEntry
 from aicp.gateway.bodies import encode
 from aicp.gateway.budgets import Purse
 from aicp.gateway.limits import Account
@@ -32,6 +32,7 @@ class Key:
         "digest",
         "expires_at",
         "id",
+        "log",
         "max_output_tokens",
         "models",
         "networks",
@@ -43,7 +44,13 @@ class Key:
         "weight",
     )
 
-    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = (), purses: tuple[Purse, ...] = ()) -> None:
+    def __init__(
+        self,
+        entry: KeyEntry,
+        accounts: tuple[Account, ...] = (),
+        purses: tuple[Purse, ...] = (),
+        log: RequestLogEntry | None = None,
+    ) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
@@ -59,6 +66,8 @@ class Key:
         """Whose limits it falls under."""
         self.purses = purses
         """Whose budgets."""
+        self.log = log
+        """Which bodies of its requests are kept; None: none."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -85,6 +94,7 @@ class KeyRing:
         entries: Iterable[KeyEntry],
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
         purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
+        logs: Mapping[str, RequestLogEntry] | None = None,
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -93,7 +103,11 @@ class KeyRing:
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
         self._entries = {entry.id: entry for entry in entries}
-        self._keys = {name: Key(entry, accounts(entry), purses(entry)) for name, entry in self._entries.items()}
+        kept = logs or {}  # by project
+        self._keys = {
+            name: Key(entry, accounts(entry), purses(entry), kept.get(entry.project))
+            for name, entry in self._entries.items()
+        }
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
@@ -151,7 +165,7 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, log=key.log)
         return lent, min(found[1], key.expires_at or found[1])
 
 

@@ -30,6 +30,7 @@ from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
+from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
@@ -57,6 +58,8 @@ class Gateway:
     fetcher: Fetcher | None = None
     relay: Relay | None = None
     """To the control plane; a gateway that stands alone has none."""
+    request_log: RequestLog | None = None
+    """Keeps bodies of requests whose project wants that."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -107,6 +110,8 @@ class Gateway:
     def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
         site, record = self.site, self._record(request, key, endpoint)
         meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        if key.log is not None and self.request_log is not None:
+            self.request_log.watch(key.log, request, answer, meter)
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
@@ -178,9 +183,12 @@ class Gateway:
 
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
-        if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
-            site, record = self.site, self._record(request, request.key, endpoint)
+        key = request.key
+        if key is not None and endpoint is not None and endpoint.work is Work.CALL:
+            site, record = self.site, self._record(request, key, endpoint)
             meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+            if key.log is not None and self.request_log is not None:
+                self.request_log.watch(key.log, request, answer, meter)
             meter.close("rejected", error.status)
         answer.error(error)
 

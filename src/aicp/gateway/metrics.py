@@ -101,6 +101,7 @@ class Metrics:
         self.wrong_keys = 0
         self.retries = 0
         self.prefix_blocks = self.prefix_hits = self.spills = self.fallbacks = 0
+        self.bodies_dropped = 0
         self.waits = Waits()
 
     def count(self, record: Record) -> None:
@@ -147,6 +148,7 @@ class Metrics:
             "prefix_blocks_hit_total": self.prefix_hits,
             "spills_total": self.spills,
             "fallbacks_total": self.fallbacks,
+            "request_bodies_dropped_total": self.bodies_dropped,
         }
         lines.extend(f"# TYPE aicp_gateway_{name} counter\naicp_gateway_{name} {n}" for name, n in counters.items())
         lines.extend(f"# TYPE aicp_gateway_{name} gauge\naicp_gateway_{name} {n:g}" for name, n in gauges.items())
