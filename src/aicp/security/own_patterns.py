@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import importlib
 import re
-from itertools import pairwise
 from typing import Any
+
+from aicp.security.windows import replace_in_windows
 
 _parser: Any = importlib.import_module("re._parser")
 
 _MOST_WAYS = 256
 """From one place of a text."""
 _LONGEST_MATCH = 512
-_WINDOW = 1024
-"""Places that are looked at in one call: the interpreter lets others run between calls only."""
 _NO_END = int(_parser.MAXREPEAT)
 _REFUSED = {"GROUPREF": "a reference to a group", "GROUPREF_EXISTS": "a condition on a group"}
 
@@ -42,29 +41,11 @@ class OwnPattern:
                 f"it can fit in more than {_MOST_WAYS} ways from one place, so that a text can make it slow; "
                 f"give its repetitions narrower bounds"
             )
-        self._reach = int(longest) + 2
-        """A match and what stands beside it, which anchors look at."""
+        self._longest = int(longest)
 
     def replace(self, text: str, mask: str) -> str:
         """`text` with `mask` for every match."""
-        found = self._spans(text)
-        if not found:
-            return text
-        edges = [(0, 0), *found, (len(text), len(text))]
-        return mask.join(text[before[1] : after[0]] for before, after in pairwise(edges))
-
-    def _spans(self, text: str) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
-        place = 0
-        while place < len(text):
-            border = place + _WINDOW
-            match = self._pattern.search(text, place, border + self._reach)
-            if match is None or match.start() >= border:
-                place = border
-            else:
-                found.append(match.span())
-                place = match.end()
-        return found
+        return replace_in_windows(self._pattern, self._longest, text, mask)
 
 
 def _ways(parsed: Any) -> int:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from aicp.security.own_patterns import OwnPattern
+from aicp.security.windows import replace_in_windows
 
 _SIGNS = r"[0-9A-Za-z_-]"
 _HAS_DIGIT = r"(?=[A-Za-z._~+/=-]{0,64}[0-9])"
@@ -77,7 +78,7 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _IPV4 = re.compile(rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?!\.?\d)")
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}+(?![0-9A-Za-z:])")
 _DATA_URL = re.compile(r"data:([a-z]{1,16}/[a-z0-9.+-]{1,64});base64,([A-Za-z0-9+/=_-]{64,}+)")
-_SHORT_ADDRESS = 6
+_LONGEST_EMAIL, _LONGEST_PHONE, _LONGEST_ADDRESS, _SHORT_ADDRESS = 640, 64, 40, 6
 _LEAST_CARD, _LONGEST_CARD = 13, 19
 
 
@@ -119,11 +120,11 @@ _SECRET, _OWN = mask("secret"), mask("custom")
 
 
 def _emails(text: str) -> str:
-    return _EMAIL.sub(mask("email"), text) if "@" in text else text
+    return replace_in_windows(_EMAIL, _LONGEST_EMAIL, text, mask("email")) if "@" in text else text
 
 
 def _phones(text: str) -> str:
-    return _PHONES.sub(mask("phone"), text)
+    return replace_in_windows(_PHONES, _LONGEST_PHONE, text, mask("phone"))
 
 
 def _cards(text: str) -> str:
@@ -131,24 +132,25 @@ def _cards(text: str) -> str:
 
 
 def _ids(text: str) -> str:
-    return _IDS.sub(mask("id"), text)
+    return replace_in_windows(_IDS, _LONGEST_ADDRESS, text, mask("id"))
 
 
 def _addresses(text: str) -> str:
     if "." in text:
-        text = _IPV4.sub(mask("ip"), text)
-    return _IPV6.sub(_if_address, text) if ":" in text else text
+        text = replace_in_windows(_IPV4, _LONGEST_ADDRESS, text, mask("ip"))
+    if text.count(":") < 2:
+        return text
+    return replace_in_windows(_IPV6, _LONGEST_ADDRESS, text, mask("ip"), _is_address)
 
 
-def _if_address(match: re.Match[str]) -> str:
-    found = match[0]
+def _is_address(found: str) -> bool:
     if found.count(":") < 2 or len(found) < _SHORT_ADDRESS:
-        return found  # names of C++ look like short ones
+        return False  # names of C++ look like short ones
     try:
         ipaddress.IPv6Address(found)
     except ValueError:
-        return found
-    return mask("ip")
+        return False
+    return True
 
 
 def _without_cards(digits: str) -> str:
