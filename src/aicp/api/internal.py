@@ -11,10 +11,12 @@ from aicp.api.access import require_internal
 from aicp.api.use_cases import use_case
 from aicp.artifacts.blobs import Blobs
 from aicp.control.gateways import Gateways
+from aicp.control.request_log import RequestLog
 from aicp.control.routes import RouteTables
 from aicp.control.usage import Usage
 from aicp.core.errors import NotFoundError
 from aicp.core.gateway import Heartbeat
+from aicp.core.request_log import BodyBatch
 from aicp.core.route import RouteTable, Totals
 from aicp.core.usage import UsageBatch
 from aicp.core.value import Value
@@ -23,6 +25,7 @@ router = APIRouter(prefix="/internal/v1", dependencies=[Depends(require_internal
 TablesUse = Annotated[RouteTables, use_case(RouteTables)]
 UsageUse = Annotated[Usage, use_case(Usage)]
 GatewaysUse = Annotated[Gateways, use_case(Gateways)]
+LogUse = Annotated[RequestLog, use_case(RequestLog)]
 BlobsUse = Annotated[Blobs, use_case(Blobs)]
 
 
@@ -45,6 +48,12 @@ async def get_routes(
 async def accept_usage(batch: UsageBatch, usage: UsageUse) -> Accepted:
     """Counts a batch, once however often it is sent."""
     return Accepted(sequence=await usage.accept(batch))
+
+
+@router.post("/request-bodies", status_code=204)
+async def accept_bodies(batch: BodyBatch, log: LogUse) -> None:
+    """Keeps bodies of requests, once however often they are sent."""
+    await log.accept(batch)
 
 
 @router.post("/gateways/{gateway_id}/heartbeat", status_code=204)

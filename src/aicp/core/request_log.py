@@ -140,6 +140,8 @@ class RequestBodies(Value):
 class RequestQuery(UsageQuery):
     """Which requests are wanted; None is no limit. `tag` is one of their key's, `failed` leaves what went wrong."""
 
+    request_id: str | None = None
+    """Its beginning."""
     status: int | None = None
     tag: str | None = None
     failed: bool = False
