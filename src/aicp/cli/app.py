@@ -27,6 +27,7 @@ from aicp.cli import (
     publish,
     quickstart,
     records,
+    requests,
     routes,
     services,
     uploads,
@@ -82,6 +83,8 @@ app.add_typer(routes.app, name="route")
 app.add_typer(routes.provider_app, name="provider")
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
+app.add_typer(requests.app, name="request")
+app.add_typer(requests.log_app, name="request-log")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")

@@ -18,6 +18,7 @@ from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
+from aicp.client.requests import Requests
 from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.transport import Transport
@@ -62,6 +63,7 @@ class Client:
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)
+        self.requests = Requests(self.transport)
 
     @classmethod
     def login(
