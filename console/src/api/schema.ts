@@ -956,6 +956,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{name}/request-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request Log Rule
+         * @description What a project keeps of its requests beyond their facts.
+         */
+        get: operations["get_request_log_rule"];
+        /**
+         * Set Request Log Rule
+         * @description Sets what a project keeps of its requests from now on; what was kept before stays until its retention ends.
+         */
+        put: operations["set_request_log_rule"];
+        post?: never;
+        /**
+         * Delete Request Log Rule
+         * @description Keeps nothing of a project's requests from now on and deletes what was kept.
+         */
+        delete: operations["delete_request_log_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -1040,6 +1068,86 @@ export interface paths {
          * @description The log of one replica as text, also of one that ended.
          */
         get: operations["get_replica_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/request-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Request Log Rules
+         * @description What projects keep of their requests, by project; only those of which somebody has said so.
+         */
+        get: operations["list_request_log_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Requests
+         * @description Single requests, newest first.
+         */
+        get: operations["list_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request
+         * @description The facts of one request; it is here a second after its end.
+         */
+        get: operations["get_request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{request_id}/body": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request Body
+         * @description What was asked and answered, where that is kept. Who reads it is in the audit log.
+         */
+        get: operations["get_request_body"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2096,6 +2204,12 @@ export interface components {
          */
         BatchState: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
         /**
+         * Bodies
+         * @description Of which requests the bodies are kept.
+         * @enum {string}
+         */
+        Bodies: "off" | "errors" | "all";
+        /**
          * CatalogFit
          * @description Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes.
          */
@@ -2790,6 +2904,25 @@ export interface components {
          */
         JobState: "queued" | "running" | "succeeded" | "failed" | "canceled";
         /**
+         * KeptBody
+         * @description One body: `text` None where it was no text or nothing came; `bytes` is what it had, `cut` that an end is missing.
+         *
+         *     An answer that was a stream is put together from its events.
+         */
+        KeptBody: {
+            /** Bytes */
+            bytes: number;
+            /** Cut */
+            cut: boolean;
+            /**
+             * Kind
+             * @description its content type
+             */
+            kind: string;
+            /** Text */
+            text: string | null;
+        };
+        /**
          * KeyState
          * @description Whether gateways take a key: `expired` ended by its date, `revoked` for good.
          * @enum {string}
@@ -2848,6 +2981,65 @@ export interface components {
              * @description tokens per minute, input and output together
              */
             tpm?: number | null;
+        };
+        /**
+         * LoggedRequest
+         * @description One request, and whether its bodies were kept.
+         */
+        LoggedRequest: {
+            /** Api Key Id */
+            api_key_id: string;
+            /** Cached Tokens */
+            cached_tokens: number | null;
+            /** Completion Tokens */
+            completion_tokens: number | null;
+            /**
+             * Cost Micros
+             * @description millionths of the platform's currency; None where the model had no price
+             */
+            cost_micros: number | null;
+            /** Duration Ms */
+            duration_ms: number | null;
+            /**
+             * Endpoint
+             * @description path such as /v1/chat/completions
+             */
+            endpoint: string;
+            /**
+             * Has Body
+             * @default false
+             */
+            has_body: boolean;
+            outcome: components["schemas"]["Outcome"];
+            /** Project */
+            project: string;
+            /** Prompt Tokens */
+            prompt_tokens: number | null;
+            /**
+             * Queue Ms
+             * @description time it waited for a place; None where it did not
+             */
+            queue_ms: number | null;
+            /** Replica Id */
+            replica_id: string | null;
+            /** Request Id */
+            request_id: string;
+            /** Service */
+            service: string;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Status */
+            status: number | null;
+            /**
+             * Stream
+             * @default false
+             */
+            stream: boolean;
+            /** Ttft Ms */
+            ttft_ms: number | null;
         };
         /**
          * Login
@@ -3522,6 +3714,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[RequestLogRule] */
+        Page_RequestLogRule_: {
+            /** Items */
+            items: components["schemas"]["RequestLogRule"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Route] */
         Page_Route_: {
             /** Items */
@@ -3656,7 +3865,7 @@ export interface components {
          * @description One thing a user may do. `*_READ` sees, `*_WRITE` changes.
          * @enum {string}
          */
-        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "batch:read" | "batch:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "price:write" | "provider:read" | "provider:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
+        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "batch:read" | "batch:write" | "usage:read" | "body:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "price:write" | "provider:read" | "provider:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
         /**
          * Plan
          * @description What will run and why; the answer to a publish before it happens.
@@ -4070,6 +4279,12 @@ export interface components {
             service: components["schemas"]["Service"];
         };
         /**
+         * Redactor
+         * @description What is taken out of bodies before they are written anywhere. Secrets always are.
+         * @enum {string}
+         */
+        Redactor: "secrets" | "emails" | "phone_numbers" | "credit_cards" | "chinese_ids" | "ip_addresses";
+        /**
          * Replica
          * @description One running copy of a service revision (`generation`).
          */
@@ -4125,6 +4340,23 @@ export interface components {
          */
         ReplicaState: "pending" | "allocated" | "starting" | "loading" | "ready" | "degraded" | "draining" | "stopped" | "failed" | "lost" | "fenced";
         /**
+         * RequestBodies
+         * @description The bodies of one request as they were kept; what was taken out stands as `[redacted:...]`.
+         */
+        RequestBodies: {
+            answer: components["schemas"]["KeptBody"];
+            /**
+             * Kept Until
+             * Format: date-time
+             */
+            kept_until: string;
+            /** Project */
+            project: string;
+            request: components["schemas"]["KeptBody"];
+            /** Request Id */
+            request_id: string;
+        };
+        /**
          * RequestCounts
          * @description Lines of a batch: how many there are, how many were answered, and how many ended in an error.
          */
@@ -4144,6 +4376,110 @@ export interface components {
              * @default 0
              */
             total: number;
+        };
+        /**
+         * RequestLogRule
+         * @description What is kept of a project's requests; `set_at` None: nobody has ever set it, so no bodies are.
+         */
+        RequestLogRule: {
+            /** @default off */
+            bodies: components["schemas"]["Bodies"];
+            /**
+             * Max Body Bytes
+             * @default 65536
+             */
+            max_body_bytes: number;
+            /**
+             * Patterns
+             * @default []
+             */
+            patterns: string[];
+            /** Project */
+            project: string;
+            /**
+             * Redact
+             * @default [
+             *       "secrets",
+             *       "emails",
+             *       "phone_numbers",
+             *       "credit_cards",
+             *       "chinese_ids",
+             *       "ip_addresses"
+             *     ]
+             */
+            redact: components["schemas"]["Redactor"][];
+            /**
+             * Retention Days
+             * @default 30
+             */
+            retention_days: number;
+            /** Set At */
+            set_at: string | null;
+            /** Set By */
+            set_by: string | null;
+            /**
+             * Share
+             * @default 1
+             */
+            share: number;
+        };
+        /**
+         * RequestLogRuleSet
+         * @description What is to be kept of a project's requests from now on.
+         */
+        RequestLogRuleSet: {
+            /** @description off, errors (only of requests that failed) or all */
+            bodies: components["schemas"]["Bodies"];
+            /**
+             * Max Body Bytes
+             * @description of each body; the rest is cut off
+             * @default 65536
+             */
+            max_body_bytes?: number;
+            /**
+             * Patterns
+             * @description own regular expressions of what is taken out as well
+             * @default []
+             */
+            patterns?: string[];
+            /**
+             * Redact
+             * @description what is taken out; secrets are in every case
+             * @default [
+             *       "secrets",
+             *       "emails",
+             *       "phone_numbers",
+             *       "credit_cards",
+             *       "chinese_ids",
+             *       "ip_addresses"
+             *     ]
+             */
+            redact?: components["schemas"]["Redactor"][];
+            /**
+             * Retention Days
+             * @description bodies are deleted after so long
+             * @default 30
+             */
+            retention_days?: number;
+            /**
+             * Share
+             * @description of the requests that qualify, drawn by chance
+             * @default 1
+             */
+            share?: number;
+        };
+        /**
+         * RequestPage
+         * @description Requests, newest first; `next` leads on without passing over or repeating what comes in.
+         */
+        RequestPage: {
+            /** Items */
+            items: components["schemas"]["LoggedRequest"][];
+            /**
+             * Next
+             * @description what to send as `before` for the page after this one
+             */
+            next: string | null;
         };
         /**
          * Role
@@ -4901,6 +5237,7 @@ export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
 export type BatchProblem = components['schemas']['BatchProblem'];
 export type BatchState = components['schemas']['BatchState'];
+export type Bodies = components['schemas']['Bodies'];
 export type CatalogFit = components['schemas']['CatalogFit'];
 export type CatalogModel = components['schemas']['CatalogModel'];
 export type ChangeNotice = components['schemas']['ChangeNotice'];
@@ -4930,8 +5267,10 @@ export type InstalledEnvironment = components['schemas']['InstalledEnvironment']
 export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
+export type KeptBody = components['schemas']['KeptBody'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
+export type LoggedRequest = components['schemas']['LoggedRequest'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -4971,6 +5310,7 @@ export type PagePool = components['schemas']['Page_Pool_'];
 export type PageProject = components['schemas']['Page_Project_'];
 export type PageProvider = components['schemas']['Page_Provider_'];
 export type PageReplica = components['schemas']['Page_Replica_'];
+export type PageRequestLogRule = components['schemas']['Page_RequestLogRule_'];
 export type PageRoute = components['schemas']['Page_Route_'];
 export type PageService = components['schemas']['Page_Service_'];
 export type PageServiceRevision = components['schemas']['Page_ServiceRevision_'];
@@ -4996,9 +5336,14 @@ export type ProviderCreate = components['schemas']['ProviderCreate'];
 export type ProviderEndpoint = components['schemas']['ProviderEndpoint'];
 export type ProviderUpdate = components['schemas']['ProviderUpdate'];
 export type Published = components['schemas']['Published'];
+export type Redactor = components['schemas']['Redactor'];
 export type Replica = components['schemas']['Replica'];
 export type ReplicaState = components['schemas']['ReplicaState'];
+export type RequestBodies = components['schemas']['RequestBodies'];
 export type RequestCounts = components['schemas']['RequestCounts'];
+export type RequestLogRule = components['schemas']['RequestLogRule'];
+export type RequestLogRuleSet = components['schemas']['RequestLogRuleSet'];
+export type RequestPage = components['schemas']['RequestPage'];
 export type Role = components['schemas']['Role'];
 export type Rollback = components['schemas']['Rollback'];
 export type Route = components['schemas']['Route'];
@@ -11632,6 +11977,317 @@ export interface operations {
             };
         };
     };
+    get_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestLogRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RequestLogRuleSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestLogRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_providers: {
         parameters: {
             query?: {
@@ -12284,6 +12940,443 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_request_log_rules: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RequestLogRule_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_requests: {
+        parameters: {
+            query?: {
+                api_key_id?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                /** @description only what did not go well */
+                failed?: boolean;
+                /** @description rows to answer at most */
+                limit?: number;
+                outcome?: components["schemas"]["Outcome"] | null;
+                project?: string | null;
+                /** @description the beginning of its id */
+                request_id?: string | null;
+                /** @description name of the model that answered */
+                service?: string | null;
+                /** @description from this moment on */
+                since?: string | null;
+                /** @description HTTP status of the answer */
+                status?: number | null;
+                /** @description a tag of the key */
+                tag?: string | null;
+                /** @description before this moment */
+                until?: string | null;
+                /** @description only requests whose bodies are kept */
+                with_body?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestPage"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedRequest"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_request_body: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestBodies"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -22,6 +22,7 @@ export const PAGES: Record<string, Page> = {
   "platform/keys": async () => ({ Component: (await import("../pages/platform/Keys")).Keys }),
   "platform/prices": async () => ({ Component: (await import("../pages/platform/Prices")).Prices }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
+  "platform/requests": async () => ({ Component: (await import("../pages/platform/Requests")).Requests }),
   "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),
   "platform/jobs": async () => ({ Component: (await import("../pages/platform/Jobs")).Jobs }),

@@ -127,7 +127,7 @@ class RequestLog:
                     hint="They are kept where the project's request log says so, until its retention ends.",
                 )
             await Events(tx).audit(
-                caller, self._clock.now(), "request.read_body", "request", request_id, project=request.project
+                caller, self._clock.now(), "request.read_body", "logged_request", request_id, project=request.project
             )
         until = request.started_at + timedelta(days=rule.retention_days)
         return RequestBodies(
