@@ -104,8 +104,8 @@ class Redactor:
                 text = pattern.sub(_SECRET, text)
         for step in self._steps:
             text = step(text)
-        for pattern in self._own:
-            text = pattern.replace(text, _OWN)
+        for own in self._own:
+            text = own.replace(text, _OWN)
         return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,10 +140,10 @@ class Control:
     """Counts a sequence once, as a file does; `mood` is what becomes of the next batch."""
 
     def __init__(self) -> None:
-        self.kept: dict[int, list[bytes]] = {}
+        self.kept: dict[int, Sequence[bytes]] = {}
         self.mood = ""
 
-    async def bodies(self, gateway_id: str, sequence: int, records: list[bytes]) -> None:
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
         if self.mood == "away":
             raise AicpError("away")
         self.kept.setdefault(sequence, records)
