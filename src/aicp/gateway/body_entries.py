@@ -50,6 +50,11 @@ class BodyEntry(msgspec.Struct, omit_defaults=True):
     answer_cut: bool = False
 
 
+def is_text(kind: str) -> bool:
+    """Whether bodies of that content type are kept; of others only how long they were."""
+    return kind.startswith(_TEXTS)
+
+
 def fill(entry: BodyEntry, rule: RequestLogEntry, request: Seen, answer: Seen) -> None:
     """Gives `entry` its bodies. Takes a while: not for the event loop."""
     redactor = _redactor(tuple(rule.redact), tuple(rule.patterns))
@@ -67,7 +72,7 @@ def plain(body: bytes | None) -> str | None:
 def _kept(seen: Seen, most: int, redactor: Redactor) -> tuple[bytes | None, bool]:
     """What is kept of a body, None for what is no text, and whether an end of it is missing."""
     limited = seen.size > len(seen.data)
-    if not seen.data or not seen.kind.startswith(_TEXTS):
+    if not seen.data or not is_text(seen.kind):
         return None, limited or not seen.whole
     data, json = seen.data, seen.kind.startswith("application/json")
     if seen.kind.startswith(EVENTS):

@@ -15,7 +15,7 @@ import msgspec
 from aicp.core.clock import Clock
 from aicp.core.route import RequestLogEntry
 from aicp.gateway.answer import Answer
-from aicp.gateway.body_entries import EVENTS, BodyEntry, Seen, fill
+from aicp.gateway.body_entries import EVENTS, BodyEntry, Seen, fill, is_text
 from aicp.gateway.body_segments import BodySegments
 from aicp.gateway.meter import Meter
 from aicp.gateway.record import Record
@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 class Sighting:
     """One request whose bodies are kept, as a witness of its answer."""
 
-    __slots__ = ("_log", "_parts", "_told", "answer", "closed_at", "held", "over", "record", "request", "rule")
+    __slots__ = ("_full", "_log", "_parts", "_told", "answer", "closed_at", "held", "over", "record", "request", "rule")
 
     def __init__(self, owner: RequestLog, rule: RequestLogEntry, request: Seen) -> None:
         self._log, self.rule, self.request = owner, rule, request
@@ -46,7 +46,7 @@ class Sighting:
         self._parts: list[bytes] = []
         self.held = len(request.data)
         self.record: Record | None = None
-        self._told = self.over = False
+        self._told = self._full = self.over = False
         self.closed_at = 0.0
 
     def saw(self, content_type: bytes, data: bytes) -> None:
@@ -55,13 +55,18 @@ class Sighting:
             return
         answer = self.answer
         if not answer.kind:
-            answer.kind = content_type.decode("latin-1")[:100]
+            answer.kind = content_type.decode("latin-1")[:100].lower()
+            self._full = not is_text(answer.kind)
         answer.size += len(data)
+        if self._full or not data:
+            return
         most = self.rule.max_body_bytes * (_EVENTS_FACTOR if answer.kind.startswith(EVENTS) else 1)
-        room = most + len(self.request.data) - self.held
-        if room > 0 and data and self._log.hold(min(room, len(data))):
-            self._parts.append(data[:room])
-            self.held += min(room, len(data))
+        kept = data[: most + len(self.request.data) - self.held]
+        if not self._log.hold(len(kept)):
+            kept = b""
+        self._full = len(kept) < len(data)  # what comes later is not put behind a gap
+        self._parts.append(kept)
+        self.held += len(kept)
 
     def closed(self, record: Record) -> None:
         """See Witness."""
@@ -159,9 +164,9 @@ class RequestLog:
         return lost
 
     def _seen(self, request: Request, most: int) -> Seen:
-        kind = request.headers.get(b"content-type", b"application/json").decode("latin-1")[:100]
+        kind = request.headers.get(b"content-type", b"application/json").decode("latin-1")[:100].lower()
         seen = Seen(kind, size=sum(map(len, request.parts)), whole=True)
-        if seen.size and self.hold(min(most, seen.size)):
+        if seen.size and is_text(kind) and self.hold(min(most, seen.size)):
             seen.data = b"".join(request.parts)[:most] if len(request.parts) > 1 else request.parts[0][:most]
         return seen
 

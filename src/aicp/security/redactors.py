@@ -79,6 +79,9 @@ _IPV4 = re.compile(rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?!\.?\d)")
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}+(?![0-9A-Za-z:])")
 _DATA_URL = re.compile(r"data:([a-z]{1,16}/[a-z0-9.+-]{1,64});base64,([A-Za-z0-9+/=_-]{64,}+)")
 _LONGEST_EMAIL, _LONGEST_PHONE, _LONGEST_ADDRESS, _SHORT_ADDRESS = 640, 64, 40, 6
+_SHORTEST = 6
+"""Nothing that is taken out is shorter."""
+_SEVERAL_DIGITS = re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d")
 _LEAST_CARD, _LONGEST_CARD = 13, 19
 
 
@@ -91,19 +94,21 @@ class Redactor:
     """Takes out secrets, what `names` say, and own `patterns`. Raises ValueError for a pattern that is refused."""
 
     def __init__(self, names: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
-        self._steps = [_STEPS[name] for name in _STEPS if name in set(names)]
+        wanted = set(names)
+        self._steps = [(needs_digits, step) for name, needs_digits, step in _STEPS if name in wanted]
         self._own = [OwnPattern(pattern) for pattern in patterns]
 
     def text(self, text: str) -> str:
         """`text` without all that. Media that stand in it as data become a word and their size."""
+        if len(text) < _SHORTEST and not self._own:
+            return text
         if ";base64," in text:
             text = _DATA_URL.sub(lambda match: f"[{match[1]}, {len(match[2]) * 3 // 4} bytes]", text)
-        small = text.lower()
-        for needles, pattern in _SECRETS:
-            if any(needle in small for needle in needles):
-                text = pattern.sub(_SECRET, text)
-        for step in self._steps:
-            text = step(text)
+        text = _secrets(text)
+        numbers = _SEVERAL_DIGITS.search(text) is not None
+        for needs_digits, step in self._steps:
+            if numbers or not needs_digits:
+                text = step(text)
         for own in self._own:
             text = own.replace(text, _OWN)
         return text
@@ -117,6 +122,16 @@ def is_secret(name: str, value: str) -> bool:
 
 
 _SECRET, _OWN = mask("secret"), mask("custom")
+
+
+def _secrets(text: str) -> str:
+    small = text.lower()
+    for needles, pattern in _SECRETS:
+        for needle in needles:
+            if needle in small:
+                text = pattern.sub(_SECRET, text)
+                break
+    return text
 
 
 def _emails(text: str) -> str:
@@ -135,9 +150,11 @@ def _ids(text: str) -> str:
     return replace_in_windows(_IDS, _LONGEST_ADDRESS, text, mask("id"))
 
 
+def _old_addresses(text: str) -> str:
+    return replace_in_windows(_IPV4, _LONGEST_ADDRESS, text, mask("ip")) if "." in text else text
+
+
 def _addresses(text: str) -> str:
-    if "." in text:
-        text = replace_in_windows(_IPV4, _LONGEST_ADDRESS, text, mask("ip"))
     if text.count(":") < 2:
         return text
     return replace_in_windows(_IPV6, _LONGEST_ADDRESS, text, mask("ip"), _is_address)
@@ -190,11 +207,12 @@ def _is_card(number: str) -> bool:
     return total % 10 == 0
 
 
-_STEPS: dict[str, Callable[[str], str]] = {
-    "emails": _emails,
-    "credit_cards": _cards,
-    "chinese_ids": _ids,
-    "phone_numbers": _phones,
-    "ip_addresses": _addresses,
-}
-"""In this order: a card's number holds what looks like a phone's."""
+_STEPS: tuple[tuple[str, bool, Callable[[str], str]], ...] = (
+    ("emails", False, _emails),
+    ("credit_cards", True, _cards),
+    ("chinese_ids", True, _ids),
+    ("phone_numbers", True, _phones),
+    ("ip_addresses", True, _old_addresses),
+    ("ip_addresses", False, _addresses),
+)
+"""In this order: a card's number holds what looks like a phone's. Those with True look for several digits."""
