@@ -8,6 +8,7 @@ const LISTS = [
   ["/platform/projects", "/projects?*"],
   ["/platform/prices", "/prices?*"],
   ["/platform/usage", "/usage/summary?*"],
+  ["/platform/requests", "/requests?*"],
   ["/platform/audit", "/audit?*"],
   ["/platform/jobs", "/jobs?offset*"],
 ] as const;

@@ -21,6 +21,8 @@ const ASKED = [
   "/platform/routes?create=1",
   "/platform/providers?create=1",
   "/platform/usage?group=key&span=24h",
+  "/platform/requests?outcome=ok&body=kept&since=2020-01-01T00:00:00.000Z",
+  "/platform/projects/default?tab=requests",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
 
