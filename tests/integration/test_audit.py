@@ -94,6 +94,8 @@ def test_every_change_leaves_an_event(walker: Walker) -> None:
 def _people(walker: Walker, call: Any) -> None:
     call("create_project", "POST", "/projects", {"name": "lab"})
     call("update_project", "PATCH", "/projects/lab", {"description": "Experiments"})
+    call("set_request_log_rule", "PUT", "/projects/lab/request-log", {"bodies": "errors"})
+    call("delete_request_log_rule", "DELETE", "/projects/lab/request-log")
     call("update_organization", "PATCH", "/organizations/default", {"limits": {"rpm": 100_000}})
     call("set_price", "PUT", "/prices/demo", {"input": 0.5, "output": 2})
     call("delete_price", "DELETE", "/prices/demo")

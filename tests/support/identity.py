@@ -16,6 +16,7 @@ from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
+from aicp.control.request_log import RequestLog
 from aicp.control.sessions import Sessions
 from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
@@ -47,6 +48,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
         Prices: Prices(parts.database, parts.clock, parts.bell, "USD"),
         Projects: Projects(parts.database, parts.clock, parts.bell),
         ApiKeys: ApiKeys(parts.database, parts.clock, parts.bell, PEPPER),
+        RequestLog: RequestLog(parts.database, parts.clock, parts.bell),
         Usage: Usage(parts.database, parts.clock),
         EventLog: EventLog(parts.database, parts.clock),
         Changes: Changes(parts.bell),

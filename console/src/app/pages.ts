@@ -24,6 +24,7 @@ export const PAGES: Record<string, Page> = {
   "platform/traffic": async () => ({ Component: (await import("../pages/platform/Traffic")).Traffic }),
   "platform/cache": async () => ({ Component: (await import("../pages/platform/Cache")).Cache }),
   "platform/usage": async () => ({ Component: (await import("../pages/platform/Usage")).Usage }),
+  "platform/requests": async () => ({ Component: (await import("../pages/platform/Requests")).Requests }),
   "platform/batches": async () => ({ Component: (await import("../pages/platform/Batches")).Batches }),
   "platform/audit": async () => ({ Component: (await import("../pages/platform/Audit")).Audit }),
   "platform/jobs": async () => ({ Component: (await import("../pages/platform/Jobs")).Jobs }),

@@ -28,6 +28,7 @@ from aicp.cli import (
     publish,
     quickstart,
     records,
+    requests,
     routes,
     services,
     traffic,
@@ -86,6 +87,8 @@ keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
 app.add_typer(cache_rules.app, name="cache")
+app.add_typer(requests.app, name="request")
+app.add_typer(requests.log_app, name="request-log")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")

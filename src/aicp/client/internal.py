@@ -55,6 +55,11 @@ class InternalClient:
         head = b'{"gateway_id":%b,"sequence":%d,"records":[' % (msgspec.json.encode(gateway_id), sequence)
         await self._send("POST", "/internal/v1/usage", b"%b%b]}" % (head, b",".join(records)))
 
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Ships bodies of requests (JSON of `aicp.core.request_log.BodyRecord`); those that came before count once."""
+        head = b'{"gateway_id":%b,"sequence":%d,"records":[' % (msgspec.json.encode(gateway_id), sequence)
+        await self._send("POST", "/internal/v1/request-bodies", b"%b%b]}" % (head, b",".join(records)))
+
     async def heartbeat(
         self,
         gateway_id: str,

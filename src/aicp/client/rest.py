@@ -19,6 +19,7 @@ from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
+from aicp.client.requests import Requests
 from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.traffic import TrafficNow
@@ -66,6 +67,7 @@ class Client:
         self.users = Users(self.transport)
         self.records = Records(self.transport)
         self.traffic = TrafficNow(self.transport)
+        self.requests = Requests(self.transport)
 
     @classmethod
     def login(

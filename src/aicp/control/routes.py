@@ -30,6 +30,7 @@ from aicp.store.projects import Projects
 from aicp.store.providers import Providers
 from aicp.store.public_routes import PublicRoutes
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.request_log import RequestLogRules
 from aicp.store.revisions import Revision, Revisions
 from aicp.store.routes import RouteStates
 
@@ -76,6 +77,7 @@ class RouteTables:
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
             prices = await Prices(tx).entries()
+            logs = await RequestLogRules(tx).entries()
         routes = [
             replace(
                 self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id]),
@@ -90,7 +92,7 @@ class RouteTables:
             pepper=self._pepper,
             keys=keys,
             routes=routes,
-            projects=projects,
+            projects=[replace(project, log=logs.get(project.name)) for project in projects],
             organizations=organizations,
             currency=self._currency,
             choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],

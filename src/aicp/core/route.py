@@ -48,12 +48,27 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLogEntry:
+    """`aicp.core.request_log.RequestLogRule` as the data plane reads it; `bodies` is "errors" or "all"."""
+
+    bodies: str
+    share: float = 1.0
+    redact: list[str] = field(default_factory=list[str])
+    patterns: list[str] = field(default_factory=list[str])
+    max_body_bytes: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeEntry:
-    """A project or an organization that has limits; `parent` is a project's organization."""
+    """A project or an organization that has limits; `parent` is a project's organization.
+
+    `log` says which bodies of a project's requests are kept; None: none, which is what most projects have.
+    """
 
     name: str
     limits: LimitsEntry | None = None
     parent: str = ""
+    log: RequestLogEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

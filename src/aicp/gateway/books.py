@@ -21,6 +21,7 @@ from aicp.core.clock import Clock
 from aicp.core.errors import AicpError, UnavailableError
 from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable, Total, Totals
+from aicp.gateway.body_file import BodyFile
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,15 @@ _line = msgspec.json.Decoder(_Line)
 class Books:
     """Serves one gateway from a file. `read` gives the table that the file means now; it raises AicpError."""
 
-    def __init__(self, directory: Path, file: Path, read: Callable[[], RouteTable], clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        file: Path,
+        read: Callable[[], RouteTable],
+        clock: Clock,
+        bodies: BodyFile | None = None,
+    ) -> None:
+        self._bodies = bodies
         self._directory, self._file, self._read, self._clock = directory, file, read, clock
         self._table = read()
         self._seen = _stamp(file)
@@ -97,6 +106,16 @@ class Books:
             self._sequence = sequence
             for record in records:
                 self._count(_line.decode(record))
+
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Writes bodies of requests down, once. Raises UnavailableError when the disk does not take them."""
+        if self._bodies is None:
+            return  # the file had a request log when they were kept, and has none any more
+        try:
+            # a thread cannot be canceled, and the file writes one batch after the other
+            await asyncio.shield(asyncio.to_thread(self._bodies.write, sequence, records))
+        except OSError as error:
+            raise UnavailableError(f"Bodies of requests cannot be written down: {error.strerror}.") from error
 
     async def totals(self, gateway_id: str) -> Totals:
         """What was written down, by scope."""

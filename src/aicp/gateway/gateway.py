@@ -33,6 +33,7 @@ from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
+from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.site import Site
@@ -64,6 +65,8 @@ class Gateway:
     """To the control plane; a gateway that stands alone has none."""
     tracer: Tracer | None = None
     """Where traces are kept of requests."""
+    request_log: RequestLog | None = None
+    """Keeps bodies of requests whose project wants that."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -116,7 +119,7 @@ class Gateway:
 
     def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
         record = self._record(request, key, endpoint)
-        meter = self._meter(request, key, record)
+        meter = self._meter(request, key, record, answer)
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
@@ -203,15 +206,16 @@ class Gateway:
 
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
-        if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
-            meter = self._meter(request, request.key, self._record(request, request.key, endpoint))
+        key = request.key
+        if key is not None and endpoint is not None and endpoint.work is Work.CALL:
+            meter = self._meter(request, key, self._record(request, key, endpoint), answer)
             meter.close("rejected", error.status)
         answer.error(error)
 
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
 
-    def _meter(self, request: Request, key: Key, record: Record) -> Meter:
+    def _meter(self, request: Request, key: Key, record: Record, answer: Answer) -> Meter:
         site = self.site
         meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
         meter.priority = key.priority
@@ -219,6 +223,8 @@ class Gateway:
             meter.trace = self.tracer.begin(request.headers)
         elif PARENT in request.headers:
             meter.trace = passed_on(request.headers)
+        if key.log is not None and self.request_log is not None:
+            self.request_log.watch(key.log, request, answer, meter)
         return meter
 
     def _check_key(self, request: Request, address: str, seen: Seen | None) -> Key:

@@ -121,7 +121,8 @@ class Routes:
         self.accounts.swap(raw)
         self.budgets.swap(raw)
         self.caches.swap(raw)
-        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of, self.caches.of)
+        logs = {project.name: project.log for project in raw.projects if project.log is not None}
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of, self.caches.of, logs)
         before, self._replicas = self._replicas, {}
         self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
         routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]

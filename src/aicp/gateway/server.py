@@ -22,6 +22,8 @@ from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
 from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
+from aicp.gateway.body_segments import BodySegments
+from aicp.gateway.body_shipping import Archive, BodyShipping
 from aicp.gateway.cache_events import Listening
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
@@ -32,6 +34,7 @@ from aicp.gateway.media import Fetcher
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.present import Present
 from aicp.gateway.relay import Relay
+from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.shipping import Counter, Shipping
@@ -51,8 +54,8 @@ _GO_ON_SECONDS = 0.5
 _LAST_SHIPMENT_SECONDS = 3.0
 
 
-class Superior(Control, Counter, Teller, Protocol):
-    """Who gives tables, counts usage and knows totals: the control plane, or a file."""
+class Superior(Control, Counter, Teller, Archive, Protocol):
+    """Who gives tables, counts usage, knows totals and keeps bodies: the control plane, or a file."""
 
     async def close(self) -> None:
         """Gives connections back."""
@@ -103,8 +106,20 @@ class _Process:
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
         tracer = None if self._spans is None else self._spans.tracer
+        self._segments = BodySegments(directory)
+        self._request_log = RequestLog(self._segments, clock, random.random)
+        self._bodies = BodyShipping(self._segments, gateway_id, self._control)
         self._gateway = Gateway(
-            site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay, tracer
+            site,
+            self._routes,
+            self._admission,
+            token,
+            self._gauges,
+            RequestIds(),
+            fetcher,
+            relay,
+            tracer,
+            self._request_log,
         )
         self._live = Connections()
         self._server: asyncio.Server | None = None
@@ -132,6 +147,8 @@ class _Process:
             self._shipping.keep_on_disk,
             self._listening.run,
             partial(self._routes.caches.run, lambda: self._clock.now().timestamp()),
+            self._request_log.run,
+            self._bodies.run,
             self._sweep,
             *(() if self._spans is None else (self._spans.queue.run,)),
         ]
@@ -170,8 +187,18 @@ class _Process:
                 await self._shipping.ship()  # what has ended since
         if self._spans is not None:
             await self._spans.close()
+        await self._last_bodies()
         self._usage.close()
         await self._control.close()
+
+    async def _last_bodies(self) -> None:
+        """What was not written yet is; what is not taken now waits on the disk."""
+        await self._request_log.write()
+        with suppress(AicpError, OSError):
+            async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
+                await self._bodies.ship()
+                await self._bodies.ship()
+        self._segments.close()
 
     async def _sweep(self) -> None:
         while True:
@@ -183,15 +210,18 @@ class _Process:
 
     def _gauges(self) -> dict[str, float]:
         spans = None if self._spans is None else self._spans.queue
+        dropped = self._request_log.dropped + self._segments.dropped + self._bodies.refused
         return {
             "spans_exported_total": 0 if spans is None else spans.exported,
             "spans_dropped_total": 0 if spans is None else spans.dropped,
+            "request_bodies_dropped_total": dropped,
             "connections": len(self._live),
             "requests_most": self._most,
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
             "route_table_kept": float(self._following.kept),
             "compiled": float(COMPILED),
+            "request_body_segments_waiting": len(self._segments.sealed()),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
         }
 

@@ -33,6 +33,7 @@ from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.providers import Outside, Providers
 from aicp.control.public_routes import PublicRoutes
+from aicp.control.request_log import RequestLog
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
@@ -57,6 +58,7 @@ from aicp.reconcile.jobs import JobRunner
 from aicp.reconcile.loop import Loop
 from aicp.reconcile.metrics import MetricSampler
 from aicp.reconcile.nodes import NodeReconciler
+from aicp.reconcile.request_bodies import Retention
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
 from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
@@ -161,6 +163,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Projects: Projects(*shared),
         Providers: Providers(*shared, base.outside),
         PublicRoutes: PublicRoutes(*shared, base.outside),
+        RequestLog: RequestLog(*shared),
         RouteTables: RouteTables(
             *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
         ),
@@ -220,5 +223,6 @@ def build_loops(base: Foundation) -> Loops:
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),
             "metrics": MetricSampler(database, clock),
+            "retention": Retention(database, clock),
         },
     )

@@ -9,6 +9,7 @@ import uvloop
 
 from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError
+from aicp.gateway.body_file import BodyFile
 from aicp.gateway.books import Books
 from aicp.gateway.config import GatewayConfig, MediaRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
@@ -45,7 +46,8 @@ def _run(file: Path) -> int:
         pepper = load_pepper(directory / "pepper")
     except ValueError as error:
         raise InvalidError(str(error)) from error
-    books = Books(directory, file, lambda: table_of(read_config(file, environment()), pepper), SystemClock())
+    bodies = _bodies(config, directory)
+    books = Books(directory, file, lambda: table_of(read_config(file, environment()), pepper), SystemClock(), bodies)
     check_port(listen.host, listen.port, "listen.port")
     gateway = GatewayConfig(
         host=listen.host,
@@ -60,6 +62,12 @@ def _run(file: Path) -> int:
     )
     uvloop.run(serve(gateway, books))
     return 0
+
+
+def _bodies(config: FileConfig, directory: Path) -> BodyFile | None:
+    """Where bodies of requests are written down; who adds a request log to the file starts the gateway again."""
+    log = config.request_log
+    return None if log is None else BodyFile(directory / log.file, most_bytes=log.max_file_bytes, files=log.files)
 
 
 def _check_listen(config: FileConfig) -> None:

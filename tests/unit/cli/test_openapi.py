@@ -33,6 +33,7 @@ COMMANDS = {
     "delete_price": ["price delete"],
     "delete_project": ["project delete"],
     "delete_provider": ["provider delete"],
+    "delete_request_log_rule": ["request-log delete"],
     "delete_route": ["route delete"],
     "delete_service": ["service delete"],
     "delete_upload": ["upload delete"],
@@ -56,6 +57,9 @@ COMMANDS = {
     "get_provider": ["provider show"],
     "get_replica": ["service replica"],
     "get_replica_log": ["logs"],
+    "get_request": ["request show"],
+    "get_request_body": ["request show"],
+    "get_request_log_rule": ["request-log show"],
     "get_route": ["route show"],
     "get_service": ["service show"],
     "get_service_log": ["logs"],
@@ -87,6 +91,8 @@ COMMANDS = {
     "list_projects": ["project list"],
     "list_providers": ["provider list"],
     "list_replicas": ["service show"],
+    "list_request_log_rules": ["request-log list"],
+    "list_requests": ["request list"],
     "list_revisions": ["service history"],
     "list_routes": ["route list"],
     "list_services": ["service list"],
@@ -109,6 +115,7 @@ COMMANDS = {
     "set_model_alias": ["model alias"],
     "set_cache_rule": ["cache set"],
     "set_price": ["price set"],
+    "set_request_log_rule": ["request-log set"],
     "summarize_usage": ["usage"],
     "update_key": ["key update"],
     "update_model": ["model update"],
@@ -167,7 +174,7 @@ NO_OPTION = {
     ("change_password", "new"): "typed: an option would stand in the shell's history",
 }
 """Parameters without an option, and why; `*` is every list that is no log of what happened."""
-LOGS = {"list_audit", "list_events", "list_jobs", "list_usage"}
+LOGS = {"list_audit", "list_events", "list_jobs", "list_requests", "list_usage"}
 
 
 def commands() -> dict[str, set[str]]:

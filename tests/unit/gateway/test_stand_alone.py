@@ -357,3 +357,60 @@ async def test_beyond_loopback_needs_tls(tmp_path: Path) -> None:
     _, words = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 78
     assert b"in the clear" in words
+
+
+def bodies_of(alone: StandAlone) -> list[dict[str, Any]]:
+    files = sorted((alone.folder / "gateway-data").glob("requests.jsonl*"), reverse=True)
+    lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    return [line for line in lines if "batch" not in line]
+
+
+async def test_bodies_are_written_down_redacted_and_once(tmp_path: Path) -> None:
+    """Also where the process was killed after it had written them and before it had shipped them to the file."""
+    rule = {"bodies": "all", "redact": ["emails"], "patterns": ["EMP-[0-9]{4,8}"], "max_body_bytes": 4096}
+    async with run_engine(tmp_path / "e.sock") as engine:
+        alone = StandAlone(tmp_path, engine)
+        alone.write(request_log=rule)
+        await alone.start()
+        said = f"ann@example.org is EMP-12345 with {alone.key}"
+        sent: list[str] = []
+        for _ in range(3):
+            answer = await alone.ask(body=CHAT | {"messages": [{"role": "user", "content": said}]})
+            sent.append(answer.headers["x-request-id"])
+            await until(lambda: len(bodies_of(alone)) == len(sent))
+            await alone.stop(signal.SIGKILL)
+            await alone.start()
+        await until(lambda: len(bodies_of(alone)) == len(sent))
+        assert await alone.stop() == 0
+        lines = bodies_of(alone)
+        assert [line["request_id"] for line in lines] == sent
+        shown = json.loads(lines[0]["request"])["messages"][0]["content"]
+        assert shown == "[redacted:email] is [redacted:custom] with [redacted:secret]"
+        assert json.loads(lines[0]["answer"])["choices"][0]["message"]["content"] == "Hello to you"
+        assert (lines[0]["project"], lines[0]["outcome"], lines[0]["status"]) == ("shop", "ok", 200)
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ({"bodies": "off"}, "bodies"),
+        ({"bodies": "all", "redact": ["names"]}, "redact"),
+        ({"bodies": "all", "patterns": ["(a+)+b"]}, "without an end"),
+        ({"bodies": "all", "share": 2}, "share"),
+    ],
+)
+def test_a_wrong_request_log_is_refused_with_its_place(tmp_path: Path, log: dict[str, Any], reason: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"routes": [UP], "keys": [{"secret": make_key().secret}], "request_log": log}))
+    with pytest.raises(InvalidError, match=reason):
+        table_of(read_config(file, {}), PEPPER)
+
+
+def test_a_request_log_may_be_for_some_projects(tmp_path: Path) -> None:
+    keys = [{"secret": make_key().secret, "project": name} for name in ("shop", "lab")]
+    file = tmp_path / "gateway.yaml"
+    log = {"bodies": "errors", "projects": ["lab"]}
+    file.write_text(yaml.safe_dump({"routes": [UP], "keys": keys, "request_log": log}))
+    table = table_of(read_config(file, {}), PEPPER)
+    logs = {project.name: project.log and project.log.bodies for project in table.projects}
+    assert logs == {"shop": None, "lab": "errors"}
