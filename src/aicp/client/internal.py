@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httptools
@@ -55,10 +55,16 @@ class InternalClient:
         await self._send("POST", "/internal/v1/usage", b"%b%b]}" % (head, b",".join(records)))
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Tells which table a gateway serves from and how many requests each replica has in flight."""
-        body = msgspec.json.encode({"etag": etag, "inflight": dict(inflight), "started_at": started_at})
+        """Tells which table a gateway serves from, how many requests each replica has in flight, and more `facts`."""
+        told = {"etag": etag, "inflight": dict(inflight), "started_at": started_at, **(facts or {})}
+        body = msgspec.json.encode(told)
         await self._send("POST", f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat", body)
 
     async def totals(self, gateway_id: str) -> Totals:

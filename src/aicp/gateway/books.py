@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -70,7 +71,12 @@ class Books:
         return self._table
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Nobody waits for it here."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError
@@ -31,17 +31,30 @@ class Control(Protocol):
         ...
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Table in use and requests in flight."""
+        """Table in use, requests in flight, and what else `facts` says of the process."""
         ...
 
 
 class Following:
     """Keeps `routes` up to date and control informed."""
 
-    def __init__(self, routes: Routes, control: Control, gateway_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        control: Control,
+        gateway_id: str,
+        clock: Clock,
+        facts: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self._routes, self._control, self._gateway_id, self._clock = routes, control, gateway_id, clock
+        self._facts = facts
         self._started_at = clock.now()
         self._changed = asyncio.Event()
         self._unsaved: RouteTable | None = None
@@ -50,6 +63,12 @@ class Following:
         """Whether the table in use was written to disk, as far as that was tried."""
         self.heard_at = clock.monotonic()
         """When control last answered, monotonic."""
+
+    async def first(self) -> None:
+        """Takes the table of now, so that a process that takes over begins with it. Raises AicpError or ValueError."""
+        table = await self._control.routes(self._routes.etag, wait_seconds=0)
+        if table is not None:
+            self._take(table)
 
     async def follow(self) -> None:
         """Waits for one table after the other for ever."""
@@ -73,7 +92,9 @@ class Following:
             self._changed.clear()
             try:
                 routes = self._routes
-                await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at)
+                await self._control.heartbeat(
+                    self._gateway_id, routes.etag, routes.inflight(), self._started_at, self._facts()
+                )
                 self.heard_at = self._clock.monotonic()
             except AicpError as error:
                 log.debug("no heartbeat: %s", error)

@@ -26,6 +26,7 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
+from aicp.gateway.own_listeners import model_here, only_here
 from aicp.gateway.priorities import haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
@@ -57,6 +58,8 @@ class Gateway:
     fetcher: Fetcher | None = None
     relay: Relay | None = None
     """To the control plane; a gateway that stands alone has none."""
+    only: str | None = None
+    """The one model that is served, where a request came in at its own listener."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -95,6 +98,9 @@ class Gateway:
         elif key is not None and endpoint.work is Work.CALL:
             return self._call(request, endpoint, key, answer)
         elif key is not None and endpoint.work is Work.RELAY:
+            if self.only is not None:
+                answer.error(only_here(self.only))
+                return None
             return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
@@ -136,7 +142,7 @@ class Gateway:
         """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
         hurry = haste(key.priority, request.headers)
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
-        name = text_field(fields, "model")
+        name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
         table = self.routes.table
         route = table.find(name, key) if table is not None else None
         if route is None:
@@ -220,6 +226,8 @@ class Gateway:
     def _models(self, request: Request, key: Key, answer: Answer) -> None:
         table = self.routes.table
         routes = table.visible(key) if table is not None else []
+        if self.only is not None:
+            routes = [route for route in routes if route.public == self.only]
         wanted = (
             request.path.partition(b"?")[0].removeprefix(b"/v1/models").removeprefix(b"/").decode("ascii", "replace")
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.clock import FakeClock
@@ -33,7 +34,12 @@ class Tables:
         return await self.next.get()
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None: ...
 
 
