@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aicp.client.batches import Batches, Files
 from aicp.client.identity import Keys, Projects, Users
+from aicp.client.listeners import Listeners
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
@@ -57,6 +58,7 @@ class Client:
         self.batches = Batches(self.transport)
         self.routes = Routes(self.transport)
         self.providers = Providers(self.transport)
+        self.listeners = Listeners(self.transport)
         self.keys = Keys(self.transport)
         self.prices = Prices(self.transport)
         self.projects = Projects(self.transport)

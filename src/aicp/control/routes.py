@@ -22,6 +22,7 @@ from aicp.core.service import Service
 from aicp.engines.base import Engine
 from aicp.store.api_keys import ApiKeys
 from aicp.store.database import Database
+from aicp.store.listeners import Listeners
 from aicp.store.organizations import Organizations
 from aicp.store.prices import Prices
 from aicp.store.projects import Projects
@@ -36,7 +37,7 @@ _RECHECK_SECONDS = 1.0
 _SPARE = 1.0
 """Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
 
-_BELLS = ("key", "service", "replica", "project", "price", "route", "provider")
+_BELLS = ("key", "service", "replica", "project", "price", "route", "provider", "listener")
 
 
 class RouteTables:
@@ -73,6 +74,7 @@ class RouteTables:
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
             prices = await Prices(tx).entries()
+            listeners = await Listeners(tx).entries()
         routes = [
             replace(
                 self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id]),
@@ -91,6 +93,7 @@ class RouteTables:
             organizations=organizations,
             currency=self._currency,
             choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],
+            listeners=[one for one in listeners if one.model in services or any(r.name == one.model for r in made)],
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
