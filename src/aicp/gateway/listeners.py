@@ -46,10 +46,8 @@ class Listeners:
         self._changed = asyncio.Event()
 
     def states(self) -> dict[str, str]:
-        """By model: empty for one that is open, else what hinders it."""
-        return {model: "" if model in self._open else self._problems.get(model, "") for model in self._wanted} | (
-            self._problems
-        )
+        """By model: empty for one that is open, else what hinders it; one that was not tried yet is not in it."""
+        return dict.fromkeys(self._open, "") | self._problems
 
     def follow(self, table: Table) -> None:
         """Takes a new table."""
