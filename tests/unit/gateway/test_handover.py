@@ -156,6 +156,45 @@ async def test_what_a_killed_process_leaves_in_its_place_is_settled_by_the_one_t
         assert isinstance((await asyncio.gather(streaming, return_exceptions=True))[0], BaseException)
 
 
+async def test_two_processes_share_a_port_also_when_one_was_alone_before(
+    tmp_path: Path, control: ControlPlane, engine: Engine, secret: str
+) -> None:
+    async with run_gateway(tmp_path / "g", control, secret, limits=QUICK) as gateway:
+        gateway.options["shared"] = True
+        await gateway.restart()
+        await asyncio.wait_for(gateway.former[0].wait(), 20)
+        other = GatewayProcess(gateway.directory, control, gateway.port, secret, gateway.options)
+        await other.start()
+        try:
+            places = [tmp_path / "g", tmp_path / "g" / "2"]
+            await until(lambda: all((place / "metrics.sock").exists() for place in places))
+            wires = [await gateway.connect() for _ in range(60)]
+            async with asyncio.timeout(20):  # a connection is open before its process has accepted it
+                while sum(counts := [await _connections(place) for place in places]) < 60:
+                    await asyncio.sleep(0.01)
+            assert sum(counts) == 60
+            assert min(counts) >= 10, "the kernel shares connections out evenly"
+            assert other.process is not None
+            os.kill(other.process.pid, signal.SIGKILL)
+            await other.process.wait()
+            answers = await asyncio.gather(*(gateway.ask(PATH, CHAT) for _ in range(20)))
+            assert {answer.status for answer in answers} == {200}
+            for _, writer in wires:
+                writer.close()
+        finally:
+            await other.stop(signal.SIGKILL)
+
+
+async def _connections(place: Path) -> int:
+    """Clients' connections at the process of a place, by its own figures; the one that asks is none of them."""
+    reader, writer = await asyncio.open_unix_connection(str(place / "metrics.sock"), limit=2**24)
+    writer.write(request("GET", "/metrics", key=TOKEN))
+    answer = await asyncio.wait_for(read_answer(reader), 10)
+    writer.close()
+    line = next(line for line in answer.body.splitlines() if line.startswith(b"aicp_gateway_connections "))
+    return int(float(line.split()[1])) - 1
+
+
 async def test_a_process_serves_its_own_figures_at_a_socket(
     tmp_path: Path, control: ControlPlane, engine: Engine, secret: str
 ) -> None:
