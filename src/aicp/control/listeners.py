@@ -127,10 +127,11 @@ class Listeners:
         return ports + [Port(first=first, last=last, use=PortUse.RESERVED) for first, last in self._ports.reserved]
 
     def _require_safe(self, wanted: ListenerSet) -> None:
-        loopback = ipaddress.ip_address(wanted.address).is_loopback
+        address = wanted.address
+        loopback = ipaddress.ip_address(address).is_loopback
         if not loopback and wanted.tls_certificate is None and not self._ports.insecure:
             raise InvalidError(
-                f"Listening on {wanted.address} without TLS would send keys and answers in the clear to other machines.",
+                f"Listening on {address} without TLS would send keys and answers in the clear to other machines.",
                 hint="Name a certificate and its key, or start the platform with --insecure.",
                 details={"fields": {"tls_certificate": "Needed beyond this machine."}},
             )
@@ -140,7 +141,7 @@ class Listeners:
         for port in used:
             own = port.use is PortUse.LISTENER and port.holder == model
             if port.first <= number <= port.last and not own:
-                raise _taken(f"Port {number} {_belongs(port)}.")
+                raise _taken(_belongs(number, port))
 
 
 async def _models(tx: Transaction, projects: frozenset[str] | None) -> set[str]:
@@ -156,9 +157,10 @@ async def _models(tx: Transaction, projects: frozenset[str] | None) -> set[str]:
 
 
 def _with_state(listener: Listener, live: Iterable[GatewayStatus], *, known: bool) -> Listener:
+    model = listener.model
     if not known:
-        return _in_state(listener, ListenerState.WAITING, f"There is neither a service nor a route {listener.model!r}.")
-    said = [one.listeners[listener.model] for one in live if listener.model in one.listeners]
+        return _in_state(listener, ListenerState.WAITING, f"There is neither a service nor a route {model!r}.")
+    said = [one.listeners[model] for one in live if model in one.listeners]
     if not said:
         return _in_state(listener, ListenerState.WAITING, "No gateway has it yet.")
     problem = next((text for text in said if text), "")
@@ -173,18 +175,18 @@ def _port(number: int, address: str, use: PortUse, holder: str = "") -> Port:
     return Port(first=number, last=number, address=address, use=use, holder=holder)
 
 
-def _belongs(port: Port) -> str:
+def _belongs(number: int, port: Port) -> str:
     match port.use:
         case PortUse.CONTROL:
-            return "is that of the console and the REST interface"
+            return f"Port {number} is that of the console and the REST interface."
         case PortUse.GATEWAY:
-            return "is that of the gateway"
+            return f"Port {number} is that of the gateway."
         case PortUse.LISTENER:
-            return f"is that of the listener of {port.holder!r}"
+            return f"Port {number} is that of the listener of {port.holder!r}."
         case PortUse.ENGINE:
-            return f"is that of the engine of replica {port.holder}"
+            return f"Port {number} is that of the engine of replica {port.holder}."
         case PortUse.RESERVED:
-            return f"is reserved by the settings ({port.first}-{port.last})"
+            return f"Port {number} is reserved by the settings ({port.first}-{port.last})."
 
 
 def _require_bindable(address: str, port: int) -> None:

@@ -113,7 +113,8 @@ class Listeners:
             _context(entry)
             tls.load_cert_chain(str(entry.tls_certificate), entry.tls_key)
         except (OSError, ValueError) as error:
-            problem = f"The changed certificate is left aside, the one before stays in use: {explain(entry, error)}"
+            reason = explain(entry, error)
+            problem = f"The changed certificate is left aside, the one before stays in use: {reason}"
             if self._problems.get(entry.model) != problem:
                 log.error("%s", problem)
             self._problems[entry.model] = problem
@@ -125,15 +126,18 @@ class Listeners:
 
 def explain(entry: ListenerEntry, error: Exception) -> str:
     """Why a listener cannot be opened, in words."""
+    address, port = entry.address, entry.port
     if isinstance(error, ssl.SSLError):
-        return f"{entry.tls_certificate} and {entry.tls_key} are no certificate with its key ({error.reason or error})."
+        certificate, key = entry.tls_certificate, entry.tls_key
+        return f"{certificate} and {key} are no certificate with its key."
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"Port {entry.port} on {entry.address} is taken by another program."
+        return f"Port {port} on {address} is taken by another program."
     if isinstance(error, OSError) and error.errno == errno.EACCES and error.filename is None:
-        return f"The gateway's user may not listen on port {entry.port}."
+        return f"The gateway's user may not listen on port {port}."
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename} cannot be read by the gateway ({error.strerror})."
-    return f"{entry.address}:{entry.port} cannot be listened on: {getattr(error, 'strerror', None) or error}."
+        file, reason = error.filename, error.strerror
+        return f"{file} cannot be read by the gateway ({reason})."
+    return f"The gateway cannot listen on {address}:{port}: {getattr(error, 'strerror', None) or error}."
 
 
 def _address(entry: ListenerEntry) -> Address:
