@@ -98,9 +98,7 @@ def test_restarts_under_load_fail_nothing_and_count_each_request_once(platform: 
         load.more()
         before = {one.pid for one in processes(platform)}
         assert "New processes serve" in platform.cli("gateway", "restart").stdout
-        eventually(
-            "others serve", lambda gone=before: len(now := {one.pid for one in processes(platform)} - gone) == wanted
-        )
+        eventually("others serve", lambda gone=before: len({one.pid for one in processes(platform)} - gone) == wanted)
     os.kill(platform.pid("gateway"), signal.SIGHUP)
     former = platform.pid("gateway")
     platform.wait_restarted("gateway", former)

@@ -206,9 +206,8 @@ def _require_bindable(address: str, port: int) -> None:
 
 def _require_certificate(certificate: str, key: str) -> None:
     """Raises InvalidError unless the two files are there and belong together."""
-    field = "tls_certificate"
     try:
-        for field, name in (("tls_certificate", certificate), ("tls_key", key)):
+        for name in (certificate, key):
             with open(name, "rb"):
                 pass
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
@@ -217,6 +216,7 @@ def _require_certificate(certificate: str, key: str) -> None:
         raise InvalidError(message, details={"fields": {"tls_certificate": message}}) from error
     except OSError as error:
         message = f"{error.filename} cannot be read on the gateway's machine ({error.strerror})."
+        field = "tls_key" if error.filename == key else "tls_certificate"
         raise InvalidError(message, details={"fields": {field: message}}) from error
 
 

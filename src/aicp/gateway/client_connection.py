@@ -287,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
             self._loop.call_soon(self._serve_next)
 
     def leave(self) -> None:
-        """A client that was told of a kept connection may just be sending: that is answered, and told to be the last."""
+        """A client may just be sending on a kept connection: that is answered, and told to be the last."""
         self.leaving = True
 
     def drain(self) -> None:

@@ -11,7 +11,6 @@ import resource
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from errno import EADDRINUSE
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,7 +70,7 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, or until another process has taken over; then lets requests in flight end.
 
-    Raises OSError when it cannot listen. `superior` None is the control plane that `config` names, `slot` None the first
+    Raises OSError when it cannot listen. `superior` None is the control plane of `config`, `slot` None the first
     free place in the directory. `counter_of` is who counts what ended processes left; `restart` has another process
     take over, at SIGHUP or SIGUSR2.
     """
@@ -246,7 +245,10 @@ class _Process:
         return ClientConnection(self._gateway, self._live, asyncio.get_running_loop())
 
     def _factory_of(self, model: str) -> Callable[[], ClientConnection]:
-        gateway, loop = replace(self._gateway, only=model), asyncio.get_running_loop()
+        of, loop = self._gateway, asyncio.get_running_loop()
+        gateway = Gateway(
+            of.site, of.routes, of.admission, of.internal_token, of.gauges, of.ids, of.fetcher, of.relay, model
+        )
         return lambda: ClientConnection(gateway, self._live, loop)
 
     def _new_table(self, table: Table) -> None:

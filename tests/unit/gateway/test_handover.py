@@ -169,9 +169,11 @@ async def test_two_processes_share_a_port_also_when_one_was_alone_before(
             places = [tmp_path / "g", tmp_path / "g" / "2"]
             await until(lambda: all((place / "metrics.sock").exists() for place in places))
             wires = [await gateway.connect() for _ in range(60)]
-            async with asyncio.timeout(20):  # a connection is open before its process has accepted it
-                while sum(counts := [await _connections(place) for place in places]) < 60:
-                    await asyncio.sleep(0.01)
+            # a connection is open before its process has accepted it; an answer on it comes after that
+            for reader, writer in wires:
+                writer.write(request("GET", "/healthz"))
+                assert (await asyncio.wait_for(read_answer(reader), 20)).status == 200
+            counts = [await _connections(place) for place in places]
             assert sum(counts) == 60
             assert min(counts) >= 10, "the kernel shares connections out evenly"
             assert other.process is not None
@@ -227,6 +229,6 @@ def test_places_are_held_by_one_process_each_and_kept_for_the_next(tmp_path: Pat
 def test_places_are_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aicp.gateway.slots._MOST", 1)
     held = take_slot(tmp_path)
-    with pytest.raises(ConflictError, match="run on .* already"):
+    with pytest.raises(ConflictError, match=r"run on .* already"):
         take_slot(tmp_path)
     held.free()
