@@ -316,6 +316,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Gateways
+         * @description Gateway processes that live, by place; one that leaves ends with its last request.
+         */
+        get: operations["list_gateways"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -463,6 +483,50 @@ export interface paths {
          */
         post: operations["rotate_key"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/listeners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Listeners
+         * @description Listeners of models that the caller's projects may use, and whether they are open.
+         */
+        get: operations["list_listeners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/listeners/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Listener
+         * @description Gives a service or route an address of its own, where requests need not name the model; same keys and limits.
+         */
+        put: operations["set_listener"];
+        post?: never;
+        /**
+         * Delete Listener
+         * @description Takes a model's own address away; requests in flight there end as they would.
+         */
+        delete: operations["delete_listener"];
         options?: never;
         head?: never;
         patch?: never;
@@ -808,6 +872,26 @@ export interface paths {
          * @description One pool.
          */
         get: operations["get_pool"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Ports
+         * @description Ports that the platform uses or that are reserved, by number.
+         */
+        get: operations["list_ports"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2606,6 +2690,57 @@ export interface components {
             suggestions: string[];
         };
         /**
+         * GatewayStatus
+         * @description The last word of a gateway process. `seen_at` is the control plane's time.
+         */
+        GatewayStatus: {
+            /** Etag */
+            etag: string;
+            /** Id */
+            id: string;
+            /**
+             * Inflight
+             * @default {}
+             */
+            inflight: {
+                [key: string]: number;
+            };
+            /**
+             * Leaving
+             * @description another process has taken over; it ends with its requests
+             * @default false
+             */
+            leaving: boolean;
+            /**
+             * Listeners
+             * @description models with listeners; empty: open, else why not
+             * @default {}
+             */
+            listeners: {
+                [key: string]: string;
+            };
+            /** Pid */
+            pid: number | null;
+            /**
+             * Seen At
+             * Format: date-time
+             */
+            seen_at: string;
+            /**
+             * Slot
+             * @description place of its files, which no two live processes share
+             * @default 1
+             */
+            slot: number;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * Version
+             * @default
+             */
+            version: string;
+        };
+        /**
          * HealthStatus
          * @description All is well; anything else is an error answer.
          */
@@ -2849,6 +2984,70 @@ export interface components {
              */
             tpm?: number | null;
         };
+        /**
+         * Listener
+         * @description An address that serves one public model name, with the same keys and limits as everywhere.
+         */
+        Listener: {
+            /** Address */
+            address: string;
+            /**
+             * Model
+             * @description public model name: of a service or a route
+             */
+            model: string;
+            /** Port */
+            port: number;
+            /**
+             * Reason
+             * @description why it is not open, in words
+             * @default
+             */
+            reason: string;
+            /**
+             * Set At
+             * Format: date-time
+             */
+            set_at: string;
+            /** Set By */
+            set_by: string | null;
+            /** @default waiting */
+            state: components["schemas"]["ListenerState"];
+            /** Tls Certificate */
+            tls_certificate: string | null;
+            /** Tls Key */
+            tls_key: string | null;
+        };
+        /**
+         * ListenerSet
+         * @description Where a model is to be served beside the gateway's own address.
+         */
+        ListenerSet: {
+            /**
+             * Address
+             * @description IP address of the gateway's machine; 0.0.0.0: all
+             * @default 127.0.0.1
+             */
+            address?: string;
+            /** Port */
+            port: number;
+            /**
+             * Tls Certificate
+             * @description PEM file of the certificate chain on the gateway's machine; it may be replaced while it is in use
+             */
+            tls_certificate?: string | null;
+            /**
+             * Tls Key
+             * @description PEM file of its private key
+             */
+            tls_key?: string | null;
+        };
+        /**
+         * ListenerState
+         * @description What the gateways say of a listener.
+         * @enum {string}
+         */
+        ListenerState: "open" | "failed" | "waiting";
         /**
          * Login
          * @description Credentials for a session.
@@ -3352,10 +3551,44 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[GatewayStatus] */
+        Page_GatewayStatus_: {
+            /** Items */
+            items: components["schemas"]["GatewayStatus"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Job] */
         Page_Job_: {
             /** Items */
             items: components["schemas"]["Job"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[Listener] */
+        Page_Listener_: {
+            /** Items */
+            items: components["schemas"]["Listener"][];
             /**
              * Limit
              * @default 100
@@ -3458,6 +3691,23 @@ export interface components {
         Page_Pool_: {
             /** Items */
             items: components["schemas"]["Pool"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[Port] */
+        Page_Port_: {
+            /** Items */
+            items: components["schemas"]["Port"][];
             /**
              * Limit
              * @default 100
@@ -3805,6 +4055,34 @@ export interface components {
              */
             policy: string;
         };
+        /**
+         * Port
+         * @description A port, or a range of them, that no new listener may take.
+         */
+        Port: {
+            /**
+             * Address
+             * @default
+             */
+            address: string;
+            /** First */
+            first: number;
+            /**
+             * Holder
+             * @description the model or replica that has it
+             * @default
+             */
+            holder: string;
+            /** Last */
+            last: number;
+            use: components["schemas"]["PortUse"];
+        };
+        /**
+         * PortUse
+         * @description Who has a port.
+         * @enum {string}
+         */
+        PortUse: "control" | "gateway" | "listener" | "engine" | "reserved";
         /**
          * Preferences
          * @description What the console remembers of a user.
@@ -4923,6 +5201,7 @@ export type EventPage = components['schemas']['EventPage'];
 export type File = components['schemas']['File'];
 export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
+export type GatewayStatus = components['schemas']['GatewayStatus'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
@@ -4932,6 +5211,9 @@ export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
+export type Listener = components['schemas']['Listener'];
+export type ListenerSet = components['schemas']['ListenerSet'];
+export type ListenerState = components['schemas']['ListenerState'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -4961,13 +5243,16 @@ export type PageBatch = components['schemas']['Page_Batch_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
+export type PageGatewayStatus = components['schemas']['Page_GatewayStatus_'];
 export type PageJob = components['schemas']['Page_Job_'];
+export type PageListener = components['schemas']['Page_Listener_'];
 export type PageMember = components['schemas']['Page_Member_'];
 export type PageModel = components['schemas']['Page_Model_'];
 export type PageModelVersion = components['schemas']['Page_ModelVersion_'];
 export type PageNode = components['schemas']['Page_Node_'];
 export type PageOrganization = components['schemas']['Page_Organization_'];
 export type PagePool = components['schemas']['Page_Pool_'];
+export type PagePort = components['schemas']['Page_Port_'];
 export type PageProject = components['schemas']['Page_Project_'];
 export type PageProvider = components['schemas']['Page_Provider_'];
 export type PageReplica = components['schemas']['Page_Replica_'];
@@ -4983,6 +5268,8 @@ export type Permission = components['schemas']['Permission'];
 export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
+export type Port = components['schemas']['Port'];
+export type PortUse = components['schemas']['PortUse'];
 export type Preferences = components['schemas']['Preferences'];
 export type Price = components['schemas']['Price'];
 export type PricePage = components['schemas']['PricePage'];
@@ -6985,6 +7272,107 @@ export interface operations {
             };
         };
     };
+    list_gateways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_GatewayStatus_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -7962,6 +8350,315 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ApiKeyCreated"];
                 };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_listeners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Listener_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_listener: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListenerSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listener"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_listener: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be understood. */
             400: {
@@ -10383,6 +11080,107 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_ports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Port_"];
                 };
             };
             /** @description The request cannot be understood. */

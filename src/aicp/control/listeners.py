@@ -107,10 +107,12 @@ class Listeners:
         self._bell.ring("listener", model)
 
     async def ports(self, caller: Caller) -> Page[Port]:
-        """All ports that the platform uses or that are reserved, by number."""
-        caller.require_everywhere(Permission.NODE_READ)
+        """All ports that the platform uses or that are reserved, by number; whose they are, to who may see all."""
+        caller.require(Permission.NODE_READ)
         async with self._database.snapshot() as tx:
             used = await self._used(tx)
+        if caller.visible_projects(Permission.SERVICE_READ) is not None:
+            used = [port.model_copy(update={"holder": ""}) for port in used]
         used.sort(key=lambda port: (port.first, port.last, port.use))
         return Page(items=used, total=len(used), limit=max(len(used), 1))
 
