@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.platform import DEMO_MODEL, Platform, eventually
+from tests.support.platform import DEMO_MODEL, Platform, eventually, free_ports
 
 from aicp.api.app import create_app
 
@@ -169,6 +169,8 @@ def _services(walker: Walker, call: Any) -> None:
 
     eventually("the service is ready", ready, seconds=60)
     _routes(call)
+    call("set_listener", "PUT", "/listeners/demo", {"port": free_ports()[0]})
+    call("delete_listener", "DELETE", "/listeners/demo")
     call("plan_service_change", "POST", "/services/demo/plan", {"spec": {**spec, "context_length": 256}})
     call("update_service", "PATCH", "/services/demo", {"spec": {**spec, "context_length": 256}})
     eventually("the update is ready", ready, seconds=60)

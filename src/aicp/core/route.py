@@ -170,6 +170,17 @@ class CacheEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerEntry:
+    """An address that serves the public name `model` alone. The files of a certificate are the gateway's to read."""
+
+    model: str
+    address: str
+    port: int
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
     """A consistent snapshot. `etag` changes with every content change."""
 
@@ -182,6 +193,7 @@ class RouteTable:
     currency: str = "USD"
     choices: list[ChoiceEntry] = field(default_factory=list[ChoiceEntry])
     caches: list[CacheEntry] = field(default_factory=list[CacheEntry])
+    listeners: list[ListenerEntry] = field(default_factory=list[ListenerEntry])
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
+from aicp.gateway.own_listeners import model_here, only_here
 from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
@@ -67,6 +68,8 @@ class Gateway:
     """Where traces are kept of requests."""
     request_log: RequestLog | None = None
     """Keeps bodies of requests whose project wants that."""
+    only: str | None = None
+    """The one model that is served, where a request came in at its own listener."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -106,6 +109,9 @@ class Gateway:
         elif key is not None and endpoint.work is Work.CALL:
             return self._call(request, endpoint, key, answer)
         elif key is not None and endpoint.work is Work.RELAY:
+            if self.only is not None:
+                answer.error(only_here(self.only))
+                return None
             return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
@@ -153,7 +159,7 @@ class Gateway:
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
-        name = text_field(fields, "model")
+        name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
         if meter.trace is not None:
             meter.trace.named(name)
         table = self.routes.table
@@ -260,6 +266,8 @@ class Gateway:
     def _models(self, request: Request, key: Key, answer: Answer) -> None:
         table = self.routes.table
         routes = table.visible(key) if table is not None else []
+        if self.only is not None:
+            routes = [route for route in routes if route.public == self.only]
         wanted = (
             request.path.partition(b"?")[0].removeprefix(b"/v1/models").removeprefix(b"/").decode("ascii", "replace")
         )

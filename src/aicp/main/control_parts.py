@@ -24,6 +24,7 @@ from aicp.control.files import Files
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.jobs import Jobs
+from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
 from aicp.control.models import Models
@@ -45,6 +46,7 @@ from aicp.control.users import Users
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.ids import new_id
+from aicp.core.port_range import port_ranges
 from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
@@ -146,6 +148,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Gateways: Gateways(*shared),
         Health: Health(base.database),
         Jobs: Jobs(*shared),
+        Listeners: Listeners(*shared, _host_ports(base.settings)),
         Logs: Logs(base.database, base.runner),
         Metrics: Metrics(base.database, base.clock),
         Models: Models(
@@ -179,6 +182,15 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
 def _gateway(settings: Settings) -> httpx.AsyncClient:
     certificate = settings.tls_certificate
     return connect_gateway(settings.gateway_url, verify=pinned(certificate) if certificate else True)
+
+
+def _host_ports(settings: Settings) -> HostPorts:
+    return HostPorts(
+        control=(settings.host, settings.port),
+        gateway=(settings.gateway_host, settings.gateway_port),
+        reserved=port_ranges(settings.reserved_ports),
+        insecure=settings.insecure,
+    )
 
 
 class Runs(Protocol):

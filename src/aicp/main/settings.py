@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from aicp.core.errors import InvalidError
+from aicp.core.port_range import port_ranges
 from aicp.core.quantity import parse_bytes
 from aicp.main import otel
 
@@ -51,6 +52,8 @@ class Settings:
     port: int
     gateway_host: str
     gateway_port: int
+    gateway_processes: int
+    reserved_ports: tuple[str, ...]
     insecure: bool
     tls_certificate: Path | None
     tls_key: Path | None
@@ -134,6 +137,18 @@ def _count(text: str) -> int:
     return number
 
 
+def _processes(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise ValueError("write a number from 1 to 64")
+    return number
+
+
+def _port_ranges(text: str) -> tuple[str, ...]:
+    port_ranges(_names(text))
+    return _names(text)
+
+
 def _boolean(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
@@ -166,6 +181,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", _port, "8600", "Port of the console and the REST interface."),
     Setting("gateway_host", _text, None, "Address on which the gateway listens. Default: the same as `host`."),
     Setting("gateway_port", _port, None, "Port of the gateway. Default: the one after `port`."),
+    Setting(
+        "gateway_processes",
+        _processes,
+        "1",
+        "Gateway processes that accept on that port together; one carries about a processor core's worth of requests.",
+    ),
+    Setting(
+        "reserved_ports",
+        _port_ranges,
+        "",
+        "Ports that no listener of a service may take, comma-separated, ranges too: `5432, 9000-9099`.",
+    ),
     Setting("insecure", _boolean, "false", "Allow listening beyond loopback without TLS."),
     Setting("tls_certificate", _optional_path, "", "PEM file of the certificate chain; turns TLS on."),
     Setting("tls_key", _optional_path, "", "PEM file of the certificate's private key."),
