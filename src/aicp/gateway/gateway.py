@@ -20,24 +20,25 @@ from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
-from aicp.gateway.fetching import Fetching
 from aicp.gateway.forms import check_form, read_upload
 from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
-from aicp.gateway.priorities import haste
+from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
+from aicp.gateway.shortage import Shortage
 from aicp.gateway.site import Site
+from aicp.gateway.waiting import Waiting, fetched, supplied
 
 _METRICS = b"text/plain; version=0.0.4"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
-Job = Exchange | Fetching | Relaying
+Job = Exchange | Waiting | Relaying
 """A request under way, as its connection sees it."""
 
 
@@ -112,7 +113,9 @@ class Gateway:
         except ApiError as error:
             if self.fetcher is not None and isinstance(error, LinkedMedia):
                 go_on = partial(self._filled, request, endpoint, record, meter, answer)
-                return Fetching(self.fetcher, error, key.id, answer, meter, go_on)
+                return Waiting(partial(fetched, self.fetcher, error, key.id, go_on), answer, meter)
+            if isinstance(error, Shortage) and error.go_on is not None:
+                return Waiting(partial(supplied, error), answer, meter)
             meter.close("rejected" if error.status < 500 else "unavailable", error.status)
             answer.error(error)
             return None
@@ -152,7 +155,26 @@ class Gateway:
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
-        if key.purses:
+        try:
+            return self._take(request, key, hurry, route, detour, call, fields, meter, answer)
+        except Shortage as shortage:
+            shortage.go_on = partial(self._take, request, key, hurry, route, detour, call, fields, meter, answer)
+            raise
+
+    def _take(
+        self,
+        request: Request,
+        key: Key,
+        hurry: Haste,
+        route: Route,
+        detour: Detour | None,
+        call: Call,
+        fields: Fields,
+        meter: Meter,
+        answer: Answer,
+    ) -> Exchange:
+        """Takes what the request needs of limits and budgets; then it begins. Raises ApiError."""
+        if key.purses and meter.purchase is None:
             meter.purchase = self.routes.budgets.buy(key.purses, route.price, estimate(call, fields), request.at)
         if key.accounts:
             self._reserve(key, request, call, fields, meter, answer)

@@ -31,6 +31,7 @@ from aicp.gateway.metrics import Metrics
 from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
+from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.site import Site
 from aicp.gateway.totals import Teller, TotalsKeeper
@@ -84,7 +85,8 @@ class _Process:
         gateway_id = _gateway_id(directory / "gateway.id")
         self._control = superior
         self._usage = UsageLog(directory)
-        self._routes = Routes(directory / "routes.json")
+        self._sharing = make_sharing(config.sharing, directory, clock)
+        self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets)
         self._following = Following(self._routes, self._control, gateway_id, clock)
         self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
@@ -121,6 +123,8 @@ class _Process:
             self._shipping.keep_on_disk,
             self._sweep,
         ]
+        leases = self._sharing.leases
+        jobs += [] if leases is None else [leases.run]
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
         if self._usage.problem is not None:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
@@ -150,6 +154,8 @@ class _Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sharing.leases is not None:
+            await self._sharing.leases.close()
         with suppress(AicpError, OSError):
             async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
                 await self._shipping.ship()  # what waited
@@ -173,6 +179,7 @@ class _Process:
             "route_table_kept": float(self._following.kept),
             "compiled": float(COMPILED),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
+            **self._sharing.gauges(),
         }
 
 

@@ -1,0 +1,187 @@
+"""The coordinator over machines: Redis or Valkey. One script for all rows of a round, in the server's time.
+
+The script is `coordination.settle` in Lua. A server that has lost what it knew (it was started anew without
+persistence) grants nothing but of days and months in its first second, in which all processes tell it of their last minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from aicp.gateway.coordination import Ask, LostCoordinator, Settled, Told
+from aicp.gateway.presence import Presence
+
+_SECONDS = 0.5
+_PREFIX = "{aicp:limits}:"
+"""In braces: a cluster keeps all rows in one place, where one script can change them."""
+_FIELDS = 6
+SCRIPT = """
+local t = redis.call('TIME')
+local clock = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local who, sequence, ends = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local ended, at = {}, 3
+for i = 1, ends do
+  ended[ARGV[3 + i]] = true
+  redis.call('ZREM', KEYS[1], ARGV[3 + i])
+end
+at = at + ends
+redis.call('ZADD', KEYS[1], clock, who)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', clock - 10)
+redis.call('EXPIRE', KEYS[1], 3600)
+redis.call('SET', KEYS[2], t[1] .. '.' .. t[2] .. who, 'NX')
+local born = redis.call('GET', KEYS[2])
+local young = clock - tonumber(string.match(born, '^%d+%.')) < 1
+local silent = {[0] = 4, [1] = 30, [2] = 4}
+local out = {redis.call('ZCARD', KEYS[1]), born}
+
+local function sum(counts)
+  local all = 0
+  for _, n in pairs(counts) do all = all + n end
+  return all
+end
+
+for k = 3, #KEYS do
+  local kind, most, keep, used = tonumber(ARGV[at+1]), tonumber(ARGV[at+2]), tonumber(ARGV[at+3]), tonumber(ARGV[at+4])
+  local need, least, extra = tonumber(ARGV[at+5]), tonumber(ARGV[at+6]), tonumber(ARGV[at+7])
+  local firm, view = ARGV[at+8] == '1', tonumber(ARGV[at+9])
+  at = at + 9
+  local raw = redis.call('GET', KEYS[k])
+  local row = raw and cmsgpack.unpack(raw) or {now = 0, total = 0, counts = {}, members = {}}
+  local now = math.max(clock, row.now)
+  row.now = now
+  local second = math.floor(now)
+  local function count(n)
+    local name = tostring(second)
+    row.counts[name] = (row.counts[name] or 0) + n
+  end
+  for name, _ in pairs(row.counts) do
+    if tonumber(name) <= second - 61 then row.counts[name] = nil end
+  end
+  for name, member in pairs(row.members) do
+    if ended[name] or now - member.seen > silent[kind] then
+      row.members[name] = nil
+      if kind == 0 and member.held > 0 then count(member.held) end
+    end
+  end
+  local me = row.members[who]
+  if me and sequence <= me.sequence then
+    for _, value in ipairs({0, 0, 1, 1, 0, 0}) do table.insert(out, value) end
+  else
+    me = me or {held = 0, sequence = 0, seen = 0, firm = 0, since = 0}
+    row.members[who] = me
+    me.sequence, me.held, me.seen = sequence, keep, now
+    if firm then me.firm = now end
+    if kind == 2 then
+      row.total = math.max(row.total + used, view)
+    elseif used > 0 then
+      count(used)
+    end
+    local gone = kind == 2 and row.total or sum(row.counts)
+    local free, members, wanted = most - gone - me.held, 1, false
+    for name, other in pairs(row.members) do
+      if name ~= who then
+        members = members + 1
+        free = free - other.held
+        wanted = wanted or (other.since > 0 and other.seen > now - 0.5)
+      end
+    end
+    local granted = 0
+    if young and kind < 2 then
+      granted = 0
+    elseif free >= need then
+      granted = need
+      if not wanted then granted = need + math.max(math.min(extra, math.floor((free - need) / (2 * members))), 0) end
+    elseif least > 0 and least <= free then
+      granted = free
+    end
+    local final = false
+    if granted >= need then
+      me.since = 0
+    else
+      if me.since == 0 then me.since = now end
+      local asked = math.max(me.since, now - 0.25)
+      final = true
+      for name, other in pairs(row.members) do
+        if name ~= who and other.held > 0 and other.firm < asked then final = false end
+      end
+      final = final or gone + me.held + least > most
+      final = final and not (young and kind < 2)
+    end
+    me.held = me.held + granted
+    local seconds, reset, passed, order = 1, 0, 0, {}
+    for name, _ in pairs(row.counts) do table.insert(order, tonumber(name)) end
+    table.sort(order)
+    for _, one in ipairs(order) do
+      passed = passed + row.counts[string.format('%d', one)]
+      if passed >= least - free then
+        seconds = math.max(one + 61 - second, 1)
+        break
+      end
+    end
+    if #order > 0 then reset = order[#order] + 61 - second end
+    if me.held == 0 and me.since == 0 then row.members[who] = nil end
+    local answer = {granted, math.max(free - granted, 0), seconds, reset, wanted and 1 or 0, final and 1 or 0}
+    for _, value in ipairs(answer) do table.insert(out, value) end
+  end
+  redis.call('SET', KEYS[k], cmsgpack.pack(row), 'EX', kind == 2 and 3456000 or 300)
+end
+return out
+"""
+
+
+class RedisLedger:
+    """`url` as redis-py reads it; `valkey` is another word for `redis` in it. Raises ValueError for one that is none."""
+
+    def __init__(self, url: str, presence: Presence, *, script: str = SCRIPT) -> None:
+        import redis.asyncio  # noqa: PLC0415 only where it is used
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        self._presence, self._errors = presence, (RedisError, OSError, TimeoutError)
+        address = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+        self._client: Any = redis.asyncio.Redis.from_url(
+            address,
+            socket_timeout=_SECONDS,
+            socket_connect_timeout=_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # a round that failed is followed by the next one
+        )
+        self._script: Any = self._client.register_script(script)
+        self._sequence = 0
+
+    async def settle(self, asks: Sequence[Ask]) -> Settled:
+        """See Coordinator."""
+        self._presence.look()
+        self._sequence += 1
+        ended = list(self._presence.ended)
+        values: list[str | int] = [self._presence.name, self._sequence, len(ended), *ended]
+        keys = [_PREFIX + "processes", _PREFIX + "born"]
+        for ask in asks:
+            keys.append(_key(ask.name))
+            values += [ask.kind, ask.most, ask.keep, ask.used, ask.need, ask.least, ask.extra, int(ask.firm), ask.view]
+        try:
+            async with asyncio.timeout(2 * _SECONDS):
+                answer: list[Any] = await self._script(keys=keys, args=values)
+        except self._errors as error:
+            raise LostCoordinator(str(error) or type(error).__name__) from error
+        processes, born, rest = answer[0], answer[1], answer[2:]
+        told = [_told(rest[first : first + _FIELDS]) for first in range(0, len(rest), _FIELDS)]
+        return Settled(told, processes, bytes(born).decode())
+
+    async def close(self) -> None:
+        """See Coordinator."""
+        self._presence.close()
+        await self._client.aclose()
+
+
+def _key(name: str) -> str:
+    """Ids of keys and names of projects do not stand in the server in the clear."""
+    return _PREFIX + hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _told(values: list[int]) -> Told:
+    granted, left, seconds, reset, wanted, final = values
+    return Told(granted, left, seconds, reset, wanted=bool(wanted), final=bool(final))
