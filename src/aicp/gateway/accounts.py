@@ -39,7 +39,7 @@ class Accounts:
 
     def __init__(self, make: Callable[[str, str, LimitsEntry], Account] | None = None) -> None:
         self._make = make
-        """Makes the account of a scope, what a refusal calls it and its limits, where they hold over several processes."""
+        """Makes one (scope, what a refusal calls it, limits), where limits hold over several processes."""
         self._accounts: dict[str, Account] = {}
         self._scopes = Scopes()
         self._today = Today()

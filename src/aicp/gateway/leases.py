@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from aicp.core.clock import Clock
-from aicp.gateway.coordination import RATE, SUM, VALID_SECONDS, Ask, Coordinator, LostCoordinator, Settled, Told
+from aicp.gateway.coordination import RATE, VALID_SECONDS, Ask, Coordinator, LostCoordinator, Settled, Told
 from aicp.gateway.pools import Pool, Pools
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """The coordinator over machines: Redis or Valkey. One script for all rows of a round, in the server's time.
 
 The script is `coordination.settle` in Lua. A server that has lost what it knew (it was started anew without
-persistence) grants nothing but of days and months in its first second, in which all processes tell it of their last minute.
+persistence) grants nothing but of days and months in its first second: all processes tell it of their last minute then.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ return out
 
 
 class RedisLedger:
-    """`url` as redis-py reads it; `valkey` is another word for `redis` in it. Raises ValueError for one that is none."""
+    """`url` as redis-py reads it, `valkey` meaning `redis`. Raises ValueError for one that is none."""
 
     def __init__(self, url: str, presence: Presence, *, script: str = SCRIPT) -> None:
         import redis.asyncio  # noqa: PLC0415 only where it is used
