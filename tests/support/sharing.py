@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +14,14 @@ from tests.support.clock import FakeClock
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, ScopeEntry
 from aicp.gateway.accounts import Accounts, Grant
-from aicp.gateway.coordination import Coordinator
+from aicp.gateway.coordination import Ask, Coordinator, Settled
 from aicp.gateway.errors import ApiError
 from aicp.gateway.leased import LeasedAccount
 from aicp.gateway.leases import Leases
 from aicp.gateway.pools import Pools
+from aicp.gateway.presence import Presence
 from aicp.gateway.record import Record
+from aicp.gateway.redis_ledger import SCRIPT, RedisLedger
 from aicp.gateway.shared_ledger import SharedLedger
 from aicp.gateway.shortage import Shortage
 
@@ -138,3 +140,24 @@ class World:
 def shared_file(folder: Path, clock: FakeClock) -> Callable[[], Coordinator]:
     """Connects to a file."""
     return lambda: SharedLedger(folder, clock)
+
+
+class TimedRedis(RedisLedger):
+    """The script with another clock than the server's: the test's."""
+
+    def __init__(self, url: str, presence: Presence, clock: FakeClock) -> None:
+        script = SCRIPT.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')")
+        assert script != SCRIPT
+        super().__init__(url, presence, script=script)
+        self._clock = clock
+
+    async def settle(self, asks: Sequence[Ask]) -> Settled:
+        now = self._clock.monotonic()
+        time = {"s": int(now), "us": int(now % 1 * 1_000_000)}
+        await self._client.hset("clock", mapping=time)
+        return await super().settle(asks)
+
+
+def redis_at(url: str, folder: Path, clock: FakeClock) -> Callable[[], Coordinator]:
+    """Connects to a server; processes find each other in `folder`."""
+    return lambda: TimedRedis(url, Presence(folder, clock), clock)

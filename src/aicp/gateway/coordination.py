@@ -50,7 +50,8 @@ class Ask(msgspec.Struct, frozen=True):
 class Told(msgspec.Struct, frozen=True):
     """The answer: units granted, what is left, seconds until there may be room and until all is there again.
 
-    `wanted`: others need what this process holds and does not use. `final`: nobody can give anything for now.
+    `wanted`: others need what this process holds and does not use, or more was used than had been reserved. `final`:
+    nobody can give anything for now.
     """
 
     granted: int
@@ -126,10 +127,12 @@ def settle(row: Row, who: str, sequence: int, ask: Ask, now: float, ended: Colle
     others = [member for member in row.members.values() if member is not me]
     used = row.total if ask.kind == SUM else sum(row.counts.values())
     free = ask.most - used - me.held - sum(other.held for other in others)
-    wanted = any(other.since and other.seen > now - _WANTS_SECONDS for other in others)
+    wanted = free < 0 or any(other.since and other.seen > now - _WANTS_SECONDS for other in others)
     granted = _granted(ask, free, len(row.members), wanted=wanted)
     me.since = 0.0 if granted >= ask.need else me.since or now
     final = granted < ask.need and _final(ask, me, others, used, now)
+    if final:
+        me.since = 0.0  # who waited is refused
     me.held += granted
     seconds = _seconds_until(row, ask.least - free, now)
     if not me.held and not me.since:
@@ -146,7 +149,7 @@ def _granted(ask: Ask, free: int, members: int, *, wanted: bool) -> int:
 
 def _final(ask: Ask, me: Member, others: list[Member], used: int, now: float) -> bool:
     """Whether waiting is of no use: it is used up, or all others have said just now that they can give nothing."""
-    asked = max(me.since, now - _FIRM_SECONDS)
+    asked = max(me.since, now - _FIRM_SECONDS)  # in this waiting, and lately
     return used + me.held + ask.least > ask.most or all(not other.held or other.firm >= asked for other in others)
 
 

@@ -47,7 +47,7 @@ class Leases:
         self._waiting: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
         self._born = ""
-        self._looked = self._heard_at = clock.monotonic()
+        self._looked, self._heard_at = clock.monotonic(), -math.inf
         self._busy = False
         pools.wait = self.wait
         if at_once is not None:
@@ -115,11 +115,13 @@ class Leases:
         await self.round()
         await self._coordinator.close()
 
-    def _ask_at_once(self, pool: Pool) -> None:
+    def _ask_at_once(self, pool: Pool, need: int) -> None:
         if self._busy or self._at_once is None:
             return
+        waiting, pool.need, pool.least = (pool.need, pool.least), need, need
         now = self._clock.monotonic()
         ask = _ask(pool, now)
+        pool.need, pool.least = waiting
         try:
             settled = self._at_once.settle_at_once([ask])
         except LostCoordinator as error:
@@ -127,9 +129,9 @@ class Leases:
             return
         if settled is None:
             pool.away = 0
-            pool.lack(ask.need)
         else:
             self._take([pool], [ask], settled, now)
+            pool.touch()
 
     def _look(self) -> None:
         """Learns the pace of what is used."""

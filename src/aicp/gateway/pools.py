@@ -157,8 +157,8 @@ class Pools:
         self.connected = True
         self.processes = 1
         """That are known to share the limits."""
-        self.at_once: Callable[[Pool], None] | None = None
-        """Asks the coordinator for one pool without waiting, where that is possible."""
+        self.at_once: Callable[[Pool, int], None] | None = None
+        """Asks the coordinator for units of a pool without waiting, where that is possible."""
         self.wait: Callable[[], Awaitable[None]] | None = None
         """Ends when the coordinator has answered next."""
 
@@ -192,11 +192,12 @@ class Pools:
             return self.strict or pool.kind != SUM  # days and months have the store's total and the own log
         if now < pool.dry_until:
             return True
+        if self.at_once is not None:
+            self.at_once(pool, need - max(room, 0))
+            if pool.room(now) >= need:
+                return False
         pool.lack(need - max(room, 0))
-        if self.at_once is None:
-            return True
-        self.at_once(pool)
-        return pool.room(now) < need
+        return True
 
     def check(self) -> None:
         """Raises ApiError 503 where limits cannot be kept and are not to be guessed."""

@@ -88,6 +88,7 @@ for k = 3, #KEYS do
         wanted = wanted or (other.since > 0 and other.seen > now - 0.5)
       end
     end
+    wanted = wanted or free < 0
     local granted = 0
     if young and kind < 2 then
       granted = 0
@@ -109,6 +110,7 @@ for k = 3, #KEYS do
       end
       final = final or gone + me.held + least > most
       final = final and not (young and kind < 2)
+      if final then me.since = 0 end
     end
     me.held = me.held + granted
     local seconds, reset, passed, order = 1, 0, 0, {}
