@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from aicp.core.clock import Clock
@@ -154,16 +154,16 @@ class Leases:
             _apply(pool, ask, told, asked_at)
         if settled.born != self._born:
             if self._born:
-                self._tell_again()
+                self._tell_again({pool.name: ask.used for pool, ask in zip(pools, asks, strict=True)})
             self._born = settled.born
 
-    def _tell_again(self) -> None:
-        """The coordinator has forgotten what the last minute was."""
+    def _tell_again(self, told: Mapping[str, int]) -> None:
+        """The coordinator has forgotten what the last minute was; `told` it has heard just now."""
         log.warning("the coordinator of limits has lost what it knew; it is told again")
         now = self._clock.monotonic()
         for pool in self._pools.all.values():
             if pool.kind == RATE and pool.own.used(now):
-                pool.again = max(pool.own.used(now) - pool.used, 0)
+                pool.again = max(pool.own.used(now) - pool.used - told.get(pool.name, 0), 0)
                 pool.touch()
 
     def _lost(self, pools: list[Pool], error: LostCoordinator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from aicp.gateway.config import GatewayConfig, MediaRules
+from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules
 from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings
@@ -26,6 +26,7 @@ def main(settings: Settings) -> int:
         tls_key=settings.tls_key,
         control_certificate=settings.tls_certificate,
         media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
+        sharing=SharingRules(settings.gateway_coordinator, settings.limits_without_coordinator == "refuse"),
     )
     uvloop.run(serve(config))
     return 0

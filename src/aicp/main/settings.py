@@ -60,6 +60,8 @@ class Settings:
     import_directories: tuple[Path, ...]
     media_fetch: bool
     media_allowed_networks: tuple[str, ...]
+    gateway_coordinator: str
+    limits_without_coordinator: str
     offline: bool
     wheelhouse: Path | None
     hf_endpoint: str | None
@@ -150,10 +152,19 @@ def _currency(text: str) -> str:
     return text
 
 
-def _level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warning", "error"):
-        raise ValueError("write debug, info, warning or error")
-    return text.lower()
+def _coordinator(text: str) -> str:
+    if text and not re.match(r"(rediss?|valkeys?)://.|(file|unix):.", text):
+        raise ValueError("write an address such as redis://:password@host:6379 or file:/folder")
+    return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
+        return text.lower()
+
+    return parse
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -210,6 +221,20 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Private networks and hosts that media of requests may come from, comma-separated; public ones always are.",
     ),
+    Setting(
+        "gateway_coordinator",
+        _coordinator,
+        "",
+        "Where gateways of several machines share limits: `redis://:password@host:6379`, `rediss://` with TLS, or "
+        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: nowhere.",
+    ),
+    Setting(
+        "limits_without_coordinator",
+        _one_of("share", "refuse"),
+        "share",
+        "What a gateway does while it cannot reach its coordinator: `share` (it holds to its part of every limit) or "
+        "`refuse` (what has limits is answered 503).",
+    ),
     Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
     Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),
     Setting("hf_endpoint", _optional, "", "Address of a Hugging Face compatible hub. Default: the public one."),
@@ -228,7 +253,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("file_quota", parse_bytes, "20GiB", "What the files of one project, for batches, may hold together."),
     Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
-    Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
+    Setting(
+        "log_level",
+        _one_of("debug", "info", "warning", "error"),
+        "info",
+        "How much the platform's own processes log: debug, info, warning, error.",
+    ),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"
 assert [setting.name for setting in SETTINGS] == [field.name for field in fields(Settings)]

@@ -10,7 +10,7 @@ import uvloop
 from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError
 from aicp.gateway.books import Books
-from aicp.gateway.config import GatewayConfig, MediaRules
+from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
 from aicp.gateway.server import serve
 from aicp.main.preflight import check_port, ensure_token
@@ -55,6 +55,7 @@ def _run(file: Path) -> int:
         tls_certificate=file.parent / listen.tls_certificate if listen.tls_certificate else None,
         tls_key=file.parent / listen.tls_key if listen.tls_key else None,
         media=MediaRules(config.media.fetch, tuple(config.media.allowed_networks)),
+        sharing=SharingRules(config.coordinator, config.limits_without_coordinator == "refuse"),
     )
     uvloop.run(serve(gateway, books))
     return 0
