@@ -37,9 +37,11 @@ def table_with(limits: LimitsEntry) -> RouteTable:
 class Process:
     """One gateway process, as far as limits are concerned."""
 
-    def __init__(self, coordinator: Coordinator, limits: LimitsEntry, clock: FakeClock, *, strict: bool = False) -> None:
+    def __init__(
+        self, coordinator: Coordinator, limits: LimitsEntry, clock: FakeClock, *, strict: bool = False
+    ) -> None:
         self.clock, self.coordinator = clock, coordinator
-        self.pools = Pools(clock, strict=strict)
+        self.pools = Pools(clock)
         at_once = coordinator if isinstance(coordinator, SharedLedger) else None
         self.leases = Leases(coordinator, self.pools, clock, at_once)
         self.accounts = Accounts(lambda scope, name, entry: LeasedAccount(self.pools, scope, name, entry))

@@ -10,7 +10,8 @@ from aicp.core.route import LimitsEntry
 from aicp.gateway.accounts import Accounts
 from aicp.gateway.budgets import Budgets, Purse
 from aicp.gateway.config import SharingRules
-from aicp.gateway.leased import LeasedAccount, LeasedPurse
+from aicp.gateway.leased import LeasedAccount
+from aicp.gateway.leased_purses import LeasedPurse
 from aicp.gateway.leases import Leases
 from aicp.gateway.limits import Account
 from aicp.gateway.pools import Pools

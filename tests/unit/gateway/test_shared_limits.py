@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ async def limit(gateways: list[GatewayProcess], control: ControlPlane, limits: L
     control.publish(replace(control.table, etag=etag, keys=[key], projects=[ScopeEntry("default", None, "default")]))
     for gateway in gateways:
         await until(lambda gateway=gateway: etag in kept(gateway))
-        while (await metrics(gateway))["aicp_gateway_coordinator_processes"] < len(gateways):
-            await asyncio.sleep(0.05)
+        await shows(gateway, "processes", len(gateways))
     await asyncio.sleep(1.1 if "redis" in str(gateways[0].options) else 0)  # it grants nothing in its first second
 
 
@@ -64,6 +64,15 @@ async def metrics(gateway: GatewayProcess) -> dict[str, float]:
     answer = await gateway.ask("/metrics", method="GET", key=TOKEN)
     lines = [line.split() for line in answer.body.decode().splitlines() if not line.startswith("#")]
     return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+
+
+async def shows(gateway: GatewayProcess, gauge: str, value: float) -> None:
+    """Returns when the gateway's coordinator is seen so."""
+    async with asyncio.timeout(10):
+        for pause in repeat(0.05):
+            if (await metrics(gateway))[f"aicp_gateway_coordinator_{gauge}"] == value:
+                return
+            await asyncio.sleep(pause)
 
 
 async def ask_often(gateways: list[GatewayProcess], clients: int, times: int, let: list[float]) -> Counter[int]:
@@ -147,12 +156,10 @@ async def test_a_server_that_forgets_is_told_again(
         await ask_often([one, two], 10, 2, let)
         assert len(let) == 20
         redis_server.kill()
-        while (await metrics(one))["aicp_gateway_coordinator_connected"]:
-            await asyncio.sleep(0.05)
+        await shows(one, "connected", 0)
         redis_server.start()
         for gateway in (one, two):
-            while not (await metrics(gateway))["aicp_gateway_coordinator_connected"]:
-                await asyncio.sleep(0.05)
+            await shows(gateway, "connected", 1)
         await asyncio.sleep(1.1)
         await ask_often([one, two], 16, 2, let)
         assert len(let) == 30
