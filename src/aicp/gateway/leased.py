@@ -33,9 +33,9 @@ class LeasedAccount(Account):
 
     def begin(self, prompt: int, output: int, now: float) -> None:
         """See Account."""
-        super().begin(prompt, output, now)
+        self._enter(prompt, output)
         if self._requests_pool is not None:
-            self._requests_pool.use(1, self._pools.clock.monotonic())
+            self._requests_pool.use(1, now)
         if self._slots is not None:
             self._slots.begin(1)
         for pool in self._rates:
@@ -45,7 +45,7 @@ class LeasedAccount(Account):
 
     def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
         """See Account."""
-        super().end(reserved, used, now)
+        self._leave(reserved)
         if self._slots is not None:
             self._slots.end(1)
         for pool in self._rates:
@@ -62,13 +62,15 @@ class LeasedAccount(Account):
 
     def refusal(self, prompt: int, output: int, now: float) -> Refusal | None:
         """See Account. Raises ApiError 503 where there is no coordinator and nothing is to be served without it."""
-        self._pools.check()
-        if self._slots is not None and self._pools.missing(self._slots, 1):
+        pools = self._pools
+        pools.check()
+        now = pools.clock.monotonic()  # a request may have waited since
+        if self._slots is not None and pools.missing(self._slots, 1, now):
             return self._refused(self._slots)
-        if self._requests_pool is not None and self._pools.missing(self._requests_pool, 1):
+        if self._requests_pool is not None and pools.missing(self._requests_pool, 1, now):
             return self._refused(self._requests_pool)
         for pool in self._rates:
-            if self._pools.missing(pool, min(pool.of(prompt, output), pool.most)):
+            if pools.missing(pool, min(pool.of(prompt, output), pool.most), now):
                 return self._refused(pool)
         return None
 
@@ -82,7 +84,7 @@ class LeasedAccount(Account):
             daily = pool.limit == "tokens_per_day"
             ends = calendar.next_day if daily else calendar.next_month
             pool.turn(calendar.day if daily else calendar.first_of_month, views[0 if daily else 1])
-            if self._pools.missing(pool, min(wanted, pool.most)):
+            if self._pools.missing(pool, min(wanted, pool.most), self._pools.clock.monotonic()):
                 return self._refused(pool, max(int(ends - unix) + 1, 1))
         return None
 

@@ -35,7 +35,7 @@ class LeasedPurse(Purse):
             daily = pool.limit == "budget_per_day"
             ends = calendar.next_day if daily else calendar.next_month
             pool.turn(calendar.day if daily else calendar.first_of_month, views[0 if daily else 1])
-            if self._pools.missing(pool, min(wanted, pool.most)):
+            if self._pools.missing(pool, min(wanted, pool.most), self._pools.clock.monotonic()):
                 spent = max(pool.most - pool.left, pool.view)
                 wait = self._pools.worth_waiting(pool)
                 return Overdraft("day" if daily else "month", pool.most, spent, ends, wait)

@@ -174,17 +174,23 @@ class Account:
         """Reserves."""
         if self._rpm is not None:
             self._requests.add(1, now)
+        self._enter(prompt, output)
+
+    def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
+        """Replaces a reservation (input, output) by what was used."""
+        self._leave(reserved)
+        for minute in self._minutes:
+            minute.window.add(minute.of(*used), now)
+
+    def _enter(self, prompt: int, output: int) -> None:
         given, made = self._pending
         self._pending = (given + prompt, made + output)
         self._running += 1
 
-    def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
-        """Replaces a reservation (input, output) by what was used."""
+    def _leave(self, reserved: tuple[int, int]) -> None:
         given, made = self._pending
         self._pending = (given - reserved[0], made - reserved[1])
         self._running -= 1
-        for minute in self._minutes:
-            minute.window.add(minute.of(*used), now)
 
     def spend(self, tokens: int, segment: int, at: float) -> None:
         """Counts tokens of the day and month, see Quota."""

@@ -182,9 +182,8 @@ class Pools:
         """This process's part of a limit while there is no coordinator."""
         return 0 if self.strict else max(most // max(self.processes, 1), 1)
 
-    def missing(self, pool: Pool, need: int) -> bool:
+    def missing(self, pool: Pool, need: int, now: float) -> bool:
         """Whether `need` units cannot be taken now, not even after the coordinator was asked, if it can be at once."""
-        now = self.clock.monotonic()
         room = pool.room(now)
         if room >= need:
             return False
@@ -194,7 +193,7 @@ class Pools:
             return True
         if self.at_once is not None:
             self.at_once(pool, need - max(room, 0))
-            if pool.room(now) >= need:
+            if pool.room(self.clock.monotonic()) >= need:
                 return False
         pool.lack(need - max(room, 0))
         return True
