@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from aicp.core.clock import SystemClock  # noqa: E402 what is measured is what lies beside
-from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, ScopeEntry  # noqa: E402
-from aicp.gateway.config import SharingRules  # noqa: E402
-from aicp.gateway.record import Record  # noqa: E402
-from aicp.gateway.sharing import Sharing, make_sharing  # noqa: E402
+from aicp.core.clock import SystemClock
+from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, ScopeEntry
+from aicp.gateway.config import SharingRules
+from aicp.gateway.record import Record
+from aicp.gateway.sharing import Sharing, make_sharing
 
 _PLENTY = 2_000_000_000
 _ROUND_SECONDS = 0.1

@@ -25,6 +25,8 @@ coordinator go on, so their slots are kept longer; a process known to have ended
 VALID_SECONDS = 2.0
 """A process itself stops using what it holds so long after it last asked: well before others may get it."""
 _FIRM_SECONDS = 0.25
+_STEP_SECONDS = 5.0
+"""A clock that goes back by less stands still here."""
 _WANTS_SECONDS = 0.5
 
 
@@ -113,6 +115,8 @@ def settle(row: Row, who: str, sequence: int, ask: Ask, now: float, ended: Colle
 
     `now` is of one clock for all processes; `ended` are processes that are known to have ended.
     """
+    if row.now > now + _STEP_SECONDS:
+        _set_back(row, now)
     now = row.now = max(now, row.now)
     _forget(row, ask.kind, now, ended)
     me = row.members.get(who)
@@ -151,6 +155,14 @@ def _final(ask: Ask, me: Member, others: list[Member], used: int, now: float) ->
     """Whether waiting is of no use: it is used up, or all others have said just now that they can give nothing."""
     asked = max(me.since, now - _FIRM_SECONDS)  # in this waiting, and lately
     return used + me.held + ask.least > ask.most or all(not other.held or other.firm >= asked for other in others)
+
+
+def _set_back(row: Row, now: float) -> None:
+    """The clock was set back: what counts, counts from now on."""
+    row.now, used = now, sum(row.counts.values())
+    row.counts = {int(now): used} if used else {}
+    for member in row.members.values():
+        member.seen, member.firm, member.since = now, 0.0, 0.0
 
 
 def _forget(row: Row, kind: int, now: float, ended: Collection[str]) -> None:

@@ -21,12 +21,18 @@ log = logging.getLogger(__name__)
 _EVERY_SECONDS = 0.1
 _GAP_SECONDS = 0.01
 _IDLE_SECONDS = 0.5
+_TIDY_SECONDS = 60.0
+_QUIET_SECONDS = 0.4
+"""How often a pool is told of while more than half of its limit is free."""
+_QUIET_UNITS = 100
 _SLICE = 20
 """A pool holds at most this part of its limit unused."""
 _AHEAD_SECONDS = 0.5
 """And at most what is used in this time, by the pace of the last second or so."""
 _DRY_SECONDS = (0.1, 0.005, 0.1)
 """By kind: how long the word that nobody can give anything is believed."""
+_SLOWEST = 0.05
+"""Units a second below which nothing is held ahead."""
 _WAITING = 1000
 """Requests that wait for units; more are refused."""
 
@@ -48,6 +54,7 @@ class Leases:
         self._wanted = asyncio.Event()
         self._born = ""
         self._looked, self._heard_at = clock.monotonic(), -math.inf
+        self._tidy_at = self._looked + _TIDY_SECONDS
         self._busy = False
         pools.wait = self.wait
         if at_once is not None:
@@ -88,7 +95,8 @@ class Leases:
         waiting, self._waiting = self._waiting, []
         self._wanted.clear()
         self._look()
-        pools, asked_at = list(self._pools.active), self._clock.monotonic()
+        asked_at = self._clock.monotonic()
+        pools = [pool for pool in self._pools.active if _is_due(pool, asked_at)]
         if not pools and not waiting and asked_at - self._heard_at < _IDLE_SECONDS:
             return
         asks = [_ask(pool, asked_at) for pool in pools]
@@ -111,7 +119,7 @@ class Leases:
     async def close(self) -> None:
         """Gives everything back that no request holds."""
         for pool in self._pools.active:
-            pool.wanted, pool.need, pool.least = True, 0, 0
+            pool.wanted, pool.need, pool.least, pool.due = True, 0, 0, 0.0
         await self.round()
         await self._coordinator.close()
 
@@ -140,6 +148,9 @@ class Leases:
         if passed < _EVERY_SECONDS / 2:
             return
         self._looked = now
+        if now > self._tidy_at:
+            self._tidy_at = now + _TIDY_SECONDS
+            self._pools.tidy(now)
         weight = 1 - math.exp(-passed)
         for pool in self._pools.active:
             pool.pace += (pool.taken / passed - pool.pace) * weight
@@ -174,14 +185,22 @@ class Leases:
             log.error("no coordinator of limits (%s): each process holds to its share of them", error)
 
 
+def _target(pool: Pool) -> int:
+    """What is to be at hand."""
+    if pool.wanted or pool.pace < _SLOWEST:
+        return 0
+    return min(max(pool.most // _SLICE, 1), math.ceil(pool.pace * _AHEAD_SECONDS))
+
+
+def _is_due(pool: Pool, now: float) -> bool:
+    return now >= pool.due or pool.need > 0 or pool.again > 0 or 2 * pool.free(now) <= _target(pool)
+
+
 def _ask(pool: Pool, now: float) -> Ask:
     """What is to be told of a pool; `away` is set until the answer comes."""
     if now > pool.valid_until:
         pool.held = max(pool.pending, 0)
-    free = pool.held - pool.pending - pool.used
-    target = min(max(pool.most // _SLICE, 1), math.ceil(pool.pace * _AHEAD_SECONDS) if pool.pace > 0.05 else 0)
-    if pool.wanted:
-        target = 0
+    free, target = pool.held - pool.pending - pool.used, _target(pool)
     pool.away = max(free - target, 0) if pool.wanted or free > 2 * target else 0
     keep = max(pool.held - pool.used - pool.away, pool.pending)
     spare = keep - pool.pending
@@ -200,10 +219,12 @@ def _apply(pool: Pool, ask: Ask, told: Told, asked_at: float) -> None:
     pool.held = ask.keep + told.granted
     pool.valid_until = asked_at + VALID_SECONDS
     pool.left, pool.seconds, pool.reset, pool.wanted = told.left, told.seconds, told.reset, told.wanted
+    quiet = pool.most >= _QUIET_UNITS and 2 * told.left > pool.most and not told.wanted
+    pool.due = asked_at + _QUIET_SECONDS if quiet else 0.0
     if told.final:
         pool.dry_until = asked_at + _DRY_SECONDS[pool.kind]
 
 
 def _in_use(pool: Pool) -> bool:
-    pool.active = bool(pool.held or pool.pending or pool.used or pool.again or pool.need or pool.pace > 0.05)
+    pool.active = bool(pool.held or pool.pending or pool.used or pool.again or pool.need or pool.pace > _SLOWEST)
     return pool.active

@@ -25,6 +25,7 @@ class Pool:
         "again",
         "away",
         "dry_until",
+        "due",
         "held",
         "input",
         "kind",
@@ -75,6 +76,8 @@ class Pool:
         """At least so much was used in the day or month, by the store's total and the own log."""
         self.valid_until = self.dry_until = 0.0
         """When what is held is lost; until when there is nothing more, by the coordinator's word."""
+        self.due = 0.0
+        """When there is something to tell again, if nobody needs more before."""
         self.left, self.seconds, self.reset = most, 1, 0
         """What the coordinator last said."""
         self.wanted = self.active = False
@@ -134,7 +137,7 @@ class Pool:
             self._period = period
             self.row = self.name + "/" + str(period)
             self.held = self.used = self.away = 0
-            self.valid_until = self.dry_until = 0.0
+            self.valid_until = self.dry_until = self.due = 0.0
             self.left = self.most
         self.view = view
 
@@ -177,6 +180,10 @@ class Pools:
         """A pool is in use again."""
         self.all.setdefault(pool.name, pool)
         self.active.append(pool)
+
+    def tidy(self, now: float) -> None:
+        """Forgets pools that nobody has used for a while; one that is used again comes back, see `enter`."""
+        self.all = {name: pool for name, pool in self.all.items() if pool.active or pool.own.used(now)}
 
     def share(self, most: int) -> int:
         """This process's part of a limit while there is no coordinator."""

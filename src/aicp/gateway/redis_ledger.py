@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from aicp.core.errors import InvalidError
 from aicp.gateway.coordination import Ask, LostCoordinator, Settled, Told
 from aicp.gateway.presence import Presence
 
@@ -50,11 +51,17 @@ for k = 3, #KEYS do
   at = at + 9
   local raw = redis.call('GET', KEYS[k])
   local row = raw and cmsgpack.unpack(raw) or {now = 0, total = 0, counts = {}, members = {}}
+  if row.now > clock + 5 then
+    local all = sum(row.counts)
+    row.now, row.counts = clock, {}
+    if all > 0 then row.counts[string.format('%d', math.floor(clock))] = all end
+    for _, member in pairs(row.members) do member.seen, member.firm, member.since = clock, 0, 0 end
+  end
   local now = math.max(clock, row.now)
   row.now = now
   local second = math.floor(now)
   local function count(n)
-    local name = tostring(second)
+    local name = string.format('%d', second)
     row.counts[name] = (row.counts[name] or 0) + n
   end
   for name, _ in pairs(row.counts) do
@@ -135,7 +142,7 @@ return out
 
 
 class RedisLedger:
-    """`url` as redis-py reads it, `valkey` meaning `redis`. Raises ValueError for one that is none."""
+    """`url` as redis-py reads it, `valkey` meaning `redis`. Raises InvalidError for one that is none."""
 
     def __init__(self, url: str, presence: Presence, *, script: str = SCRIPT) -> None:
         import redis.asyncio  # noqa: PLC0415 only where it is used
@@ -145,12 +152,12 @@ class RedisLedger:
 
         self._presence, self._errors = presence, (RedisError, OSError, TimeoutError)
         address = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
-        self._client: Any = redis.asyncio.Redis.from_url(
-            address,
-            socket_timeout=_SECONDS,
-            socket_connect_timeout=_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # a round that failed is followed by the next one
-        )
+        options: dict[str, Any] = {"socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
+        options["retry"] = Retry(NoBackoff(), 0)  # a round that failed is followed by the next one
+        try:
+            self._client: Any = redis.asyncio.Redis.from_url(address, **options)
+        except ValueError as error:
+            raise InvalidError(f"The coordinator's address cannot be used: {error}.") from error
         self._script: Any = self._client.register_script(script)
         self._sequence = 0
 

@@ -2,7 +2,8 @@
 
 No process owns it, so none has to be elected, waited for or believed after a crash: who needs units takes the file's
 lock for some microseconds and changes one cell. A cell is a row of `coordination.py`, written in one piece; the kernel
-keeps it when its writer is killed, and ends the lock. The first process that finds nobody else empties the file.
+keeps it when its writer is killed, and ends the lock. A process that finds nobody else empties the file, and each start
+of the machine has a file of its own, because its clock begins anew.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ class SharedLedger:
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._clock, self._presence = clock, Presence(folder, clock)
-        self._file = os.open(folder / "ledger", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = folder / f"ledger-{_boot()}"
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for other in folder.glob("ledger-*"):
+            if other != path:
+                other.unlink(missing_ok=True)
         self._places: dict[str, int] = {}
         self._sequence = 0
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -59,6 +64,8 @@ class SharedLedger:
         told: list[Told] = []
         for first in range(0, len(asks), _ROWS_UNDER_LOCK):
             part = asks[first : first + _ROWS_UNDER_LOCK]
+            if first:
+                await asyncio.sleep(0)  # requests are served between them
             for _ in range(_TRIES):
                 settled = self.settle_at_once(part)
                 if settled is not None:
@@ -130,3 +137,11 @@ class SharedLedger:
         data = os.pread(self._file, _CELL_BYTES, place * _CELL_BYTES)
         length = int.from_bytes(data[:_LENGTH_BYTES], "little")
         return _decode(data[_LENGTH_BYTES : _LENGTH_BYTES + length]) if length else None
+
+
+def _boot() -> str:
+    """The machine's present run."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"

@@ -14,12 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.clock import FakeClock
 from tests.support.redis_server import RedisServer
-from tests.support.sharing import Process, World, redis_at, shared_file
+from tests.support.sharing import AT, KEY, Process, World, redis_at, shared_file, table_with
 
-from aicp.core.route import LimitsEntry
+from aicp.core.route import LimitsEntry, PriceEntry
 from aicp.gateway.accounts import Grant
+from aicp.gateway.config import SharingRules
 from aicp.gateway.coordination import LostCoordinator
 from aicp.gateway.errors import ApiError
+from aicp.gateway.record import Record
+from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shortage import Shortage
 
 STEPS = st.lists(
@@ -212,6 +215,42 @@ def test_a_quota_of_the_day_is_one_for_all(world: Make) -> None:
             taken(made, index, 1, 0)
     made.clock.advance(12 * 3600)
     taken(made, 0, 30, 20)
+
+
+def test_a_budget_is_one_for_all(tmp_path: Path) -> None:
+    clock, price = FakeClock(), PriceEntry(1_000_000, 1_000_000, 1_000_000)
+    made = [make_sharing(SharingRules("file:../shared"), tmp_path / str(number), clock) for number in range(3)]
+    for one in made:
+        one.budgets.swap(table_with(LimitsEntry(budget_per_day=100)))
+    for turn in range(10):
+        budgets = made[turn % 3].budgets
+        purchase = budgets.buy(budgets.of(KEY), price, (5, 5), AT)
+        assert purchase is not None
+        record = Record("r", "k", "p", "s", "/v1/x", False, AT, "rep", status=200, cost_micros=10)
+        purchase.close(record, 1)
+    for one in made:
+        with pytest.raises(ApiError, match=r"may spend 0\.0001 USD a day .* and has spent 0\.0001 USD"):
+            one.budgets.buy(one.budgets.of(KEY), price, (1, 1), AT)
+
+
+def test_a_clock_that_is_set_back_stops_nobody_and_gives_nothing_twice(world: Make) -> None:
+    made = world(LimitsEntry(rpm=4), 1)
+    made.clock.advance(1000)
+    for _ in range(4):
+        made.request(0)
+        made.rounds()
+    assert len(made.let) == 4
+    made.clock.advance(-900)
+    made.processes[0].pools.all["project:p/rpm"].dry_until = 0.0
+    made.request(0)
+    made.rounds()
+    assert (len(made.let), made.refused) == (4, 1)
+    made.clock.advance(62)
+    made.processes[0].pools.all["project:p/rpm"].dry_until = 0.0
+    made.rounds()
+    made.request(0)
+    made.rounds()
+    assert len(made.let) == 5
 
 
 @pytest.mark.parametrize("strict", [False, True])
