@@ -85,7 +85,7 @@ class _Process:
         gateway_id = _gateway_id(directory / "gateway.id")
         self._control = superior
         self._usage = UsageLog(directory)
-        self._sharing = make_sharing(config.sharing, directory, clock)
+        self._sharing = make_sharing(config.sharing, config.directory, clock)
         self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets)
         self._following = Following(self._routes, self._control, gateway_id, clock)
         self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
