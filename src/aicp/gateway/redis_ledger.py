@@ -1,7 +1,8 @@
 """The coordinator over machines: Redis or Valkey. One script for all rows of a round, in the server's time.
 
-The script, `settle.lua`, is `coordination.settle` in Lua. A server that has lost what it knew (it was started anew without
-persistence) grants nothing but of days and months in its first second: all processes tell it of their last minute then.
+The script, `settle.lua`, is `coordination.settle` in Lua. A server that has lost what it knew (it was started anew
+without persistence) grants nothing but of days and months in its first second: all processes tell it of their last
+minute then.
 """
 
 from __future__ import annotations

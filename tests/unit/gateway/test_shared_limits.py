@@ -123,6 +123,24 @@ async def test_a_killed_process_gives_nobody_more(gateways: list[GatewayProcess]
     assert 45 <= len(let) <= 60
 
 
+async def test_tokens_are_one_sum_for_all(gateways: list[GatewayProcess], control: ControlPlane) -> None:
+    await limit(gateways, control, LimitsEntry(tpm=600))
+    used, largest = 0, 0
+
+    async def client(number: int) -> None:
+        nonlocal used, largest
+        answer = await gateways[number % 3].ask(PATH, CHAT)
+        if answer.status == 200:
+            usage = answer.json()["usage"]
+            used += usage["total_tokens"]
+            largest = max(largest, usage["total_tokens"])
+
+    for _ in range(4):  # what was reserved and not used comes back
+        await asyncio.gather(*(client(number) for number in range(48)))
+    assert 0 < largest < 60
+    assert 600 - 60 < used <= 600
+
+
 async def test_places_are_one_number_for_all(
     gateways: list[GatewayProcess], control: ControlPlane, engine: Engine
 ) -> None:
