@@ -86,7 +86,48 @@ def test_no_minute_holds_more_than_the_limit_whoever_asks_and_dies(
     assert made.busiest_minute() <= most
 
 
-@pytest.mark.parametrize(("most", "pattern"), [(2, "even"), (30, "turns"), (30, "one"), (240, "even"), (240, "turns")])
+WORK = st.lists(
+    st.tuples(
+        st.sampled_from(["begin", "begin", "begin", "end", "end", "wait", "sleep", "round", "round", "kill"]),
+        st.integers(0, 2),
+        st.floats(0, 1),
+    ),
+    max_size=90,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WORK, st.integers(20, 200), st.integers(1, 5))
+def test_no_minute_holds_more_tokens_and_no_moment_more_requests(
+    world: Make, steps: list[tuple[str, int, float]], tokens: int, places: int
+) -> None:
+    made = world(LimitsEntry(tpm=tokens, concurrency=places), 3)
+    running: list[list[tuple[Grant, int]]] = [[], [], []]
+    used: list[tuple[float, int]] = []
+    for step, index, value in steps:
+        now = made.clock.monotonic()
+        if step == "begin":
+            try:
+                size = int(value * 60) + 1
+                running[index].append((made.processes[index].reserve(size, 0), size))
+            except ApiError:
+                continue
+        elif step == "end" and running[index]:
+            grant, size = running[index].pop(0)
+            made.processes[index].end(grant, int(size * value), 0)
+            used.append((now, int(size * value)))
+        elif step == "kill":
+            made.kill(index)
+            running[index].clear()
+        elif step == "round":
+            made.round(index)
+        elif step in ("wait", "sleep"):
+            made.clock.advance(value if step == "wait" else value * 20)
+        assert sum(map(len, running)) <= places
+    assert all(sum(count for at, count in used if start <= at < start + 60) <= tokens for start, _ in used)
+
+
+@pytest.mark.parametrize(("most", "pattern"), [(2, "even"), (30, "turns"), (30, "one"), (240, "turns")])
 def test_under_demand_nearly_all_of_a_limit_is_used(world: Make, most: int, pattern: str) -> None:
     made = world(LimitsEntry(rpm=most), 3)
     demand(made, most, pattern, seconds=150)
