@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install install-dev compiled console test check e2e lock docs clean bench-%
+.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean bench-%
 
 run: compiled console
 	@exec .venv/bin/aicp quickstart
@@ -35,6 +35,14 @@ check: install-dev
 
 docs: install-dev
 	@$(PY) tools/write_docs.py
+
+# random clients against the gateway's HTTP; SECONDS_OF_IT and SEED say how many and which
+fuzz: install-dev
+	@$(PY) tools/fuzz_gateway.py --seconds $(or $(SECONDS_OF_IT),600) --seed $(or $(SEED),1)
+
+# usage rows through a gateway's log and a control plane that are killed again and again; each must count once
+soak-usage: install-dev
+	@$(PY) benchmarks/soak_usage.py --rows $(or $(ROWS),10000000)
 
 bench-%: install-dev compiled
 	@$(PY) benchmarks/bench_$*.py

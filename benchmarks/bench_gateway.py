@@ -1,7 +1,7 @@
 """The figures of the gateway, each beside the engine without one and beside other gateways on the same core.
 
 `make bench-gateway` writes benchmarks/results/gateway.json. Needs two cores, a C compiler and, for the peers, a package
-index (once); about twenty minutes. With arguments (`benchmarks/bench_gateway.py --only small,stream --rounds 3`) the
+index (once); about half an hour. With arguments (`benchmarks/bench_gateway.py --only small,stream --rounds 3`) the
 figures are printed and nothing is written.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from gateway import fairness, life, plain, routing, stream
+from gateway import fairness, life, peer_routing, plain, routing, stream
 from gateway.peers import peers_environment, peers_versions
 from gateway.programs import LOAD_CORE, Programs
 from gateway.stage import Ground
@@ -34,15 +34,19 @@ SECTIONS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "streams_idle": life.idle,
     "fairness": lambda _: fairness.measure(),
     "routing": lambda _: routing.measure(),
+    "routing_peer": peer_routing.measure,
 }
-"""By their names in the result; a section that needs no common ground ignores it."""
+"""A section that needs no common ground ignores it."""
+PLACES = {"routing_peer": "routing"}
+"""Where the figures of a section stand in the result, if not under its name."""
 METHOD = (
     "Gateways run on core 0, engines and clients (both in C) on core 1, over loopback, all of them at raised priority "
     "where that is allowed. Every round measures each side once, in rotating order; ratios and differences are those "
     "of single rounds. Ours is `aicp-server gateway` with a hashed key that has limits, a route over 8 replicas, and "
     "its usage log on disk, which a control plane counts; sglang-router runs with cache_aware over the same 8; LiteLLM "
     "with one worker over the same 8, without database. Processor time is that of all threads, with what follows the "
-    "answers. Routing is measured in virtual time, as by `make bench-routing`."
+    "answers. Routing is measured in virtual time, as by `make bench-routing`; against sglang-router both real gateways "
+    "replay a part of the same trace, sped up by the same factor, and are told the size of the simulated caches."
 )
 NOTE = (
     "Measured on shared cores with other work at the same time: single values lie far apart, and only comparisons "
@@ -70,7 +74,7 @@ def main() -> None:
         ground = Ground(Programs(Path(folder)), environment, given.rounds)
         for name in names:
             print(f"measuring {name}", flush=True)
-            figures[name] = SECTIONS[name](ground)
+            figures.setdefault(PLACES.get(name, name), {}).update(SECTIONS[name](ground))
     if len(sys.argv) > 1:
         print(json.dumps(figures, indent=2))
     else:

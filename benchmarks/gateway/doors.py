@@ -69,11 +69,14 @@ class _Intake(ControlPlane):
 
 
 @contextmanager
-def ours(directory: Path, ports: Sequence[int], **_: Any) -> Iterator[Door]:
+def ours(directory: Path, ports: Sequence[int], *, cache_tokens: int | None = None, **_: Any) -> Iterator[Door]:
     """`aicp-server gateway` as it runs in the platform: a hashed key with limits that nobody reaches, a route over all
-    engines, usage on disk, which a control plane counts."""
+    engines, usage on disk, which a control plane counts. `cache_tokens` is how much each engine's cache holds."""
     key, port = new_secret(), free_port()
-    targets = [Target(f"rep_{number}", f"http://127.0.0.1:{port}", "t") for number, port in enumerate(ports)]
+    targets = [
+        Target(f"rep_{number}", f"http://127.0.0.1:{port}", "t", None, cache_tokens)
+        for number, port in enumerate(ports)
+    ]
     route = RouteEntry(MODEL, MODEL, "default", "chat", "test", MODEL, ENDPOINTS["chat"], _REFUSED_FIELDS, targets)
     token = directory / "run" / "internal.token"
     token.parent.mkdir(mode=0o700, parents=True)
@@ -88,11 +91,13 @@ def ours(directory: Path, ports: Sequence[int], **_: Any) -> Iterator[Door]:
 
 
 @contextmanager
-def sglang_router(directory: Path, ports: Sequence[int], environment: Path) -> Iterator[Door]:
-    """sglang-router with its cache-aware policy and what else it does unasked."""
+def sglang_router(
+    directory: Path, ports: Sequence[int], environment: Path, options: Sequence[str] = ()
+) -> Iterator[Door]:
+    """sglang-router with its cache-aware policy and what else it does unasked, but for `options`."""
     port = free_port()
     workers = [f"http://127.0.0.1:{port}" for port in ports]
-    options = ["--policy", "cache_aware", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    options = [*options, "--policy", "cache_aware", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     options += ["--prometheus-port", str(free_port())]
     program = [environment / "bin" / "python", "-m", "sglang_router.launch_router", "--worker-urls", *workers, *options]
     with _running(program, directory) as pid:

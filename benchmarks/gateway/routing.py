@@ -15,19 +15,19 @@ import json
 import random
 import statistics
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from gateway.simulated import ALIKE, UNLIKE, Engine, fleet
+from gateway.traces import BLOCK_TOKENS, Arrival, read, text_of
 from report import percentile, spread
-from traces import BLOCK_TOKENS, Arrival, read, text_of
 
 from aicp.core.route import RouteEntry, Target
 from aicp.gateway.bodies import read_fields
@@ -43,55 +43,6 @@ from aicp.gateway.tokens import Tokens
 from aicp.gateway.visits import Visit
 
 SEEDS = (1, 2, 3)
-CACHE_BLOCKS = 8000
-"""410,000 tokens: what the memory of one 80 GB card holds of an 8B model's."""
-TOTAL_PREFILL = 50_000.0
-"""Prompt tokens a second of four replicas together: the trace brings 41,000, of which a third repeats."""
-STEP_SECONDS = 0.02
-STEP_ANSWERS = 100
-REQUEST_SECONDS = 0.01
-NOISE = 0.1
-
-
-@dataclass
-class Engine:
-    """A simulated replica. `prefill` is tokens a second, `slow` how much longer than usual a step takes."""
-
-    prefill: float
-    slow: float
-    capacity: int
-    chance: random.Random
-    held: OrderedDict[int, None] = field(default_factory=OrderedDict)
-    free_at: float = 0.0
-    writing: int = 0
-    computed: float = 0.0
-    hits: int = 0
-    asked: int = 0
-
-    def known(self, blocks: Sequence[int]) -> int:
-        """How many of the first blocks it holds."""
-        return next((n for n, block in enumerate(blocks) if block not in self.held), len(blocks))
-
-    def read(self, blocks: Sequence[int], now: float) -> float:
-        """Takes a prompt; when it will have been read. Whoever comes later finds its blocks."""
-        hit = self.known(blocks)
-        fresh = (len(blocks) - hit) * BLOCK_TOKENS
-        self.hits += hit
-        self.asked += len(blocks)
-        self.computed += fresh
-        seconds = (fresh / self.prefill + REQUEST_SECONDS) * self.chance.lognormvariate(0.0, NOISE)
-        self.free_at = max(now, self.free_at) + seconds
-        for block in reversed(blocks):
-            self.held[block] = None
-            self.held.move_to_end(block)
-        while len(self.held) > self.capacity:
-            self.held.popitem(last=False)
-        return self.free_at
-
-    def write(self, tokens: int) -> float:
-        """Begins an answer; how many seconds it takes."""
-        self.writing += 1
-        return tokens * STEP_SECONDS * self.slow * (1 + self.writing / STEP_ANSWERS)
 
 
 @dataclass
@@ -125,12 +76,16 @@ class Replay:
         ]
         entry = RouteEntry("m", "m", None, "chat", "vllm", "m", [CHAT.path], [], targets)
         self.route = Route(entry, tuple(Replica(target) for target in targets), Traffic())
+        self.slack = 0.0
+        """What ideal routing spills beyond: the time of a usual prompt, here known."""
         self._texts: dict[int, str] = {}
         self._numbers = count()
         self.waits: list[float] = []
 
     def run(self, arrivals: Sequence[Arrival]) -> None:
         """Serves all arrivals."""
+        tokens = statistics.mean(len(arrival.blocks) * BLOCK_TOKENS for arrival in arrivals)
+        self.slack = tokens * statistics.mean(1 / engine.prefill for engine in self.engines)
         events: list[tuple[float, int, Callable[[], tuple[float, Callable[[], Any]] | None]]] = []
 
         def push(at: float, act: Callable[[], Any]) -> None:
@@ -194,7 +149,7 @@ def ideal(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
         option.cost = -engine.known(arrival.blocks) + option.wait / 1e6
         option.plain = option.wait + len(arrival.blocks) * BLOCK_TOKENS / engine.prefill
         options.append(option)
-    chosen, _ = choose(options, replay.chance.random)
+    chosen, _ = choose(options, replay.slack, replay.chance.random)
     return Visit(chosen.replica)
 
 
@@ -205,10 +160,7 @@ def fewest(replay: Replay, prompt: Prompt, arrival: Arrival) -> Visit:
 
 def walk(router: Router, speeds: Sequence[float], seed: int, half: int | None) -> dict[str, float]:
     """The figures of one walk. `speeds` are relative."""
-    engines = [
-        Engine(TOTAL_PREFILL / 4 * speed, 1 / speed, CACHE_BLOCKS, random.Random(seed * 100 + n))
-        for n, speed in enumerate(speeds)
-    ]
+    engines = fleet(speeds, seed)
     replay = Replay(engines, router, seed)
     replay.run(read(half=half, speed=sum(speeds) / 4, seed=seed))
     busy = [engine.computed / engine.prefill for engine in engines]
@@ -221,8 +173,6 @@ def walk(router: Router, speeds: Sequence[float], seed: int, half: int | None) -
     }
 
 
-ALIKE = (1.0, 1.0, 1.0, 1.0)
-UNLIKE = (2.0, 1.0, 1.0, 0.5)
 FLEETS = {"4": ALIKE, "16": ALIKE * 4, "4_unlike": UNLIKE, "16_unlike": UNLIKE * 4}
 
 

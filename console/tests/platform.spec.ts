@@ -7,6 +7,7 @@ const LISTS = [
   ["/platform/users", "/users?*"],
   ["/platform/projects", "/projects?*"],
   ["/platform/prices", "/prices?*"],
+  ["/platform/traffic", "/traffic"],
   ["/platform/usage", "/usage/summary?*"],
   ["/platform/audit", "/audit?*"],
   ["/platform/jobs", "/jobs?offset*"],

@@ -34,12 +34,13 @@ export async function ensureService(request: APIRequestContext): Promise<void> {
   await ready(request, SERVICE);
 }
 
-/** A route with a price, to look at. */
+/** A route with a price and a cache rule, to look at. */
 export async function ensureRoute(request: APIRequestContext): Promise<void> {
   const name = `${SERVICE}-route`;
   const known = await request.get(`/api/v1/routes/${name}`);
   if (!known.ok()) await call(request, "POST", "/routes", { name, arms: [{ service: SERVICE, weight: 1 }] });
   await call(request, "PUT", `/prices/${name}`, { input: 1.5, output: 6 });
+  await call(request, "PUT", `/cache-rules/default/${name}`, { ttl_seconds: 60, mode: "measure" });
 }
 
 export async function ready(request: APIRequestContext, name: string): Promise<void> {

@@ -18,9 +18,12 @@ const ASKED = [
   "/platform/projects?create=1",
   "/platform/audit?kind=key&outcome=done&since=2020-01-01T00:00:00.000Z",
   "/platform/prices?create=1",
+  "/platform/cache?create=1",
   "/platform/routes?create=1",
   "/platform/providers?create=1",
   "/platform/usage?group=key&span=24h",
+  "/platform/usage?group=tag&span=24h",
+  "/platform/traffic?by=class",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
 

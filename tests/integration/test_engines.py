@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import signal
 import socket
 import time
@@ -18,10 +20,16 @@ from tests.support.gguf_model import gguf_from_llama
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
 from aicp.engines.base import Engine
+from aicp.engines.vllm.memory import KV_BLOCK_TOKENS
+from aicp.gateway.cache_events import hear
+from aicp.gateway.continuations import Said, Splice, rest_of
+from aicp.gateway.engine_caches import EngineCache
+from aicp.gateway.prefixes import ENDS, Held, chain
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(1800)]
 
 DEMO = Path(__file__).parents[2] / "demo" / "model"
+TOLD_PROMPTS, TOLD_WORDS = 40, 150
 QUESTION = {"role": "user", "content": "What is aicp?"}
 ENGINES = Registry[Engine]("aicp.engines")
 
@@ -107,6 +115,36 @@ def test_a_client_that_hangs_up_ends_the_work(engine: RunningEngine) -> None:
     wait_for(lambda: _running(engine) == 0)
 
 
+async def test_what_it_tells_of_its_cache_is_true(engine: RunningEngine) -> None:
+    """vLLM's events lead to the hits that it then counts itself, also when its cache has become too small."""
+    if "llamacpp" in str(engine.listen):
+        pytest.skip("llama.cpp tells nothing of its cache")
+    held = Held(1e9)
+    cache, compared = EngineCache(held), list[tuple[float, int]]()
+    listening = asyncio.create_task(hear(f"{engine.listen}.kv", cache))
+    await asyncio.sleep(1.0)  # a publisher says nothing to those who have subscribed
+    words = random.Random(7)
+    texts = [" ".join(f"{words.randrange(10**6)}" for _ in range(TOLD_WORDS)) for _ in range(TOLD_PROMPTS)]
+    for number, text in enumerate([*texts, *texts[-3:], *texts[:3]]):
+        body = json.dumps(chat(messages=[{"role": "user", "content": text}], max_tokens=2)).encode()
+        blocks, name = chain(1, text.encode()), f"req-{number}"
+        depth = held.depth(blocks)
+        cache.sent(name, blocks, len(body))
+        status, answer = await asyncio.to_thread(
+            engine.request, "POST", "/v1/chat/completions", body, **{"x-session-id": name}
+        )
+        assert status == 200, answer
+        usage = answer["usage"]
+        held.add(blocks, usage["prompt_tokens"] / len(body))
+        compared.append((ENDS[depth] * usage["prompt_tokens"] / len(body), usage["prompt_tokens_details"]["cached_tokens"]))
+        await asyncio.sleep(0.1)  # events take another way than answers
+        cache.counted(name, usage["prompt_tokens"])
+    listening.cancel()
+    assert all(found for _, found in compared[-6:-3])
+    assert not any(found for _, found in compared[-3:])
+    assert all(abs(expected - found) <= 2 * KV_BLOCK_TOKENS for expected, found in compared), compared
+
+
 def test_the_estimate_holds(engine: RunningEngine) -> None:
     is_gguf = "llamacpp" in str(engine.listen)
     model = engine.listen.parent / "demo.gguf" if is_gguf else DEMO
@@ -140,3 +178,44 @@ def _running(engine: RunningEngine) -> float:
     text = engine.request("GET", "/metrics")[1]
     names = ("vllm:num_requests_running", "llamacpp:requests_processing")
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(names))
+
+
+def said_by(engine: RunningEngine, path: str, body: dict[str, object]) -> list[bytes]:
+    """The events of a streamed answer."""
+    status, text = engine.request("POST", path, body)
+    assert status == 200, text
+    return [event + b"\n\n" for event in text.encode().replace(b"\r", b"").split(b"\n\n") if event]
+
+
+def words_of(events: bytes) -> str:
+    said = Said()
+    said.read(events)
+    assert said.plain
+    return said.text
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/v1/chat/completions", {"messages": [QUESTION]}), ("/v1/completions", {"prompt": "aicp is an open"})],
+)
+def test_an_answer_goes_on_where_another_replica_broke_off(
+    request: pytest.FixtureRequest, engine: RunningEngine, path: str, asked: dict[str, object]
+) -> None:
+    """As the gateway asks for it. Without chance in the choice of tokens the whole is what one replica says alone."""
+    how = ENGINES.get(request.node.callspec.params["engine"]).continues[path]
+    body: dict[str, object] = {"model": "m", "temperature": 0, "max_tokens": 24, "stream": True, **asked}
+    body["stream_options"] = {"include_usage": True}
+    events = said_by(engine, path, body)
+    alone, counts = words_of(b"".join(events)), json.loads(events[-2].removeprefix(b"data: "))["usage"]
+    assert len(alone) > 20
+    for cut in range(1, len(events) - 4, 3):
+        said = Said()
+        said.read(b"".join(events[:cut]))
+        told = said.pieces - said.blank
+        rest = rest_of(path, how, json.dumps(body).encode(), said, told)
+        assert rest
+        spliced = Splice(said, told, None).events(b"".join(said_by(engine, path, json.loads(rest))))
+        assert said.text + words_of(spliced) == alone
+        usage = json.loads(spliced.split(b"\n\n")[-3].removeprefix(b"data: "))["usage"]
+        assert usage["total_tokens"] == pytest.approx(counts["total_tokens"], abs=1)
+        assert usage["prompt_tokens"] == pytest.approx(counts["prompt_tokens"], abs=2)

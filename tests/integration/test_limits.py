@@ -63,6 +63,21 @@ def test_a_limit_holds_with_many_at_once_and_is_raised_while_they_call(platform:
     eventually("the lifted limit is lifted", lambda: ask(platform, secret).status_code == 200, seconds=5)
 
 
+def test_what_goes_on_and_what_is_used_of_limits_is_seen_while_it_is_so(platform: Platform) -> None:
+    key_id, secret = made(platform, "--limit", "rpm=8", "--limit", "tokens_per_day=1000", "--priority", "interactive")
+    tokens = sum(ask(platform, secret).json()["usage"]["total_tokens"] for _ in range(3))
+    (use,) = json.loads(platform.cli("key", "use", key_id, "--json").stdout)
+    used = {limit["limit"]: (limit["used"], limit["most"]) for limit in use["limits"]}
+    assert used == {"rpm": (3, 8), "tokens_per_day": (tokens, 1000)}
+    traffic = json.loads(platform.cli("traffic", "--json").stdout)
+    assert traffic["gateways"] == 1
+    (row,) = (row for row in traffic["services"] if (row["service"], row["priority"]) == ("demo", "interactive"))
+    assert row["requests_per_second"] > 0
+    assert row["project"] == "default"
+    assert "interactive" in platform.cli("traffic").stdout
+    assert "tokens_per_day" in platform.cli("key", "use").stdout
+
+
 def test_a_limit_of_the_project_holds_for_all_its_keys(platform: Platform) -> None:
     platform.cli("project", "create", "shop", "--limit", "rpm=3")
     keys = [made(platform, "--project", "shop")[1] for _ in range(2)]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -115,6 +116,75 @@ def test_a_killed_engine_does_not_harm_calls_on_the_other_replica(walk: Walk) ->
         assert [name for caller in callers for name in caller.cut] == []
     finally:
         walk.platform.cli("service", "scale", MODEL, "1")
+
+
+def streamed(walk: Walk, act: Callable[[], None] = lambda: None) -> tuple[str, list[dict[str, Any]]]:
+    """The text of an answer and its events, word for word; `act` is called when it has begun."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "What is aicp?"}], "temperature": 0}
+    body |= {"max_tokens": 96, "stream": True, "stream_options": {"include_usage": True}}
+    lines: list[str] = []
+    with httpx.stream(
+        "POST",
+        f"{walk.platform.gateway_url}/v1/chat/completions",
+        json=body,
+        headers={"Authorization": f"Bearer {walk.facts['api_key']}"},
+        timeout=120,
+        trust_env=False,
+    ) as answer:
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            lines += [line.removeprefix("data: ")] if line else []
+            if line and len(lines) == 3:
+                act()
+    assert lines[-1] == "[DONE]", lines[-1]
+    events = [json.loads(line) for line in lines[:-1]]
+    words = [event["choices"][0]["delta"].get("content") or "" for event in events if event["choices"]]
+    return "".join(words), events
+
+
+def gateway_metrics(platform: Platform) -> dict[str, float]:
+    token = (platform.data_dir / "run" / "internal.token").read_text().strip()
+    answer = httpx.get(f"{platform.gateway_url}/metrics", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    pairs = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in pairs}
+
+
+def test_a_stream_goes_on_on_the_other_replica_when_its_engine_is_killed(walk: Walk) -> None:
+    """The model takes its likeliest token, so the whole is to the letter what one engine says alone."""
+    walk.platform.cli("service", "scale", MODEL, "2")
+    try:
+        eventually("two ready replicas", lambda: len(ready_replicas(walk)) == 2)
+        eventually("the gateway knows both", lambda: _targets(walk.platform) == 2)
+        alone, events = streamed(walk)
+        counts = events[-1]["usage"]
+        before = gateway_metrics(walk.platform)["aicp_gateway_continuations_total"]
+        pids = {replica: pid for replica, pid in ready_replicas(walk) if pid is not None}
+        killed: list[str] = []
+
+        def kill() -> None:
+            for pid in pids.values():
+                os.kill(pid, signal.SIGSTOP)  # an answer takes less time than finding out who gives it
+            inflight = gateway_metrics(walk.platform)
+            for replica, pid in pids.items():
+                busy = inflight[f'aicp_gateway_inflight{{replica="{replica}"}}'] > 0
+                os.kill(pid, signal.SIGKILL if busy else signal.SIGCONT)
+                killed.extend([replica] * busy)
+
+        text, events = streamed(walk, kill)
+        assert len(killed) == 1
+        assert gateway_metrics(walk.platform)["aicp_gateway_continuations_total"] == before + 1
+        assert text == alone
+        assert len({event["id"] for event in events}) == 1
+        assert ["role" in event["choices"][0]["delta"] for event in events if event["choices"]].count(True) == 1
+        assert events[-1]["usage"]["total_tokens"] == pytest.approx(counts["total_tokens"], abs=1)
+        assert events[-1]["usage"]["prompt_tokens"] == pytest.approx(counts["prompt_tokens"], abs=2)
+    finally:
+        walk.platform.cli("service", "scale", MODEL, "1")
+
+
+def _targets(platform: Platform) -> int:
+    """Replicas that the gateway may use."""
+    return sum(name.startswith("aicp_gateway_inflight{") for name in gateway_metrics(platform))
 
 
 def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> None:

@@ -173,6 +173,11 @@ class World:
         self.alarms.ring()
 
     @property
+    def queued(self) -> dict[str, int]:
+        """How many wait at the route, by class."""
+        return next(load.waiting for load in self.admission.loads() if load.route == self.routes[0].name)
+
+    @property
     def running(self) -> list[Job]:
         """Those at an engine."""
         return [job for job in self.jobs if job.running]

@@ -32,6 +32,8 @@ class ControlPlane:
     repeated: int = 0
     batches: set[tuple[str, int]] = field(default_factory=set)
     beats: list[dict[str, Any]] = field(default_factory=list)
+    watched: dict[str, bool] = field(default_factory=dict)
+    """What somebody looks at of the present."""
     refuse_usage: bool = False
     lose_usage_answers: int = 0
     """So many batches are taken in without the gateway learning of it."""
@@ -107,7 +109,7 @@ class ControlPlane:
             return self._take(asked.json())
         if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/heartbeat"):
             self.beats.append(asked.json())
-            return 204, None
+            return (200, self.watched) if self.watched else (204, None)
         if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/totals"):
             return 200, self._totals(asked.path.split("/")[4])
         return 404, {"error": {"message": asked.path}}

@@ -20,6 +20,8 @@ from aicp.gateway.config import Limits
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.live import Connections
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.outbox import Outbox
+from aicp.gateway.replicas import Replica
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.site import Site
@@ -32,14 +34,26 @@ ANSWER = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"st
 
 @dataclass
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that keeps what is written, or waits to be written in `outbox`."""
 
-    written: bytes = b""
+    outbox: Outbox
+    kept: bytes = b""
     ended: bool = False
     reading: list[bool] = field(default_factory=list)
 
+    @property
+    def written(self) -> bytes:
+        """All that was sent so far."""
+        self.outbox.flush()
+        return self.kept
+
+    @written.setter
+    def written(self, data: bytes) -> None:
+        self.outbox.flush()
+        self.kept = data
+
     def write(self, data: bytes) -> None:
-        self.written += data
+        self.kept += data
 
     def get_extra_info(self, name: str) -> Any:
         return ("127.0.0.1", 1)
@@ -74,6 +88,9 @@ class Bench:
     directory: Path
     routes: Routes
     table: RouteTable
+    metrics: Metrics
+    gateway: Gateway
+    replica: Replica
 
     def ask(self, path: str, **fields: Any) -> None:
         self.client.data_received(request("POST", path, {"model": "demo", **fields}, key=self.key))
@@ -100,13 +117,13 @@ def make_bench(folder: Path, clock: FakeClock) -> Bench:
     admission = Admission(clock, lambda seconds, ring: loop.call_later(seconds, ring).cancel, metrics.waits)
     routes.observe(admission.follow)
     gateway = Gateway(site, routes, admission, "internal", dict, RequestIds())
-    client, client_wire = ClientConnection(gateway, Connections(), loop), Wire()
+    client, client_wire = ClientConnection(gateway, Connections(), loop), Wire(site.outbox)
     client.connection_made(cast(asyncio.Transport, client_wire))
     assert routes.table is not None
     found = routes.table.find("demo", Key(entry_of(secret)))
     assert found is not None
     replica = found.replicas[0]
-    engine, engine_wire = UpstreamConnection(replica.pool), Wire()
+    engine, engine_wire = UpstreamConnection(replica.pool), Wire(site.outbox)
     engine.connection_made(cast(asyncio.Transport, engine_wire))
     replica.pool.give(engine)
-    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table)
+    return Bench(client, client_wire, engine, engine_wire, secret, folder, routes, table, metrics, gateway, replica)

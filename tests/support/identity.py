@@ -9,6 +9,7 @@ from tests.support.clock import FakeClock
 
 from aicp.api.access import Authenticator
 from aicp.control.api_keys import ApiKeys
+from aicp.control.cache_rules import CacheRules
 from aicp.control.changes import Changes
 from aicp.control.event_log import EventLog
 from aicp.control.gateways import Gateways
@@ -16,6 +17,7 @@ from aicp.control.health import Health
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.sessions import Sessions
+from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
 from aicp.control.users import Users
 from aicp.core.identity import Role, User
@@ -41,6 +43,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
     return {
         Sessions: Sessions(parts.database, parts.clock, parts.bell, passwords),
         Users: Users(parts.database, parts.clock, parts.bell, passwords),
+        CacheRules: CacheRules(parts.database, parts.clock, parts.bell),
         Prices: Prices(parts.database, parts.clock, parts.bell, "USD"),
         Projects: Projects(parts.database, parts.clock, parts.bell),
         ApiKeys: ApiKeys(parts.database, parts.clock, parts.bell, PEPPER),
@@ -48,6 +51,7 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
         EventLog: EventLog(parts.database, parts.clock),
         Changes: Changes(parts.bell),
         Gateways: Gateways(parts.database, parts.clock, parts.bell),
+        Traffic: Traffic(parts.database, parts.clock, "USD"),
         Health: Health(parts.database),
     }
 

@@ -51,6 +51,7 @@ class SmallEngine:
     internal: bool = False
     environment: bool = True
     flags: Mapping[str, Flag] = field(default_factory=dict)
+    continues: Mapping[str, str] = field(default_factory=dict)
     parallel: str = ""
     refused_fields: Sequence[str] = ("priority",)
     metrics: Mapping[str, str] = field(default_factory=dict)

@@ -108,6 +108,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cache-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Cache Rules
+         * @description Rules of the caller's projects. Where a project has none for a model, none of its answers are kept.
+         */
+        get: operations["list_cache_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/{project}/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Cache Rule
+         * @description Keeps a project's answers of a model and gives them again; gateways follow within a second.
+         */
+        put: operations["set_cache_rule"];
+        post?: never;
+        /**
+         * Delete Cache Rule
+         * @description Keeps nothing any more; what was kept is thrown away.
+         */
+        delete: operations["delete_cache_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/{project}/{model}/invalidate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Invalidate Cache
+         * @description Throws away what was kept so far; new answers are kept again.
+         */
+        post: operations["invalidate_cache"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache-rules/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cache Stats
+         * @description What the caches did, in whole hours: lookups, hits, tokens saved, and what was measured.
+         */
+        get: operations["cache_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/catalog": {
         parameters: {
             query?: never;
@@ -1341,6 +1425,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Traffic
+         * @description Requests of the last minute, and those running and waiting, by service and priority class, of all gateways.
+         *
+         *     Gateways tell it only while somebody asks, so the first answer may take two seconds.
+         */
+        get: operations["get_traffic"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traffic/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Limit Use
+         * @description How much of their limits and budgets organizations, projects and keys use at the moment; those without limits are
+         *     left out.
+         */
+        get: operations["list_limit_use"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/uploads": {
         parameters: {
             query?: never;
@@ -2096,6 +2223,133 @@ export interface components {
          */
         BatchState: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
         /**
+         * CacheMode
+         * @description `measure` answers the very same request from the cache, and only counts what likeness would have answered.
+         * @enum {string}
+         */
+        CacheMode: "off" | "on" | "measure";
+        /**
+         * CacheRule
+         * @description A rule as it is kept. `generation` counts how often its answers were thrown away by hand.
+         */
+        CacheRule: {
+            /** Any Temperature */
+            any_temperature: boolean;
+            /** Embedding Model */
+            embedding_model: string | null;
+            /**
+             * Generation
+             * @default 1
+             */
+            generation: number;
+            /** Max Entries */
+            max_entries: number;
+            mode: components["schemas"]["CacheMode"];
+            /**
+             * Model
+             * @description public model name
+             */
+            model: string;
+            /** Project */
+            project: string;
+            /**
+             * Set At
+             * Format: date-time
+             */
+            set_at: string;
+            /** Set By */
+            set_by: string | null;
+            /** Threshold */
+            threshold: number;
+            /** Ttl Seconds */
+            ttl_seconds: number;
+        };
+        /**
+         * CacheRuleSet
+         * @description How a project's answers of a model are kept.
+         */
+        CacheRuleSet: {
+            /**
+             * Any Temperature
+             * @description whether answers of requests are kept that do not say `temperature` 0
+             * @default false
+             */
+            any_temperature?: boolean;
+            /**
+             * Embedding Model
+             * @description public name of the embedding model that says which questions are alike; None: only the very same request is answered
+             */
+            embedding_model?: string | null;
+            /**
+             * Max Entries
+             * @description answers kept by one gateway
+             * @default 10000
+             */
+            max_entries?: number;
+            /** @default on */
+            mode?: components["schemas"]["CacheMode"];
+            /**
+             * Threshold
+             * @description least cosine of questions that are alike
+             * @default 0.95
+             */
+            threshold?: number;
+            /**
+             * Ttl Seconds
+             * @description how long an answer is given again
+             * @default 3600
+             */
+            ttl_seconds?: number;
+        };
+        /**
+         * CacheStats
+         * @description What the cache of one project and model did. Measured are answers that likeness would have given.
+         */
+        CacheStats: {
+            /**
+             * Agreed
+             * @description measured: the engine said the same
+             * @default 0
+             */
+            agreed: number;
+            /**
+             * Disagreed
+             * @description measured: the engine said something else
+             * @default 0
+             */
+            disagreed: number;
+            /**
+             * Exact Hits
+             * @description answered as the very same request before
+             */
+            exact_hits: number;
+            /**
+             * Gated
+             * @description measured: near by its vector, and refused for its words
+             * @default 0
+             */
+            gated: number;
+            /**
+             * Lookups
+             * @description requests that could have been answered from the cache
+             */
+            lookups: number;
+            /** Model */
+            model: string;
+            /** Project */
+            project: string;
+            /**
+             * Saved Tokens
+             * @description what engines took when they gave these answers first
+             */
+            saved_tokens: number;
+            /**
+             * Semantic Hits
+             * @description answered as a like question before
+             */
+            semantic_hits: number;
+        };
+        /**
          * CatalogFit
          * @description Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes.
          */
@@ -2850,6 +3104,57 @@ export interface components {
             tpm?: number | null;
         };
         /**
+         * LimitScope
+         * @description Whose limits they are.
+         * @enum {string}
+         */
+        LimitScope: "key" | "project" | "organization";
+        /**
+         * LimitUse
+         * @description The limits of one key, project or organization, and how much of each is used at the moment.
+         */
+        LimitUse: {
+            /**
+             * Id
+             * @description a key's id; the name of a project or an organization
+             */
+            id: string;
+            /** Limits */
+            limits: components["schemas"]["UsedLimit"][];
+            /** Name */
+            name: string;
+            /**
+             * Project
+             * @description a key's
+             */
+            project: string | null;
+            scope: components["schemas"]["LimitScope"];
+        };
+        /**
+         * LimitUsePage
+         * @description Scopes that have limits, how many gateways were heard, and the currency of budgets.
+         */
+        LimitUsePage: {
+            /** Currency */
+            currency: string;
+            /** Gateways */
+            gateways: number;
+            /** Items */
+            items: components["schemas"]["LimitUse"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * Login
          * @description Credentials for a session.
          */
@@ -3288,6 +3593,40 @@ export interface components {
         Page_Batch_: {
             /** Items */
             items: components["schemas"]["Batch"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[CacheRule] */
+        Page_CacheRule_: {
+            /** Items */
+            items: components["schemas"]["CacheRule"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[CacheStats] */
+        Page_CacheStats_: {
+            /** Items */
+            items: components["schemas"]["CacheStats"][];
             /**
              * Limit
              * @default 100
@@ -4531,6 +4870,90 @@ export interface components {
          */
         Sticky: "session" | "key";
         /**
+         * Traffic
+         * @description All gateways together.
+         */
+        Traffic: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Gateways
+             * @description gateways that have told what they do; 0: nothing is known
+             */
+            gateways: number;
+            /** Routes */
+            routes: components["schemas"]["TrafficRoute"][];
+            /** Services */
+            services: components["schemas"]["TrafficRow"][];
+        };
+        /**
+         * TrafficRoute
+         * @description How full a route is whose replicas say how many requests they compute at once.
+         */
+        TrafficRoute: {
+            /** Places */
+            places: number;
+            /** Route */
+            route: string;
+            /** Service */
+            service: string;
+            /** Used */
+            used: number;
+        };
+        /**
+         * TrafficRow
+         * @description Requests of one service and priority class. Rates and times are of the last minute.
+         */
+        TrafficRow: {
+            /**
+             * Cached Share
+             * @description input tokens that engines had in their caches, as a share; None without any input
+             */
+            cached_share: number | null;
+            /** Completion Tokens Per Second */
+            completion_tokens_per_second: number;
+            /**
+             * Errors Per Second
+             * @description requests that neither were answered nor left by their client
+             */
+            errors_per_second: number;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Project
+             * @description the service's; None where the service is gone
+             */
+            project: string | null;
+            /** Prompt Tokens Per Second */
+            prompt_tokens_per_second: number;
+            /** Requests Per Second */
+            requests_per_second: number;
+            /**
+             * Running
+             * @description requests that were let in and are not over
+             */
+            running: number;
+            /**
+             * Service
+             * @description empty for requests that were refused before their model was known
+             */
+            service: string;
+            /**
+             * Ttft Ms P50
+             * @description time to first token of streams; None without any
+             */
+            ttft_ms_p50: number | null;
+            /** Ttft Ms P95 */
+            ttft_ms_p95: number | null;
+            /**
+             * Waiting
+             * @description requests that wait for a place
+             */
+            waiting: number;
+        };
+        /**
          * Upload
          * @description An upload. It is removed at `expires_at`, which every piece moves on.
          */
@@ -4688,9 +5111,11 @@ export interface components {
         /**
          * UsageGroup
          * @description What a summary tells apart. Days and hours are UTC.
+         *
+         *     Tags are those that keys have now: what a key with several used counts in the row of each.
          * @enum {string}
          */
-        UsageGroup: "key" | "project" | "service" | "day" | "hour";
+        UsageGroup: "key" | "tag" | "project" | "service" | "day" | "hour";
         /**
          * UsageRecord
          * @description One request. Times are milliseconds; token counts are the engine's own, None where it gave none.
@@ -4698,6 +5123,16 @@ export interface components {
         UsageRecord: {
             /** Api Key Id */
             api_key_id: string;
+            /**
+             * Cache
+             * @description `exact`, `semantic` or `miss` where the model has a cache for the project
+             */
+            cache: string | null;
+            /**
+             * Cache Model
+             * @description public model name whose cache was asked
+             */
+            cache_model: string | null;
             /** Cached Tokens */
             cached_tokens: number | null;
             /** Completion Tokens */
@@ -4728,6 +5163,11 @@ export interface components {
             replica_id: string | null;
             /** Request Id */
             request_id: string;
+            /**
+             * Saved Tokens
+             * @description what the engine took when it gave the answer that the cache has given again
+             */
+            saved_tokens: number | null;
             /** Service */
             service: string;
             /**
@@ -4747,7 +5187,7 @@ export interface components {
         };
         /**
          * UsageRow
-         * @description Usage summed over a group (key, project, service, day or hour).
+         * @description Usage summed over a group (key, tag, project, service, day or hour).
          */
         UsageRow: {
             /** Completion Tokens */
@@ -4778,6 +5218,21 @@ export interface components {
              * @default 0
              */
             unpriced: number;
+        };
+        /**
+         * UsedLimit
+         * @description One limit by its name in `Limits`. What is reserved for requests under way counts as used.
+         */
+        UsedLimit: {
+            /** Limit */
+            limit: string;
+            /** Most */
+            most: number;
+            /**
+             * Used
+             * @description None where no gateway tells it
+             */
+            used: number | null;
         };
         /**
          * User
@@ -4901,6 +5356,10 @@ export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
 export type BatchProblem = components['schemas']['BatchProblem'];
 export type BatchState = components['schemas']['BatchState'];
+export type CacheMode = components['schemas']['CacheMode'];
+export type CacheRule = components['schemas']['CacheRule'];
+export type CacheRuleSet = components['schemas']['CacheRuleSet'];
+export type CacheStats = components['schemas']['CacheStats'];
 export type CatalogFit = components['schemas']['CatalogFit'];
 export type CatalogModel = components['schemas']['CatalogModel'];
 export type ChangeNotice = components['schemas']['ChangeNotice'];
@@ -4932,6 +5391,9 @@ export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
+export type LimitScope = components['schemas']['LimitScope'];
+export type LimitUse = components['schemas']['LimitUse'];
+export type LimitUsePage = components['schemas']['LimitUsePage'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -4958,6 +5420,8 @@ export type OverviewFigure = components['schemas']['OverviewFigure'];
 export type OverviewService = components['schemas']['OverviewService'];
 export type PageApiKey = components['schemas']['Page_ApiKey_'];
 export type PageBatch = components['schemas']['Page_Batch_'];
+export type PageCacheRule = components['schemas']['Page_CacheRule_'];
+export type PageCacheStats = components['schemas']['Page_CacheStats_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
@@ -5014,6 +5478,9 @@ export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
 export type Sticky = components['schemas']['Sticky'];
+export type Traffic = components['schemas']['Traffic'];
+export type TrafficRoute = components['schemas']['TrafficRoute'];
+export type TrafficRow = components['schemas']['TrafficRow'];
 export type Upload = components['schemas']['Upload'];
 export type UploadCreate = components['schemas']['UploadCreate'];
 export type UploadFile = components['schemas']['UploadFile'];
@@ -5026,6 +5493,7 @@ export type UrlSource = components['schemas']['UrlSource'];
 export type UsageGroup = components['schemas']['UsageGroup'];
 export type UsageRecord = components['schemas']['UsageRecord'];
 export type UsageRow = components['schemas']['UsageRow'];
+export type UsedLimit = components['schemas']['UsedLimit'];
 export type User = components['schemas']['User'];
 export type UserCreate = components['schemas']['UserCreate'];
 export type UserCreated = components['schemas']['UserCreated'];
@@ -5615,6 +6083,534 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_cache_rules: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                project?: string | null;
+                /** @description a part of the name or text */
+                search?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CacheRule_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_cache_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CacheRuleSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_cache_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    invalidate_cache: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    cache_stats: {
+        parameters: {
+            query?: {
+                project?: string | null;
+                since?: string | null;
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CacheStats_"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -14499,6 +15495,216 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_traffic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traffic"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_limit_use: {
+        parameters: {
+            query?: {
+                /** @description may be given several times */
+                api_key_id?: string[] | null;
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                project?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitUsePage"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -1,8 +1,8 @@
-import { AppstoreOutlined, BarChartOutlined, BranchesOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, GlobalOutlined, KeyOutlined, ProjectOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
+import { AppstoreOutlined, BarChartOutlined, BranchesOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, FundOutlined, GlobalOutlined, KeyOutlined, ProjectOutlined, RetweetOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
 import type { ReactNode } from "react";
 import type { Permission } from "../api/schema";
 
-type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "usage" | "audit" | "jobs" | "batches";
+type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "traffic" | "cache" | "usage" | "audit" | "jobs" | "batches";
 
 export interface Section {
   name: Name;
@@ -30,6 +30,8 @@ export const SECTIONS: Section[] = [
       { name: "providers", path: "/platform/providers", icon: <GlobalOutlined />, needs: "provider:read" },
       { name: "keys", path: "/platform/keys", icon: <KeyOutlined />, needs: "key:read" },
       { name: "prices", path: "/platform/prices", icon: <DollarOutlined />, needs: "usage:read" },
+      { name: "traffic", path: "/platform/traffic", icon: <FundOutlined />, needs: "service:read" },
+      { name: "cache", path: "/platform/cache", icon: <RetweetOutlined />, needs: "service:read" },
       { name: "usage", path: "/platform/usage", icon: <BarChartOutlined />, needs: "usage:read" },
       { name: "batches", path: "/platform/batches", icon: <SnippetsOutlined />, needs: "batch:read" },
       { name: "users", path: "/platform/users", icon: <TeamOutlined />, needs: "user:read" },

@@ -12,6 +12,7 @@ const ALSO: Record<string, string[]> = {
   batch: ["event"],
   key: ["event"],
   price: ["event"],
+  cache_rule: ["event"],
   user: ["event"],
   project: ["event", "session"],
   event: ["overview"],

@@ -12,9 +12,11 @@ from aicp.api.use_cases import use_case
 from aicp.artifacts.blobs import Blobs
 from aicp.control.gateways import Gateways
 from aicp.control.routes import RouteTables
+from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
 from aicp.core.errors import NotFoundError
 from aicp.core.gateway import Heartbeat
+from aicp.core.live import Watched
 from aicp.core.route import RouteTable, Totals
 from aicp.core.usage import UsageBatch
 from aicp.core.value import Value
@@ -22,6 +24,7 @@ from aicp.core.value import Value
 router = APIRouter(prefix="/internal/v1", dependencies=[Depends(require_internal)], include_in_schema=False)
 TablesUse = Annotated[RouteTables, use_case(RouteTables)]
 UsageUse = Annotated[Usage, use_case(Usage)]
+TrafficUse = Annotated[Traffic, use_case(Traffic)]
 GatewaysUse = Annotated[Gateways, use_case(Gateways)]
 BlobsUse = Annotated[Blobs, use_case(Blobs)]
 
@@ -47,12 +50,13 @@ async def accept_usage(batch: UsageBatch, usage: UsageUse) -> Accepted:
     return Accepted(sequence=await usage.accept(batch))
 
 
-@router.post("/gateways/{gateway_id}/heartbeat", status_code=204)
+@router.post("/gateways/{gateway_id}/heartbeat", response_model=Watched)
 async def accept_heartbeat(
-    gateway_id: Annotated[str, Path(max_length=64)], beat: Heartbeat, gateways: GatewaysUse
-) -> None:
-    """Notes which table a gateway serves from and what it has in flight."""
+    gateway_id: Annotated[str, Path(max_length=64)], beat: Heartbeat, gateways: GatewaysUse, traffic: TrafficUse
+) -> Watched | Response:
+    """Notes which table a gateway serves from and what it has in flight; says what somebody looks at, else 204."""
     await gateways.heartbeat(gateway_id, beat)
+    return traffic.take(gateway_id, beat.live) or Response(status_code=204)
 
 
 @router.get("/gateways/{gateway_id}/totals", response_model=Totals)

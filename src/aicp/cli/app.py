@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from aicp import __version__
 from aicp.cli import (
     batches,
+    cache_rules,
     chat,
     declarations,
     files,
@@ -29,6 +30,7 @@ from aicp.cli import (
     records,
     routes,
     services,
+    traffic,
     uploads,
 )
 from aicp.cli.connection import Target
@@ -71,7 +73,7 @@ def root(
 
 for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat, gateway.gateway):
     app.command()(command)
-for command in (records.usage, records.audit, records.events, records.metrics, records.overview):
+for command in (records.usage, records.audit, records.events, records.metrics, records.overview, traffic.traffic):
     app.command()(command)
 for command in (declarations.apply, declarations.export, identity.login, identity.logout):
     app.command()(command)
@@ -80,8 +82,10 @@ app.add_typer(uploads.app, name="upload")
 app.add_typer(services.app, name="service")
 app.add_typer(routes.app, name="route")
 app.add_typer(routes.provider_app, name="provider")
+keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
 app.add_typer(prices.app, name="price")
+app.add_typer(cache_rules.app, name="cache")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")

@@ -1,6 +1,6 @@
-"""`aicp apply` and `aicp export`: models, services, providers, routes and keys as YAML documents.
+"""`aicp apply` and `aicp export`: models, services, providers, routes, cache rules and keys as YAML.
 
-A document has `kind` (model, service, provider, route or key), `name`, and the fields of the REST request.
+A document has `kind` (model, service, provider, route, cache-rule or key), `name`, and the fields of the REST request.
 A model of several versions is several documents, oldest first. Applying twice is harmless.
 """
 
@@ -16,7 +16,13 @@ import yaml
 from pydantic import ValidationError
 
 from aicp.cli.connection import JsonFlag, WaitFlag, connect
-from aicp.cli.declared_routes import apply_provider, apply_route, route_documents
+from aicp.cli.declared_routes import (
+    apply_cache_rule,
+    apply_provider,
+    apply_route,
+    cache_rule_documents,
+    route_documents,
+)
 from aicp.cli.imports import parse_source
 from aicp.cli.output import err, out, print_json
 from aicp.cli.progress import wait_for_job, wait_for_service
@@ -45,10 +51,10 @@ def read_documents(path: Path) -> list[Document]:
             document["kind"] = document["kind"].lower()
         if not isinstance(document, dict) or document.get("kind") not in APPLY or not document.get("name"):
             raise InvalidError(
-                f"Document {number} of {path} needs a `kind` (model, service, provider, route or key) and a `name`.",
+                f"Document {number} of {path} needs a `name`, and as `kind` one of {', '.join(APPLY)}.",
                 hint="See `aicp export` for the form.",
             )
-    # A service needs its model, a route its destinations, a key may name either.
+    # A service needs its model, a route its destinations, a rule or a key may name any of them.
     return sorted(documents, key=lambda document: list(APPLY).index(document["kind"]))
 
 
@@ -160,6 +166,7 @@ APPLY: dict[str, Callable[[Client, Document, bool], Result]] = {
     "service": apply_service,
     "provider": apply_provider,
     "route": apply_route,
+    "cache-rule": apply_cache_rule,
     "key": apply_key,
 }
 
@@ -170,7 +177,7 @@ def apply(
     wait: WaitFlag = True,
     json_: JsonFlag = False,
 ) -> None:
-    """Make models, services, providers, routes and keys as a YAML file says; what already is so stays untouched."""
+    """Make models, services, providers, routes, cache rules and keys as YAML says; what is so already stays."""
     client = connect(ctx)
     results: list[Document] = []
     for document in read_documents(file):
@@ -242,6 +249,7 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
     for service in client.services.list(project=project):
         yield _service_document(service), []
     yield from route_documents(client, project)
+    yield from cache_rule_documents(client, project)
     # By name, as models and services are: the same platform made elsewhere is then the same export.
     for key in sorted(client.keys.list(project=project), key=lambda key: (key.name, key.project)):
         if not key.revoked_at:
@@ -252,7 +260,7 @@ def documents_of(client: Client, project: str | None) -> Iterator[tuple[Document
 
 
 def export(ctx: typer.Context, project: str | None = None) -> None:
-    """Print models, services, providers, routes and keys as YAML that `apply` reads."""
+    """Print models, services, providers, routes, cache rules and keys as YAML that `apply` reads."""
     for document, notes in documents_of(connect(ctx), project):
         comments = "".join(f"# {note}\n" for note in notes)
         typer.echo(f"---\n{comments}{yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}", nl=False)

@@ -1,4 +1,4 @@
-"""Routes and providers as documents of `aicp apply` and `aicp export`."""
+"""Routes, providers and cache rules as documents of `aicp apply` and `aicp export`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aicp.client.rest import Client
+from aicp.core.cache_rule import CacheRuleSet
 from aicp.core.errors import ForbiddenError, NotFoundError
 from aicp.core.provider import Provider, ProviderCreate, ProviderUpdate
 from aicp.core.public_route import RouteCreate, RouteUpdate
@@ -46,6 +47,25 @@ def apply_route(client: Client, document: Document, wait: bool) -> str:
         return "unchanged"
     client.routes.update(wanted.name, RouteUpdate(**changes))
     return "changed"
+
+
+def apply_cache_rule(client: Client, document: Document, wait: bool) -> str:
+    """Sets the rule of the model that the document is named after, unless it is so already."""
+    project, model = document.get("project", "default"), document["name"]
+    fields = {key: value for key, value in document.items() if key not in ("kind", "name", "project")}
+    wanted = CacheRuleSet.model_validate(fields)
+    found = [rule for rule in client.cache_rules.list(project=project) if rule.model == model]
+    if found and all(getattr(found[0], name) == getattr(wanted, name) for name in CacheRuleSet.model_fields):
+        return "unchanged"
+    client.cache_rules.set(project, model, wanted)
+    return "changed" if found else "created"
+
+
+def cache_rule_documents(client: Client, project: str | None) -> Iterator[tuple[Document, list[str]]]:
+    """Rules, after the services and routes whose answers they keep."""
+    for rule in client.cache_rules.list(project=project):
+        fields = rule.model_dump(mode="json", include={*CacheRuleSet.model_fields}, exclude_none=True)
+        yield {"kind": "cache-rule", "name": rule.model, "project": rule.project, **fields}, []
 
 
 def route_documents(client: Client, project: str | None) -> Iterator[tuple[Document, list[str]]]:

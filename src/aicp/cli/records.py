@@ -31,7 +31,7 @@ def _zoned(local: datetime | None) -> datetime | None:
 def usage(
     ctx: typer.Context,
     group_by: Annotated[
-        list[str] | None, typer.Option(help="key, project, service, day or hour; repeat for several.")
+        list[str] | None, typer.Option(help="key, tag, project, service, day or hour; repeat for several.")
     ] = None,
     project: str | None = None,
     service: str | None = None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httptools
@@ -20,6 +20,7 @@ import msgspec
 
 from aicp.client.trust import pinned
 from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable, Totals
 
 T = TypeVar("T")
@@ -55,11 +56,23 @@ class InternalClient:
         await self._send("POST", "/internal/v1/usage", b"%b%b]}" % (head, b",".join(records)))
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
-    ) -> None:
-        """Tells which table a gateway serves from and how many requests each replica has in flight."""
-        body = msgspec.json.encode({"etag": etag, "inflight": dict(inflight), "started_at": started_at})
-        await self._send("POST", f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat", body)
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        live: LiveReport | None = None,
+    ) -> Watched:
+        """Tells which table a gateway serves from, how many requests each replica has in flight, and what goes on.
+
+        Answers what somebody looks at, so that the next heartbeat can tell it.
+        """
+        beat: dict[str, Any] = {"etag": etag, "inflight": dict(inflight), "started_at": started_at}
+        if live is not None:
+            beat["live"] = live
+        path = f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat"
+        answer = await self._send("POST", path, msgspec.json.encode(beat))
+        return self._decode(answer.body, Watched) if answer.status == HTTPStatus.OK else NOBODY
 
     async def totals(self, gateway_id: str) -> Totals:
         """What limits by day and month count, with the gateway's batches so far."""

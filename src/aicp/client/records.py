@@ -45,7 +45,7 @@ class Records:
     def usage_summary(
         self, which: UsageQuery = _ANY_USE, *, group_by: str | Sequence[str] = "service"
     ) -> list[UsageRow]:
-        """Usage summed by key, project, service, day or hour, or several of them.
+        """Usage summed by key, tag, project, service, day or hour, or several of them.
 
         Whole hours count: `since` is rounded down to its hour, and `outcome` does not apply.
         """

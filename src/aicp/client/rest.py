@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aicp.client.batches import Batches, Files
+from aicp.client.cache_rules import CacheRules
 from aicp.client.identity import Keys, Projects, Users
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
 from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
+from aicp.client.traffic import TrafficNow
 from aicp.client.transport import Transport
 from aicp.client.trust import pinned, trusting
 from aicp.client.uploads import Uploads
@@ -59,9 +61,11 @@ class Client:
         self.providers = Providers(self.transport)
         self.keys = Keys(self.transport)
         self.prices = Prices(self.transport)
+        self.cache_rules = CacheRules(self.transport)
         self.projects = Projects(self.transport)
         self.users = Users(self.transport)
         self.records = Records(self.transport)
+        self.traffic = TrafficNow(self.transport)
 
     @classmethod
     def login(

@@ -18,6 +18,7 @@ _PERMISSIONS = {
     "service": Permission.SERVICE_READ,
     "replica": Permission.SERVICE_READ,
     "route": Permission.SERVICE_READ,
+    "cache_rule": Permission.SERVICE_READ,
     "provider": Permission.PROVIDER_READ,
     "node": Permission.NODE_READ,
     "engine": Permission.ENGINE_READ,

@@ -26,7 +26,7 @@ class Gateways:
     async def heartbeat(self, gateway_id: str, beat: Heartbeat) -> None:
         """Notes a heartbeat."""
         now = self._clock.now()
-        status = GatewayStatus(id=gateway_id, seen_at=now, **beat.model_dump())
+        status = GatewayStatus(id=gateway_id, seen_at=now, **beat.model_dump(exclude={"live"}))
         before = self._written.get(gateway_id)
         changed = before is None or before.model_copy(update={"seen_at": now}) != status
         if not changed and before and (now - before.seen_at).total_seconds() < _WRITE_SECONDS:

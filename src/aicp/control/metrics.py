@@ -63,7 +63,7 @@ class Metrics:
             found = await StoredMetrics(tx).series(
                 name, since=since, until=until, step_seconds=step_seconds, labels=labels
             )
-            visible = {item.name for item in await _visible(tx, caller)}
+            visible = {item.name for item in await visible_services(tx, caller)}
         return [
             item
             for item in found
@@ -76,7 +76,7 @@ class Metrics:
         now = self._clock.now()
         async with self._database.snapshot() as tx:
             use = pool_use(await Nodes(tx).all(), await Pools(tx).snapshot())
-            services = await _visible(tx, caller)
+            services = await visible_services(tx, caller)
             traffic = await service_traffic(tx, now)
             figures = {
                 "accelerators": OverviewFigure(
@@ -120,7 +120,8 @@ def _top(services: list[Service], traffic: dict[str, ServiceTraffic]) -> list[Ov
     return sorted(rows, key=lambda row: (-row.requests_per_second, row.name))[:_TOP]
 
 
-async def _visible(tx: Transaction, caller: Caller) -> list[Service]:
+async def visible_services(tx: Transaction, caller: Caller) -> list[Service]:
+    """Services that a caller may see: those of its projects, and public ones."""
     projects = caller.visible_projects(Permission.SERVICE_READ)
     return [
         service

@@ -24,6 +24,7 @@ from aicp.core.identity import (
 from aicp.core.limits import Limits
 from aicp.core.value import Page
 from aicp.store.api_keys import ApiKeys
+from aicp.store.cache_rules import CacheRules
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.files import Files
@@ -128,6 +129,7 @@ class Projects:
             await _get(tx, name)
             await _require_empty(tx, name)
             await ApiKeys(tx).revoke_project(name, self._clock.now())
+            await CacheRules(tx).delete_project(name)
             await StoredProjects(tx).delete(name)
             await self._audit(tx, caller, "project.delete", name)
         self._bell.ring("project", name)

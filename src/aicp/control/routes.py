@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import asdict, replace
 
+from aicp.control.cache_entries import Stamps, cache_entries
 from aicp.control.destinations import choices, provider_entries
 from aicp.control.providers import Outside
 from aicp.control.public_routes import standing
@@ -19,8 +20,9 @@ from aicp.core.model import ModelType, Visibility
 from aicp.core.registry import Registry
 from aicp.core.route import RouteEntry, RouteTable, Target
 from aicp.core.service import Service
-from aicp.engines.base import Engine
+from aicp.engines.base import Engine, ReportsCache
 from aicp.store.api_keys import ApiKeys
+from aicp.store.cache_rules import CacheRules
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
 from aicp.store.prices import Prices
@@ -36,7 +38,7 @@ _RECHECK_SECONDS = 1.0
 _SPARE = 1.0
 """Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
 
-_BELLS = ("key", "service", "replica", "project", "price", "route", "provider")
+_BELLS = ("key", "service", "replica", "project", "price", "route", "provider", "cache_rule")
 
 
 class RouteTables:
@@ -69,6 +71,7 @@ class RouteTables:
             projects, organizations = await Projects(tx).entries(), await Organizations(tx).entries()
             services = await standing(tx)
             made = await PublicRoutes(tx).all()
+            rules = await CacheRules(tx).active()
             providers = await Providers(tx).sealed() if made else []
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
@@ -91,6 +94,7 @@ class RouteTables:
             organizations=organizations,
             currency=self._currency,
             choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],
+            caches=cache_entries(rules, Stamps(services, revisions, ready, made)) if rules else [],
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:
@@ -119,6 +123,7 @@ class RouteTables:
         templates = {item.replica.generation for item in ready}
         serving = [item for item in revisions if item.template in templates] or revisions[:1]
         engines = [self._engines.get(item.plan.engine) for item in serving]
+        runs = {item.template: engine for item, engine in zip(serving, engines, strict=True)}
         places = {item.template: _places(item, engine) for item, engine in zip(serving, engines, strict=True)}
         contexts = [item.plan.context_length for item in serving if item.plan.context_length is not None]
         return RouteEntry(
@@ -135,14 +140,33 @@ class RouteTables:
             ],
             refused_fields=list(dict.fromkeys(name for engine in engines for name in engine.refused_fields)),
             targets=[
-                Target(item.replica.id, item.replica.address, item.token, places.get(item.replica.generation))
+                Target(
+                    item.replica.id,
+                    item.replica.address,
+                    item.token,
+                    places.get(item.replica.generation),
+                    cache_events=_cache_events(runs.get(item.replica.generation), service, item.replica.address),
+                )
                 for item in ready
                 if item.replica.address
             ],
             context_length=min(contexts, default=None),
             created_at=service.created_at.timestamp(),
+            continues={
+                path: how
+                for path, how in engines[0].continues.items()
+                if all(engine.continues.get(path) == how for engine in engines[1:])
+            },
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )
+
+
+def _cache_events(engine: Engine | None, service: Service, address: str) -> str | None:
+    """The socket beside a replica's own where its engine tells what its cache holds; None where there is none."""
+    told = engine.cache_events(service.type) if isinstance(engine, ReportsCache) else None
+    if told is None or not address.startswith("unix:"):
+        return None
+    return told.replace("{listen}", address.removeprefix("unix:"))
 
 
 def _places(revision: Revision, engine: Engine) -> int | None:

@@ -25,13 +25,22 @@ _EXPORT_PAGE = 1000
 
 
 class UsageGroup(StrEnum):
-    """What a summary tells apart. Days and hours are UTC."""
+    """What a summary tells apart. Days and hours are UTC.
+
+    Tags are those that keys have now: what a key with several used counts in the row of each.
+    """
 
     KEY = "key"
+    TAG = "tag"
     PROJECT = "project"
     SERVICE = "service"
     DAY = "day"
     HOUR = "hour"
+
+
+_STORED = {UsageGroup.DAY: "hour", UsageGroup.HOUR: "hour", UsageGroup.TAG: "key"}
+"""What the store tells apart for a group, where it is called otherwise there."""
+_NO_TAGS = ("",)
 
 
 class Usage:
@@ -76,13 +85,15 @@ class Usage:
 
     async def summary(self, caller: Caller, which: UsageQuery, groups: Sequence[UsageGroup]) -> Page[UsageRow]:
         """Sums over whole hours, told apart by `groups` (none: one row). Percentiles are within 5 %."""
-        apart = {"hour" if group in (UsageGroup.DAY, UsageGroup.HOUR) else group.value for group in groups}
+        apart = {_STORED.get(group, group.value) for group in groups}
         async with self._database.snapshot() as tx:
             sums = await StoredUsage(tx).sums(_visible(caller, which), apart)
+            tags = await ApiKeys(tx).tags() if UsageGroup.TAG in groups else {}
         rows: dict[tuple[str, ...], _Row] = {}
         for item in sums:
-            group = {name.value: _label(name, item) for name in groups}
-            rows.setdefault(tuple(group.values()), _Row(group)).add(item)
+            for tag in tags.get(item.group.get("key", ""), _NO_TAGS):
+                group = {name.value: tag if name is UsageGroup.TAG else _label(name, item) for name in groups}
+                rows.setdefault(tuple(group.values()), _Row(group)).add(item)
         items = [row.value() for row in rows.values() if row.requests]
         return Page(items=items, total=len(items), limit=max(len(items), 1))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, Field
 
+from aicp.core.live import LiveReport
 from aicp.core.value import Value
 
 
 class Heartbeat(Value):
-    """Sent every second: the route table in use and the requests in flight by replica."""
+    """Sent every second: the route table in use, the requests in flight by replica, and what goes on where somebody
+    looks at that."""
 
     etag: str = Field(max_length=200)
     inflight: dict[str, int] = {}
     started_at: AwareDatetime | None = None
+    live: LiveReport | None = None
 
 
 class GatewayStatus(Value):

@@ -60,8 +60,9 @@ class ScopeEntry:
 class Target:
     """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
 
-    `cache_tokens` is how many tokens its KV cache holds, where that is known. `networks` is set for an outside
-    provider: its address, which holds the version of its API (`https://host/v1`), must be public or in one of them.
+    `cache_tokens` is how many tokens its KV cache holds, where that is known, and `cache_events` the unix socket where
+    it tells what it holds. `networks` is set for an outside provider: its address, which holds the version of its API
+    (`https://host/v1`), must be public or in one of them.
     """
 
     replica_id: str
@@ -70,6 +71,7 @@ class Target:
     max_requests: int | None = None
     cache_tokens: int | None = None
     networks: list[str] | None = None
+    cache_events: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class RouteEntry:
     """A destination, and a public model name of its own unless `hidden`.
 
     `project` None means public; `endpoints` are the paths the engine serves natively; `upstream_model` is the name the
-    engine knows the model by. Targets may be empty: known, but nothing is ready (503).
+    engine knows the model by. Targets may be empty: known, but nothing is ready (503). `continues` says for some of the
+    `endpoints` how a target goes on with an answer that another one began, see `Engine.continues`.
     """
 
     name: str
@@ -103,6 +106,7 @@ class RouteEntry:
     reason: str = ""
     price: PriceEntry | None = None
     hidden: bool = False
+    continues: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,26 @@ class ChoiceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """The answers of one public model name to one project are kept for `ttl` seconds and given again.
+
+    `generation` changes when what is kept must not be given any more. `embedding_model` is the public name whose
+    vectors say which questions are alike; None: only the very same question is answered. `measure`: what would be given
+    for a like question is only compared with the engine's answer.
+    """
+
+    project: str
+    model: str
+    ttl: float
+    generation: str = ""
+    measure: bool = False
+    embedding_model: str | None = None
+    threshold: float = 0.95
+    max_entries: int = 10_000
+    any_temperature: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
     """A consistent snapshot. `etag` changes with every content change."""
 
@@ -142,6 +166,7 @@ class RouteTable:
     organizations: list[ScopeEntry] = field(default_factory=list[ScopeEntry])
     currency: str = "USD"
     choices: list[ChoiceEntry] = field(default_factory=list[ChoiceEntry])
+    caches: list[CacheEntry] = field(default_factory=list[CacheEntry])
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,13 @@ class UsageRecord(Value):
     cost_micros: int | None = Field(
         default=None, description="millionths of the platform's currency; None where the model had no price"
     )
+    cache: str | None = Field(
+        default=None, description="`exact`, `semantic` or `miss` where the model has a cache for the project"
+    )
+    cache_model: str | None = Field(default=None, description="public model name whose cache was asked")
+    saved_tokens: int | None = Field(
+        default=None, description="what the engine took when it gave the answer that the cache has given again"
+    )
 
 
 class UsageBatch(Value):
@@ -55,7 +62,7 @@ class UsageBatch(Value):
 
 
 class UsageRow(Value):
-    """Usage summed over a group (key, project, service, day or hour)."""
+    """Usage summed over a group (key, tag, project, service, day or hour)."""
 
     group: dict[str, str]
     requests: int

@@ -72,6 +72,7 @@ class Answer:
     words: list[str]
     prompt_tokens: int
     finish_reason: str
+    begun: bool = False  # others stand before them
 
     def usage(self) -> dict[str, int]:
         """OpenAI's token counts."""
@@ -214,23 +215,25 @@ class EchoServer:
             raise Refused(404, f"The model {value.get('model')!r} does not exist.", "model")
         return value
 
-    def _echo(self, prompt: str, everything: str, body: dict[str, Any]) -> Answer:
+    def _echo(self, prompt: str, everything: str, body: dict[str, Any], said: int = 0) -> Answer:
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
         prompt_tokens = len(everything.split())
         if prompt_tokens > self.settings.context_length:
             raise Refused(400, f"The prompt has {prompt_tokens} tokens, the context {self.settings.context_length}.")
-        words = prompt.split()
+        words = prompt.split()[said:]
         if limit is not None and not isinstance(limit, int):
             raise Refused(400, "max_tokens is not a whole number.", "max_tokens")
         cut = words[:limit] if limit is not None else words
-        return Answer(cut, prompt_tokens, "length" if len(cut) < len(words) else "stop")
+        return Answer(cut, prompt_tokens, "length" if len(cut) < len(words) else "stop", begun=said > 0)
 
     async def _chat(self, connection: Connection, body: dict[str, Any]) -> None:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refused(400, "messages is not a list with at least one message.", "messages")
         texts = [_content(message) for message in messages]
-        answer = self._echo(texts[-1], " ".join(texts), body)
+        goes_on = body.get("continue_final_message") is True and len(texts) > 1
+        said = len(texts[-1].split()) if goes_on else 0
+        answer = self._echo(texts[-2 if goes_on else -1], " ".join(texts), body, said)
         base = {"id": "chatcmpl-echo", "created": 0, "model": self.settings.model}
         if body.get("stream"):
             head = {**base, "object": "chat.completion.chunk"}
@@ -283,7 +286,7 @@ class EchoServer:
             if connection.is_gone():
                 raise ConnectionError
             self.counters.generation_tokens += 1
-            yield word if index == 0 else f" {word}"
+            yield f" {word}" if index or answer.begun else word
 
     async def _embeddings(self, connection: Connection, body: dict[str, Any]) -> None:
         given = body.get("input")

@@ -80,6 +80,10 @@ class Engine(Protocol):
     flags: Mapping[str, Flag]
     refused_fields: Sequence[str]
     """Top-level request fields that would steer the engine; the gateway refuses them."""
+    continues: Mapping[str, str]
+    """Paths whose answers it goes on with where another replica broke off, and how it is told to: `prompt` (the text is
+    at the prompt's end), `continue_final_message` (in the chat's last message, with this field), `prefill` (there,
+    without any). Only what does not say that text again, nor begins a new turn after it, belongs here."""
     parallel: str
     """The setting that says how many requests a replica computes at the same time; empty: it has no such bound. What
     comes beyond it waits in the gateway, by priority and in a fair order, and not in the engine."""
@@ -124,8 +128,8 @@ class Engine(Protocol):
 class ReportsCache(Protocol):
     """An engine that publishes its prefix-cache events."""
 
-    def cache_events(self) -> str:
-        """Where it publishes them."""
+    def cache_events(self, model_type: ModelType) -> str | None:
+        """The unix socket where it publishes those of such a model, as in a launch spec with `{listen}`; None: none."""
         ...
 
 

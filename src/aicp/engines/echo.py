@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aicp.core.accelerator import Accelerator
@@ -39,6 +39,7 @@ class EchoEngine:
             Flag("fail_start", "bool", "end at once with code 3 instead of serving", default=False),
         )
     }
+    continues: Mapping[str, str] = {"/v1/chat/completions": "continue_final_message"}
     parallel = ""
     refused_fields: Sequence[str] = ("priority", "request_id")
     metrics = {

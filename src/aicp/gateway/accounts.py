@@ -74,6 +74,13 @@ class Accounts:
             account.begin(prompt, output, now)
         return Grant(accounts, (prompt, output))
 
+    def used(self, now: float, at: datetime) -> dict[str, dict[str, tuple[int, int]]]:
+        """What counts against the limits of every scope that has used something; see `Account.used`."""
+        unix = at.timestamp()
+        today = self._today.at(unix)
+        found = {scope: account.used(now, unix, today) for scope, account in self._accounts.items()}
+        return {scope: used for scope, used in found.items() if any(map(any, used.values()))}
+
     def take(self, totals: Totals) -> None:
         """Takes the store's totals; a scope that is not in them has used nothing."""
         for scope, account in self._accounts.items():
@@ -117,6 +124,7 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
 
 def _shown(what: str, room: Room) -> str:
     left, most, seconds = room
-    limit = "x-ratelimit-limit-" + what + ": " + str(most)
-    remaining = "\r\nx-ratelimit-remaining-" + what + ": " + str(left)
-    return limit + remaining + "\r\nx-ratelimit-reset-" + what + ": " + str(seconds) + "s\r\n"
+    return (
+        f"x-ratelimit-limit-{what}: {most}\r\nx-ratelimit-remaining-{what}: {left}\r\n"
+        f"x-ratelimit-reset-{what}: {seconds}s\r\n"
+    )

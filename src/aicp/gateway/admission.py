@@ -6,7 +6,9 @@ no bound, and requests pass at once. A class may use what is free and not reserv
     room(class) = places - taken - sum over higher classes of max(0, reserved - taken by them)
 
 (the form of SMG's scheduler; its starvation override and its preemption before the first byte are here, too). A class
-that nobody has used lately has nothing reserved. Pure but for its clock and its alarm: no sockets, no loop.
+that nobody has used lately has nothing reserved. The last places of every fifty are kept from keys that have their
+share already, as long as others come: who asks for little finds one free at once, even beside a flood. Pure but for its
+clock and its alarm: no sockets, no loop.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from functools import partial
 from aicp.core.clock import Clock
 from aicp.gateway.api_keys import Key
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key
+from aicp.gateway.loads import Load
 from aicp.gateway.metrics import Waits
 from aicp.gateway.priorities import CLASSES, Haste
 from aicp.gateway.queues import Queue, Ticket, Work
@@ -29,6 +32,8 @@ from aicp.gateway.tokens import Tokens
 log = logging.getLogger(__name__)
 
 _IN_USE_SECONDS = 600.0
+_SPARE = 0.02
+"""Of all places; a route with fewer than fifty has none to spare."""
 _MOST_BYTES = 256 * 2**20
 """All bodies that wait, of all routes."""
 _LATEST_RETRY_SECONDS = 60
@@ -53,6 +58,7 @@ class _Gate:
         numbers = [replica.target.max_requests for replica in route.replicas]
         known = [number for number in numbers if number is not None]
         self.places = sum(known) if len(known) == len(numbers) else None
+        self.spare = int((self.places or 0) * _SPARE)
 
     def room(self, rank: int, now: float) -> int:
         """How many of class `rank` may begin. To be asked where the number of places is known."""
@@ -63,17 +69,29 @@ class _Gate:
                 left -= max(0, int(queue.of.reserved * places) - len(queue.running))
         return left
 
-    def next(self, now: float) -> Queue | None:
-        """Whose turn it is: one that starves, else the highest class that has room; None when nobody may begin."""
+    def next(self, now: float) -> Ticket | None:
+        """Whose turn it is: one that starves, else of the highest class that has room; None when nobody may begin."""
         waiting = [queue for queue in self.queues if queue.waiting]
         if not waiting or self.places is None:
-            return waiting[0] if waiting else None
+            return waiting[0].first() if waiting else None
         if self.taken >= self.places:
             return None
         for queue in waiting:
             if now - queue.served_at >= queue.of.starving:
-                return queue
-        return next((queue for queue in waiting if self.room(queue.of.rank, now) > 0), None)
+                return queue.first()
+        for queue in waiting:
+            room = self.room(queue.of.rank, now)
+            if room > 0:
+                ticket = queue.first() if room > self.spare else queue.modest(self.places, now)
+                if ticket is not None:
+                    return ticket
+        return None
+
+    def admits(self, ticket: Ticket, room: int, now: float) -> bool:
+        """Whether a request that comes when there is `room` for its class may begin at once."""
+        if room > self.spare or room <= 0:
+            return room > 0
+        return ticket.queue.within_share(ticket.flow, self.places or 0, now)
 
     def begin(self, ticket: Ticket, now: float) -> None:
         """A request gets a place."""
@@ -126,7 +144,7 @@ class Admission:
         queue.used_at = now
         ticket = Ticket(work, key, queue, size, now + haste.patience, partial(self._left, gate))
         room = gate.room(of.rank, now)
-        if room > 0:
+        if gate.admits(ticket, room, now):
             gate.begin(ticket, now)
             work.ticket = ticket
             try:
@@ -173,6 +191,10 @@ class Admission:
         for gate in list(self._gates.values()):
             self._fill(gate)
 
+    def loads(self) -> list[Load]:
+        """How busy every route is at the moment."""
+        return [_load(gate) for gate in self._gates.values()]
+
     def drain(self) -> None:
         """The gateway ends: what waits is told to come again, which is better than to be cut in a while."""
         self._draining = True
@@ -213,14 +235,12 @@ class Admission:
         ticket.queue.join(ticket, now)
         self._queued += 1
         self._bytes += ticket.size
-        self._waits.join(ticket.queue.of.name)
         ticket.stop_alarm = self._alarm(ticket.deadline - now, partial(self._expire, gate, ticket))
 
     def _part(self, ticket: Ticket) -> None:
         ticket.queue.part(ticket)
         self._queued -= 1
         self._bytes -= ticket.size
-        self._waits.part(ticket.queue.of.name)
         if ticket.stop_alarm is not None:
             ticket.stop_alarm()
             ticket.stop_alarm = None
@@ -229,7 +249,6 @@ class Admission:
         seconds = now - ticket.since
         self._part(ticket)
         gate.begin(ticket, now)
-        self._waits.served(ticket.queue.of.name, seconds)
         try:
             ticket.work.waited(seconds)
             ticket.work.start()
@@ -244,8 +263,8 @@ class Admission:
         gate.filling = True
         try:
             now = self._clock.monotonic()
-            while (queue := gate.next(now)) is not None:
-                self._start(gate, queue.first(), now)
+            while (ticket := gate.next(now)) is not None:
+                self._start(gate, ticket, now)
         finally:
             gate.filling = False
 
@@ -294,6 +313,11 @@ class Admission:
 
 def _waiting(gate: _Gate) -> list[Ticket]:
     return [ticket for queue in gate.queues for ticket in queue.tickets()]
+
+
+def _load(gate: _Gate) -> Load:
+    waiting = {queue.of.name: queue.waiting for queue in gate.queues}
+    return Load(gate.route.name, gate.route.service, gate.places, gate.taken, waiting)
 
 
 def _shape(route: Route) -> tuple[object, ...]:

@@ -302,5 +302,5 @@ def _tool_choice(choice: Any, tools: bool) -> Part:
 def _arguments(text: str | None) -> Any:
     try:
         return msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise engine_failed("The model called a tool with arguments that are no JSON.") from error

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,7 @@ from msgspec import Raw
 from aicp.core.route import KeyEntry
 from aicp.gateway.bodies import encode
 from aicp.gateway.budgets import Purse
+from aicp.gateway.cache_store import Cache
 from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 from aicp.security.passes import read_pass
@@ -28,6 +29,7 @@ class Key:
 
     __slots__ = (
         "accounts",
+        "caches",
         "defaults",
         "digest",
         "expires_at",
@@ -43,7 +45,13 @@ class Key:
         "weight",
     )
 
-    def __init__(self, entry: KeyEntry, accounts: tuple[Account, ...] = (), purses: tuple[Purse, ...] = ()) -> None:
+    def __init__(
+        self,
+        entry: KeyEntry,
+        accounts: tuple[Account, ...] = (),
+        purses: tuple[Purse, ...] = (),
+        caches: Mapping[str, Cache] | None = None,
+    ) -> None:
         self.id = entry.id
         self.project = entry.project
         self.digest = entry.digest
@@ -59,6 +67,8 @@ class Key:
         """Whose limits it falls under."""
         self.purses = purses
         """Whose budgets."""
+        self.caches = caches
+        """Caches of its project by public model name; None or empty where it has none."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -85,6 +95,7 @@ class KeyRing:
         entries: Iterable[KeyEntry],
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
         purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
+        caches: Callable[[str], Mapping[str, Cache] | None] = lambda project: None,
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -93,7 +104,10 @@ class KeyRing:
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
         self._entries = {entry.id: entry for entry in entries}
-        self._keys = {name: Key(entry, accounts(entry), purses(entry)) for name, entry in self._entries.items()}
+        self._keys = {
+            name: Key(entry, accounts(entry), purses(entry), caches(entry.project))
+            for name, entry in self._entries.items()
+        }
         # What an unknown key is compared with, so that it costs the same as a known one.
         self._nobody = key_digest(self._pepper, "nobody")
         self._verified: dict[bytes, tuple[Key, float | None]] = {}
@@ -104,8 +118,10 @@ class KeyRing:
         """Ids of all live keys."""
         return self._keys.keys()
 
-    def check(self, text: bytes, now: datetime) -> Key | None:
+    def check(self, text: bytes, now: datetime, seen: Seen | None = None) -> Key | None:
         """The key that `text` is, or None. An unknown key costs the same as a wrong secret of a known one."""
+        if seen is not None and seen.ring is self and hmac.compare_digest(seen.text, text):
+            return _live(seen.known, now)
         if len(text) > _LONGEST_KEY:
             return None
         fingerprint = sha256(text).digest()
@@ -115,10 +131,9 @@ class KeyRing:
             if known is None:
                 return None
             self._verified[fingerprint] = known
-        key, ends = known
-        if ends is None:
-            return key
-        return None if ends <= now.timestamp() else key
+        if seen is not None:
+            seen.ring, seen.text, seen.known = self, text, known
+        return _live(known, now)
 
     def still(self, key: Key) -> bool:
         """Whether `key` is of this very table and does not expire, so that there is nothing to look up again."""
@@ -151,8 +166,27 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = Key(replace(self._entries[key.id], networks=None), key.accounts)
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, caches=key.caches)
         return lent, min(found[1], key.expires_at or found[1])
+
+
+class Seen:
+    """The key that a connection has shown last: shown again, it is known without a digest, as long as its ring is."""
+
+    __slots__ = ("known", "ring", "text")
+
+    def __init__(self) -> None:
+        self.ring: KeyRing | None = None
+        self.text = b""
+        self.known: tuple[Key, float | None] | None = None
+
+
+def _live(known: tuple[Key, float | None] | None, now: datetime) -> Key | None:
+    """A key whose secret has not ended."""
+    if known is None:
+        return None
+    key, ends = known
+    return key if ends is None or ends > now.timestamp() else None
 
 
 def presented_key(authorization: bytes | None, api_key: bytes | None) -> bytes:

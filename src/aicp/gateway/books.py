@@ -19,6 +19,7 @@ import msgspec
 
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError, UnavailableError
+from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable, Total, Totals
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,15 @@ class Books:
         return self._table
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
-    ) -> None:
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        live: LiveReport | None = None,
+    ) -> Watched:
         """Nobody waits for it here."""
+        return NOBODY
 
     async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
         """Writes a batch down, once. Raises UnavailableError when the disk does not take it."""

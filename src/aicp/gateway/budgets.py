@@ -69,6 +69,12 @@ class Purse:
                 return Overdraft(period, most, spent, ends)
         return None
 
+    def used(self, unix: float, calendar: Calendar) -> dict[str, tuple[int, int]]:
+        """What counts against each budget, as `Quota.parts`; what is reserved is in it."""
+        day, month = self._quota.parts(unix, calendar.first_of_month)
+        parts = {"day": day, "month": month}
+        return {f"budget_per_{name}": (parts[name][0], parts[name][1] + self._pending) for name, _ in self._budgets}
+
     def begin(self, wanted: int) -> None:
         """Reserves."""
         self._pending += wanted
@@ -156,6 +162,13 @@ class Budgets:
         for purse in purses:
             purse.begin(wanted)
         return Purchase(purses, wanted)
+
+    def used(self, at: datetime) -> dict[str, dict[str, tuple[int, int]]]:
+        """What counts against the budgets of every scope that has spent something; see `Purse.used`."""
+        unix = at.timestamp()
+        today = self._today.at(unix)
+        found = {scope: purse.used(unix, today) for scope, purse in self._purses.items()}
+        return {scope: used for scope, used in found.items() if any(map(any, used.values()))}
 
     def take(self, totals: Totals) -> None:
         """Takes the store's totals; a scope that is not in them has spent nothing."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
 from aicp.gateway import anthropic_messages, http, openai_responses
 from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
+from aicp.gateway.continuations import HEADER, may_continue
+from aicp.gateway.continued_stream import ContinuedStream, no_stream
 from aicp.gateway.endpoints import CHAT, COMPLETIONS, MESSAGES, OCR, RESPONSES, SPEECH, Endpoint, served_by
 from aicp.gateway.errors import ApiError, invalid, not_supported
 from aicp.gateway.forms import Form
@@ -52,15 +55,49 @@ class Call:
     raw: bool = False
     size: int | None = None
     """Bytes of text that its input amounts to, where it holds media."""
+    continues: str = ""
+    """How another replica goes on with a stream that breaks off; empty: none does."""
+    begun: ContinuedStream | None = None
+    """The stream whose rest this is."""
+
+    def stream_of(self, tokens: Tokens, name: str) -> Stream:
+        """The relay of a stream that answers it."""
+        if self.begun is not None:
+            return self.begun
+        stream = self.open_stream(tokens, name)
+        if self.continues:
+            return ContinuedStream(stream, tokens, self.path, self.continues, self.body)
+        return stream
+
+    def go_on(self, stream: Stream | None) -> bool:
+        """Becomes the request for what is missing of a stream that broke off. False: there is no such request.
+
+        `begun` is None afterwards where nothing is missing but an end, which the stream makes itself.
+        """
+        if stream is not None and stream.complete:
+            self.begun = None
+            return True
+        if not isinstance(stream, ContinuedStream):
+            return self.begun is not None  # the rest was asked for, and nothing of it has come
+        if not stream.lost():
+            return False
+        self.begun = stream if stream.rest else None
+        if stream.rest:
+            self.body, self.whole = stream.rest, no_stream
+        return True
 
 
-def make_call(endpoint: Endpoint, route: Route, fields: Fields) -> Call:
+def make_call(
+    endpoint: Endpoint, route: Route, fields: Fields, headers: Mapping[bytes, bytes] = MappingProxyType({})
+) -> Call:
     """Raises ApiError 400 for what the schema or the engine does not allow; LinkedMedia where media must be fetched."""
     if endpoint.form and isinstance(fields, Form):
         return _upload(endpoint, route, fields)
     check_fields(fields, route.refused_fields, endpoint.field)
     media = read_media(fields, endpoint.media)
     call = _call(endpoint, route, fields, "stream" in fields and flag_field(fields, "stream"))
+    if call.stream and len(route.replicas) > 1 and headers.get(HEADER) != b"never" and may_continue(fields):
+        call.continues = route.entry.continues.get(call.path, "")
     if media is not None:
         call.size = len(call.body) - media.size + media.count * _MEDIUM_TOKENS * _BYTES_PER_TOKEN
     return call

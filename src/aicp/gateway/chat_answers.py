@@ -78,7 +78,7 @@ def read_completion(body: bytes) -> tuple[Completion, Choice]:
     """A whole answer and its first choice. Raises ApiError 502 when it is none."""
     try:
         completion = _completion.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise engine_failed("The engine's answer is no chat completion.") from error
     if not completion.choices:
         raise engine_failed("The engine's answer has no choice.")
@@ -158,7 +158,7 @@ class TranslatedStream:
             return self.finish()
         try:
             chunk = _completion.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise engine_failed("The engine's stream is not one of chat completions.") from error
         if chunk.error is not None:
             return self.break_off(event_error(data))

@@ -11,32 +11,16 @@ import httptools
 
 from aicp.gateway import http
 from aicp.gateway.answer import Answer
+from aicp.gateway.api_keys import Seen
 from aicp.gateway.endpoints import Work
 from aicp.gateway.errors import ApiError, internal_error
 from aicp.gateway.gateway import Gateway, Job
 from aicp.gateway.inflow import Inflow
 from aicp.gateway.live import Connections
-from aicp.gateway.requests import Request, is_local
+from aicp.gateway.requests import HEADERS, Request, is_local
 
 log = logging.getLogger(__name__)
 
-_WANTED = frozenset(
-    {
-        b"authorization",
-        b"x-api-key",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"connection",
-        b"x-request-id",
-        b"x-session-id",
-        b"x-priority",
-        b"x-slo-ttft-ms",
-        b"anthropic-version",
-    }
-)
 _SMALL_BODY = 1 << 16
 _WAITING_REQUESTS = 32
 _WAITING_BYTES = 1 << 20
@@ -63,10 +47,12 @@ class ClientConnection(asyncio.Protocol):
         "_local",
         "_loop",
         "_now",
+        "_outbox",
         "_parser",
         "_reading",
         "_reading_since",
         "_request",
+        "_seen",
         "_stalled_since",
         "_transport",
         "_url",
@@ -79,13 +65,12 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, gateway: Gateway, live: Connections, loop: asyncio.AbstractEventLoop) -> None:
         self._gateway = gateway
         self._clock = gateway.site.clock
-        self._limits = gateway.site.limits
+        self._limits, self._outbox = gateway.site.limits, gateway.site.outbox
         self._live = live
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast(asyncio.Transport, None)
-        self._local = False
-        self._address = ""
+        self._local, self._address, self._seen = False, "", Seen()
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None
@@ -181,8 +166,9 @@ class ClientConnection(asyncio.Protocol):
         if self._request is not None:
             return
         lowered = name.lower()
-        if lowered in _WANTED:
-            self._headers[lowered] = value
+        if lowered in HEADERS:
+            before = self._headers.get(lowered)
+            self._headers[lowered] = value if before is None else b"%b, %b" % (before, value)
 
     def on_headers_complete(self) -> None:
         """httptools: the head is whole, so that most refusals are known before a body is read."""
@@ -191,18 +177,23 @@ class ClientConnection(asyncio.Protocol):
             return
         url, headers = self._url, self._headers
         # asked for its version only where it may be an old one: that makes a text each time
-        old = (b"connection" in headers or not self._parser.should_keep_alive()) and (
-            self._parser.get_http_version() == "1.0"
-        )
+        plain = b"connection" not in headers and self._parser.should_keep_alive()
+        version = "1.1" if plain else self._parser.get_http_version()
+        old = version == "1.0"
         self._url, self._headers = b"", {}
         request = self._request = self._gateway.request(self._parser.get_method(), url, headers, old=old)
-        self._gateway.admit(request, local=self._local, address=self._address)
+        self._gateway.admit(request, self._seen, local=self._local, address=self._address)
         length = int(headers.get(b"content-length", b"0"))
         if length > self._limits.body_bytes and not (request.endpoint and request.endpoint.work is Work.RELAY):
             self._too_large(request)
         waits = not old and b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         chunked = b"transfer-encoding" in headers
-        if self._parser.should_upgrade() and (length or chunked):
+        if version == "0.9" or (chunked and (old or headers[b"transfer-encoding"].lower() != b"chunked")):
+            # others may read it in another way: as a line without headers, or by the first coding and not by the last
+            message = "A request needs a version in its first line, and a body as it is or once chunked."
+            request.refusal = ApiError(400, message, code="malformed_http")
+            self._refuse_early(request)
+        elif self._parser.should_upgrade() and (length or chunked):
             # the parser does not read such a body: it must not be taken for the next request
             request.refusal = ApiError(400, "This server speaks HTTP/1.1 only; do not ask for an upgrade.")
             self._refuse_early(request)
@@ -212,10 +203,10 @@ class ClientConnection(asyncio.Protocol):
         elif request.endpoint is not None and request.endpoint.work is Work.RELAY and (length or chunked):
             request.inflow = Inflow(self._transport)  # served while its body comes, as the last of its connection
             if waits:
-                self._transport.write(http.CONTINUE)
+                self._outbox.put(self._transport, http.CONTINUE)
             self._enter(request)
         elif waits and not self.busy:
-            self._transport.write(http.CONTINUE)
+            self._outbox.put(self._transport, http.CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of the body."""
@@ -254,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Reply: sends bytes, unless the client has just left; the request is canceled then."""
         if not self._transport.is_closing():
-            self._transport.write(data)
+            self._outbox.put(self._transport, data)
 
     def finish(self, data: bytes) -> None:
         """Reply: sends the last bytes of an answer."""
@@ -265,6 +256,7 @@ class ClientConnection(asyncio.Protocol):
         """Reply: ends the connection."""
         self._job = None
         self.busy = False
+        self._outbox.flush()
         self._transport.abort()
 
     def done(self) -> None:
@@ -273,6 +265,8 @@ class ClientConnection(asyncio.Protocol):
         self.busy = False
         if self._transport.is_closing():
             return
+        if self.closing:
+            self._outbox.flush()
         if self.closing and not self._discarding:
             self._transport.close()
         elif self.closing:
@@ -287,6 +281,7 @@ class ClientConnection(asyncio.Protocol):
         """The gateway is ending: the answer under way is the last one."""
         self.closing = True
         if not self.busy and not self._waiting and not self._reading:
+            self._outbox.flush()
             self._transport.close()
 
     def cut(self) -> None:

@@ -71,6 +71,15 @@ class SharingRules:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceRules:
+    """Where spans go: to the collector at `endpoint`, of so large a share of the requests that bring no trace."""
+
+    endpoint: str
+    ratio: float = 1.0
+    service: str = "aicp-gateway"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Everything `serve` needs. `directory` is the gateway's own part of the data directory.
 
@@ -88,3 +97,5 @@ class GatewayConfig:
     limits: Limits = field(default_factory=Limits)
     media: MediaRules = field(default_factory=MediaRules)
     sharing: SharingRules = field(default_factory=SharingRules)
+    traces: TraceRules | None = None
+    """None: no traces are kept."""

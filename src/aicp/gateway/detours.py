@@ -57,7 +57,7 @@ class Detour:
         while self._ways and (error.status >= 500 or error.status == 429):
             route, fields = self._ways.pop(0), copy_of(self._fields)
             try:
-                call = make_call(self._endpoint, route, fields)
+                call = make_call(self._endpoint, route, fields, self._request.headers)
                 tokens = estimate(call, fields)
                 purchase = self._budgets.buy(self._key.purses, route.price, tokens, self._request.at)
                 prompt = read_prompt(route, self._key.project, fields, self._request.headers, call)

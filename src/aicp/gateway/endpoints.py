@@ -46,6 +46,7 @@ def _call(path: str, field: str, *more: str, dialect: Dialect = Dialect.OPENAI, 
 
 CHAT = _call("/v1/chat/completions", "messages", counts_stream=True)
 COMPLETIONS = _call("/v1/completions", "prompt", counts_stream=True)
+EMBEDDINGS = _call("/v1/embeddings", "input")
 RESPONSES = _call("/v1/responses", "input")
 MESSAGES = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
 TOKENIZE = _call("/v1/tokenize", "", "/tokenize")
@@ -58,7 +59,7 @@ _ENDPOINTS = (
     Endpoint("/v1/models", Work.MODELS, b"GET"),
     CHAT,
     COMPLETIONS,
-    _call("/v1/embeddings", "input"),
+    EMBEDDINGS,
     _call("/v1/rerank", "query"),
     _call("/v2/rerank", "query", "/v1/rerank"),
     _call("/v1/score", ""),

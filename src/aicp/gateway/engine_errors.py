@@ -46,7 +46,10 @@ def engine_error(status: int, body: bytes, retry_after: bytes | None = None) -> 
 
 def event_error(data: bytes) -> ApiError:
     """The error for an event of an engine's stream that says one: the status is its code, or 500."""
-    content: Any = msgspec.json.decode(data)
+    try:
+        content: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return engine_failed()  # what is read of every event was sound, and the rest is not
     error = content.get("error") if isinstance(content, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return engine_error(code if isinstance(code, int) and 400 <= code < 600 else 500, data)
@@ -56,7 +59,7 @@ def _read(body: bytes) -> tuple[str, str | None, str | None, bool]:
     """Message, param, code, and whether it has OpenAI's shape."""
     try:
         content: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _plain(body), None, None, False
     if not isinstance(content, dict):
         return "", None, None, False

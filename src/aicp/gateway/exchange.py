@@ -88,6 +88,8 @@ class Exchange:
         if visit is None:
             self.fail(self._failure or no_answer(self.route.public))
             return
+        if self._meter.trace is not None:
+            self._meter.trace.tried(visit.replica.id, self._touched, self._status)
         if tried:
             site.metrics.retries += 1
             self._reset()
@@ -95,9 +97,9 @@ class Exchange:
         self._visit, self._stale = visit, False
         connection = visit.replica.pool.take()
         if connection is None:
-            self._connect(visit.replica)
+            self._connecting = asyncio.get_running_loop().create_task(self._connected(visit))
         else:
-            self._send(visit.replica, connection, pooled=True)
+            self._send(visit, connection, pooled=True)
 
     def turn(self, route: Route, call: Call, prompt: Prompt | None, purchase: Purchase | None) -> None:
         """Begins anew on another route; nothing of it is under way."""
@@ -118,7 +120,8 @@ class Exchange:
 
     def withdraw(self) -> bool:
         """Takes the request back from its engine, so that it can start anew; False when that has begun to answer."""
-        if self._visit is None or self._connecting is not None or self._parts or not self._silent:
+        begun = self._answer.sent or self._parts or not self._silent
+        if self._visit is None or self._connecting is not None or begun:
             return False
         self._drop()
         self._visits.clear()
@@ -153,10 +156,11 @@ class Exchange:
             self._answer.error(error)
             return
         self._close("engine_error", 200)
-        if self._stream is None or self._call.raw:
+        stream = self._call.begun if self._stream is None else self._stream
+        if stream is None or self._call.raw:
             self._answer.abort()
         else:
-            self._answer.end(self._stream.break_off(error), http.EVENTS)
+            self._answer.end(stream.break_off(error), http.EVENTS)
 
     def check(self, now: float) -> None:
         """Gives up on an engine that has been silent for too long. Connecting has a limit of its own."""
@@ -191,7 +195,7 @@ class Exchange:
         """The engine begins to answer."""
         self._status, self._headers = status, headers
         if status == 200 and (self._call.raw or headers.get(b"content-type", b"").startswith(b"text/event-stream")):
-            self._stream = self._call.open_stream(self._meter.tokens, self._meter.request_id)
+            self._stream = self._call.stream_of(self._meter.tokens, self._meter.request_id)
             self._answer.kind = headers.get(b"content-type", http.BYTES) if self._call.raw else None
 
     def answer_data(self, data: bytes) -> None:
@@ -204,7 +208,8 @@ class Exchange:
             return
         if self._silent:
             self._silent = False
-            self._meter.first_token()
+            if self._call.begun is None:
+                self._meter.first_token()
             if self._visit is not None:
                 self._visit.first_token(self._site.clock)
         try:
@@ -213,8 +218,7 @@ class Exchange:
             self._drop()
             self.fail(error)
             return
-        if self._stream.complete and not self._meter.closed:
-            # closed before the client can know that it has everything
+        if self._stream.complete and not self._meter.closed:  # before the client can know that it has everything
             self._close("engine_error" if self._stream.failed else "ok", 200)
         if data:
             self._answer.piece(data, http.EVENTS)
@@ -224,7 +228,9 @@ class Exchange:
         if self._over:
             return
         self._connection = None
-        self._judge()
+        if self._visit is not None:
+            broken = self._status >= 500 and self._error().status >= 500  # some engines answer 500 to a wrong request
+            self._visit.judge(self._status, self._site.clock.monotonic(), broken=broken)
         self._release()
         body = b"".join(self._parts)
         if self._stream is not None:
@@ -233,7 +239,7 @@ class Exchange:
             self._answer.end(data, http.EVENTS)
         elif self._status != 200:
             self._refused(self._error())
-        elif self._answer.sent:
+        elif self._answer.sent and self._call.begun is None:
             self._meter.count(usage_of_part(body))
             self._finish("ok")
             self._answer.end(body, http.JSON)
@@ -249,7 +255,7 @@ class Exchange:
         if self._pooled and not connection.answered and now - self._touched < self._site.limits.stale_seconds:
             # an idle connection may end just when it is used: that says nothing as long as its engine takes another one
             self._stale = True
-            self._connect(replica)
+            self._connecting = asyncio.get_running_loop().create_task(self._connected(self._visit))
             return
         self._lost(replica, now)
 
@@ -275,7 +281,7 @@ class Exchange:
     def _refused(self, error: ApiError) -> None:
         """The engine has answered with an error; another replica may do better."""
         if error.status < 500 and self._status not in BUSY:
-            self.fail(error)
+            self.fail(error if self._call.begun is None else self._failure or error)  # a rest is not what was asked for
             return
         self._losses += self._status in BROKEN
         self._try_on(error)
@@ -283,26 +289,34 @@ class Exchange:
     def _try_on(self, error: ApiError) -> None:
         """Tries another replica; `error` is what the client hears when there is none."""
         self._failure = error
-        if self._answer.sent or self._losses >= self._site.limits.replicas_lost:
+        if self._losses >= self._site.limits.replicas_lost or (self._answer.sent and not self._continue()):
             self.fail(error)
-        else:
+        elif not self._over:
             self.start()
 
-    def _connect(self, replica: Replica) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._connected(replica))
+    def _continue(self) -> bool:
+        """Asks for the rest of a stream that has begun, or ends it where there is none; False when neither can be."""
+        if not self._call.go_on(self._stream):
+            return False
+        if self._call.begun is None:
+            self.answer_end()
+        else:
+            self._silent = True
+            self._site.metrics.continuations += 1
+            log.info("request %s: another replica is asked for the rest of its answer", self._meter.request_id)
+        return True
 
-    async def _connected(self, replica: Replica) -> None:
+    async def _connected(self, visit: Visit) -> None:
+        replica = visit.replica
         try:
             connection = await replica.pool.connect(self._site.limits.connect_seconds)
         except OSError:
             self._connecting = None
-            now = self._site.clock.monotonic()
-            if self._over:
-                replica.failed(now)
-            elif self._stale:
-                self._lost(replica, now)  # its other connection was not idle for too long: the engine has ended
-            else:
-                replica.failed(now)
+            if self._stale and not self._over:  # its other connection was not idle for too long: the engine has ended
+                self._lost(replica, self._site.clock.monotonic())
+                return
+            replica.failed(self._site.clock.monotonic())
+            if not self._over:
                 self._release()
                 self.start()
             return
@@ -316,12 +330,11 @@ class Exchange:
         if self._over:
             replica.pool.give(connection)
         else:
-            self._send(replica, connection, pooled=False)
+            self._send(visit, connection, pooled=False)
 
-    def _send(self, replica: Replica, connection: UpstreamConnection, *, pooled: bool) -> None:
+    def _send(self, visit: Visit, connection: UpstreamConnection, *, pooled: bool) -> None:
         self._connection, self._pooled = connection, pooled
-        name = self._meter.request_id.encode()
-        connection.send(replica.pool.request(self._call.path, name, self._call.body, self._call.kind), self)
+        connection.send(visit.request(self._call, self._meter.request_id, self._meter.more()), self, self._site.outbox)
         if self._paused:
             connection.pause()
 
@@ -330,8 +343,7 @@ class Exchange:
         self._parts.append(data)
         self._size += len(data)
         if self._status == 200 and self._call.whole is None and self._size > self._site.limits.whole_bytes:
-            held = b"".join(self._parts[:-1])
-            self._parts = [data]
+            held, self._parts = b"".join(self._parts[:-1]), [data]
             if not self._answer.sent:
                 self._meter.count(usage_of_part(held[:4096]))
             self._answer.piece(held, http.JSON)
@@ -341,9 +353,8 @@ class Exchange:
 
     def _answer_whole(self, body: bytes) -> None:
         self._meter.count(usage_of_body(body))
-        kind = self._headers.get(b"content-type", http.JSON)
+        kind = self._headers.get(b"content-type", http.JSON) if self._call.whole is None else self._call.answers
         if self._call.whole is not None:
-            kind = self._call.answers
             try:
                 body = self._call.whole(body, self._meter.request_id)
             except ApiError as error:
@@ -351,17 +362,6 @@ class Exchange:
                 return
         self._finish("ok")
         self._answer.whole(body, kind)
-
-    def _judge(self) -> None:
-        """What a complete answer says of its replica."""
-        if self._visit is None:
-            return
-        if self._status in BUSY:
-            self._visit.replica.left_open()  # busy is not broken
-        elif self._status >= 500 and self._error().status >= 500:  # some engines answer 500 to a wrong request
-            self._visit.replica.failed(self._site.clock.monotonic())
-        else:
-            self._visit.replica.succeeded()
 
     def _finish(self, outcome: str) -> None:
         self._end()
@@ -376,7 +376,7 @@ class Exchange:
 
     def _close(self, outcome: str, status: int) -> None:
         visit = self._visits[-1] if self._visits else None
-        if visit is not None and outcome == "ok":
+        if visit is not None and outcome == "ok" and self._call.begun is None:
             visit.learn(self._meter.tokens, self._site.clock)
         self._meter.close(outcome, status, None if visit is None else visit.replica.id)
 

@@ -20,6 +20,7 @@ from aicp.core.errors import InvalidError
 from aicp.core.money import PLACES, to_micros
 from aicp.core.route import (
     ArmEntry,
+    CacheEntry,
     ChoiceEntry,
     KeyEntry,
     LimitsEntry,
@@ -150,6 +151,23 @@ class FileMedia(_Strict):
     allowed_networks: list[str] = []
 
 
+class FileCache(_Strict):
+    """Answers of `model` to keys of `project` are kept and given again, see the guide on the cache.
+
+    Another `generation` throws away what was kept, and so does another `model` or upstream of its route.
+    """
+
+    model: str
+    project: str = "default"
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=1)] = 3600
+    mode: Literal["on", "measure", "off"] = "on"
+    embedding_model: str | None = None
+    threshold: Annotated[float, msgspec.Meta(ge=0.9, le=1.0)] = 0.95
+    max_entries: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    any_temperature: bool = False
+    generation: int = 1
+
+
 class FileConfig(_Strict):
     """The whole file. `directory` (the gateway's own) is relative to the file.
 
@@ -165,6 +183,7 @@ class FileConfig(_Strict):
     media: FileMedia = msgspec.field(default_factory=FileMedia)
     projects: list[Scope] = []
     organizations: list[Scope] = []
+    caches: list[FileCache] = []
     currency: str = "USD"
 
 
@@ -188,6 +207,7 @@ def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
     _check_unique("route", [route.name for route in config.routes])
     for one in (config.projects, config.organizations):
         _check_unique("name", [scope.name for scope in one])
+    _check_unique("cache", [f"{cache.project}/{cache.model}" for cache in config.caches])
     projects = {scope.name: scope for scope in config.projects}
     for key in config.keys:
         projects.setdefault(key.project, Scope(name=key.project))
@@ -200,6 +220,7 @@ def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
         projects=[ScopeEntry(scope.name, _limits(scope.limits), scope.organization) for scope in projects.values()],
         organizations=[ScopeEntry(scope.name, _limits(scope.limits)) for scope in config.organizations],
         currency=config.currency,
+        caches=[_cache(cache, config) for cache in config.caches if cache.mode != "off"],
     )
     _check_unique("key", [key.id for key in table.keys])
     try:
@@ -287,6 +308,30 @@ def _choice(route: FileRoute, config: FileConfig) -> ChoiceEntry:
     arms = [ArmEntry(arm.route, arm.weight) for arm in route.arms] or [ArmEntry(route.name)]
     price = None if route.price is None else _price(route.name, route.price)
     return ChoiceEntry(route.name, route.project, arms, route.fallbacks, route.sticky, price=price)
+
+
+def _cache(cache: FileCache, config: FileConfig) -> CacheEntry:
+    routes = {route.name: route for route in config.routes}
+    behind: list[object] = [cache.generation]
+    for name in (cache.model, cache.embedding_model):
+        if name is None:
+            continue
+        if name not in routes:
+            raise InvalidError(f"The cache of {cache.model!r} names the route {name!r}, which is not in the file.")
+        ends = [name, *(arm.route for arm in routes[name].arms), *routes[name].fallbacks]
+        for end in (routes[one] for one in ends if one in routes):
+            behind.append([end.name, end.model, [upstream.address for upstream in end.upstreams or []]])
+    return CacheEntry(
+        project=cache.project,
+        model=cache.model,
+        ttl=float(cache.ttl_seconds),
+        generation=hashlib.sha256(msgspec.json.encode(behind)).hexdigest()[:16],
+        measure=cache.mode == "measure",
+        embedding_model=cache.embedding_model,
+        threshold=cache.threshold,
+        max_entries=cache.max_entries,
+        any_temperature=cache.any_temperature,
+    )
 
 
 def _check_unique(what: str, names: list[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError
+from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable
 from aicp.gateway.routes import Routes
 
@@ -31,17 +32,30 @@ class Control(Protocol):
         ...
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
-    ) -> None:
-        """Table in use and requests in flight."""
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        live: LiveReport | None = None,
+    ) -> Watched:
+        """Table in use and requests in flight, and the present as far as somebody looks at it; what that is."""
         ...
 
 
 class Following:
     """Keeps `routes` up to date and control informed."""
 
-    def __init__(self, routes: Routes, control: Control, gateway_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        control: Control,
+        gateway_id: str,
+        clock: Clock,
+        report: Callable[[Watched], LiveReport] | None = None,
+    ) -> None:
         self._routes, self._control, self._gateway_id, self._clock = routes, control, gateway_id, clock
+        self._report = report
         self._started_at = clock.now()
         self._changed = asyncio.Event()
         self._unsaved: RouteTable | None = None
@@ -68,20 +82,29 @@ class Following:
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def beat(self) -> None:
-        """Tells control once a second, and at once after a new table."""
+        """Tells control once a second, and at once after a new table, or when somebody begins to look."""
+        watched = NOBODY
         while True:
             self._changed.clear()
+            shown = watched
             try:
-                routes = self._routes
-                await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at)
+                watched = await self._tell(shown)
                 self.heard_at = self._clock.monotonic()
             except AicpError as error:
+                watched = NOBODY
                 log.debug("no heartbeat: %s", error)
+            if watched and watched != shown:
+                continue
             try:
                 async with asyncio.timeout(_BEAT_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def _tell(self, watched: Watched) -> Watched:
+        routes = self._routes
+        live = self._report(watched) if watched and self._report is not None else None
+        return await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at, live)
 
     async def keep(self) -> None:
         """Writes the newest table to disk for the next start. A slow or full disk delays no later table."""

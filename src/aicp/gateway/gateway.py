@@ -13,13 +13,16 @@ from aicp.gateway import http
 from aicp.gateway.accounts import limit_headers
 from aicp.gateway.admission import Admission
 from aicp.gateway.answer import Answer, Reply
-from aicp.gateway.api_keys import Key, presented_key
+from aicp.gateway.api_keys import Key, Seen, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
+from aicp.gateway.cache_calls import Desk
+from aicp.gateway.cache_lookup import Lookup, Seeking, look_up
 from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
+from aicp.gateway.exposition import exposition
 from aicp.gateway.forms import check_form, read_upload
 from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
@@ -33,12 +36,14 @@ from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.shortage import Shortage
 from aicp.gateway.site import Site
+from aicp.gateway.traces import PARENT, passed_on
+from aicp.gateway.tracing import Tracer
 from aicp.gateway.waiting import Waiting, fetched, supplied
 
-_METRICS = b"text/plain; version=0.0.4"
+_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
-Job = Exchange | Waiting | Relaying
+Job = Exchange | Waiting | Relaying | Seeking
 """A request under way, as its connection sees it."""
 
 
@@ -58,6 +63,8 @@ class Gateway:
     fetcher: Fetcher | None = None
     relay: Relay | None = None
     """To the control plane; a gateway that stands alone has none."""
+    tracer: Tracer | None = None
+    """Where traces are kept of requests."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -66,19 +73,20 @@ class Gateway:
             self.ids.new(headers.get(b"x-request-id")), self.site.clock.now(), method, path, headers, old=old
         )
 
-    def admit(self, request: Request, *, local: bool, address: str = "") -> None:
+    def admit(self, request: Request, seen: Seen | None = None, *, local: bool, address: str = "") -> None:
         """Judges a request by its head; sets its endpoint and key, or its refusal.
 
-        `local`: it comes from here; `address` is its client's, empty for a socket that has none.
+        `local`: it comes from here; `address` is its client's, empty for a socket without one;
+        `seen` its connection's.
         """
         try:
             request.endpoint = endpoint = find_endpoint(request.method, request.path)
             request.dialect = endpoint.dialect
             if endpoint.work is Work.CALL:
-                request.key = self._check_key(request, address)
+                request.key = self._check_key(request, address, seen)
                 (check_form if endpoint.form else _check_kind)(request)
             elif endpoint.work in (Work.MODELS, Work.RELAY):
-                request.key = self._check_key(request, address)
+                request.key = self._check_key(request, address, seen)
             elif endpoint.work is Work.METRICS:
                 self._check_internal(request, local)
         except ApiError as error:
@@ -100,14 +108,16 @@ class Gateway:
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
         elif endpoint.work is Work.METRICS:
-            answer.whole(self.site.metrics.text(self.routes.inflight(), self.gauges()), _METRICS)
+            metrics = self.site.metrics
+            loads, more = self.admission.loads(), self.routes.caches.samples()
+            answer.whole(exposition(metrics, loads, self.routes.inflight(), self.gauges(), more), _METRICS)
         elif key is not None:
             self._models(request, key, answer)
         return None
 
     def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
-        site, record = self.site, self._record(request, key, endpoint)
-        meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        record = self._record(request, key, endpoint)
+        meter = self._meter(request, key, record)
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
@@ -125,7 +135,7 @@ class Gateway:
 
     def _filled(
         self, request: Request, endpoint: Endpoint, record: Record, meter: Meter, answer: Answer, body: bytes
-    ) -> Exchange:
+    ) -> Exchange | Seeking | None:
         """The same request once its media are in its body; its key may have been revoked meanwhile. Raises ApiError."""
         self._check_again(request)
         if request.refusal is not None or request.key is None:
@@ -135,30 +145,38 @@ class Gateway:
 
     def _let_in(
         self, request: Request, endpoint: Endpoint, key: Key, record: Record, meter: Meter, answer: Answer
-    ) -> Exchange:
-        """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError."""
+    ) -> Exchange | Seeking | None:
+        """All that can be refused, then its record is opened, then it begins or waits. Raises ApiError.
+
+        None when a cache has answered it.
+        """
         hurry = haste(key.priority, request.headers)
+        meter.priority = hurry.of.name
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
         name = text_field(fields, "model")
+        if meter.trace is not None:
+            meter.trace.named(name)
         table = self.routes.table
         route = table.find(name, key) if table is not None else None
         if route is None:
             raise unknown_model(name)
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
+        lookup = look_up(key.caches, name, endpoint, fields, request.headers) if key.caches else None
         detour = None
         if route.arms is not None:
             detour = Detour(route.arms, self.site, self.routes.budgets, request, endpoint, key, fields)
             route = detour.first
         record.service, meter.price = route.service, route.price
-        call = make_call(endpoint, route, fields)
+        call = make_call(endpoint, route, fields, request.headers)
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
         try:
-            return self._take(request, key, hurry, route, detour, call, fields, meter, answer)
+            return self._take(request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
         except Shortage as shortage:
-            shortage.go_on = partial(self._take, request, key, hurry, route, detour, call, fields, meter, answer)
+            again = partial(self._take, request, key, hurry, route, detour, call, fields, lookup, record, meter)
+            shortage.go_on = partial(again, answer)
             raise
 
     def _take(
@@ -170,9 +188,11 @@ class Gateway:
         detour: Detour | None,
         call: Call,
         fields: Fields,
+        lookup: Lookup | None,
+        record: Record,
         meter: Meter,
         answer: Answer,
-    ) -> Exchange:
+    ) -> Exchange | Seeking | None:
         """Takes what the request needs of limits and budgets; then it begins. Raises ApiError."""
         if key.purses and meter.purchase is None:
             meter.purchase = self.routes.budgets.buy(key.purses, route.price, estimate(call, fields), request.at)
@@ -184,11 +204,19 @@ class Gateway:
             raise _cannot_record(error) from error
         prompt = read_prompt(route, key.project, fields, request.headers, call)
         exchange = Exchange(self.site, route, call, meter, answer, prompt)
-        if detour is None:
-            self.admission.enter(exchange, key, hurry, len(call.body))
-        else:
-            detour.begin(self.admission, exchange, hurry, len(call.body))
+        if lookup is not None:
+            go_on = partial(self._send, exchange, key, hurry, len(call.body), detour)
+            desk = Desk(self.site, self.routes, self.admission)
+            return lookup.answer(desk, key, record, meter, answer, exchange, go_on)
+        self._send(exchange, key, hurry, len(call.body), detour)
         return exchange
+
+    def _send(self, exchange: Exchange, key: Key, hurry: Haste, size: int, detour: Detour | None) -> None:
+        """Lets a request begin, now or when its turn comes. Raises ApiError."""
+        if detour is None:
+            self.admission.enter(exchange, key, hurry, size)
+        else:
+            detour.begin(self.admission, exchange, hurry, size)
 
     def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
@@ -201,20 +229,29 @@ class Gateway:
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
         if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
-            site, record = self.site, self._record(request, request.key, endpoint)
-            meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+            meter = self._meter(request, request.key, self._record(request, request.key, endpoint))
             meter.close("rejected", error.status)
         answer.error(error)
 
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
 
-    def _check_key(self, request: Request, address: str) -> Key:
+    def _meter(self, request: Request, key: Key, record: Record) -> Meter:
+        site = self.site
+        meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
+        meter.priority = key.priority
+        if self.tracer is not None:
+            meter.trace = self.tracer.begin(request.headers)
+        elif PARENT in request.headers:
+            meter.trace = passed_on(request.headers)
+        return meter
+
+    def _check_key(self, request: Request, address: str, seen: Seen | None) -> Key:
         table = self.routes.table
         if table is None:
             raise unavailable("The gateway waits for its first route table.", retry_after=1)
         text = presented_key(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"))
-        key = table.keys.check(text, request.at)
+        key = table.keys.check(text, request.at, seen)
         if key is None:
             self.site.metrics.wrong_keys += 1
             raise wrong_key()

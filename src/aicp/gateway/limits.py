@@ -118,11 +118,16 @@ class Quota:
 
     def used(self, now: float, first_of_month: int) -> tuple[int, int]:
         """Tokens of the day of `now` (Unix seconds) and of the month whose first day is `first_of_month`."""
+        day, month = self.parts(now, first_of_month)
+        return day[0] + day[1], month[0] + month[1]
+
+    def parts(self, now: float, first_of_month: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The same, each as what the store has counted and what came on top here."""
         today = int(now) // _DAY
         counted_day = self._total.day if self._day == today else 0
         counted_month = self._total.month if self._day >= first_of_month else 0
         month = sum(tokens for day, tokens in self._sums.items() if day >= first_of_month)
-        return counted_day + self._sums.get(today, 0), counted_month + month
+        return (counted_day, self._sums.get(today, 0)), (counted_month, month)
 
 
 class _Minute:
@@ -224,6 +229,22 @@ class Account:
             if used + reserved + min(wanted, most) > most:
                 return Refusal(name, most, max(int(ends - unix) + 1, 1), quota=True)
         return None
+
+    def used(self, now: float, unix: float, calendar: Calendar) -> dict[str, tuple[int, int]]:
+        """What counts against each limit, as `Quota.parts`; what is reserved is in it."""
+        found: dict[str, tuple[int, int]] = {}
+        if self._concurrency is not None:
+            found["concurrency"] = (0, self._running)
+        if self._rpm is not None:
+            found["rpm"] = (0, self._requests.used(now))
+        for minute in self._minutes:
+            found[minute.name] = (0, minute.window.used(now) + minute.of(*self._pending))
+        if self._quotas:
+            day, month = self.quota.parts(unix, calendar.first_of_month)
+            for name, _ in self._quotas:
+                shared, own = day if name == "tokens_per_day" else month
+                found[name] = (shared, own + sum(self._pending))
+        return found
 
     def request_room(self, now: float) -> Room | None:
         """What is left of the requests per minute."""

@@ -111,7 +111,7 @@ def _refusal(link: Link) -> str:
 def _may_hold_link(data: bytes) -> bool:
     if data[:1] not in (b"{", b"["):
         return False
-    return _SIGN.search(data) is not None or (b"\\" in data and _ESCAPE.search(data) is not None)
+    return _SIGN.search(data) is not None or (data.find(b"\\") >= 0 and _ESCAPE.search(data) is not None)
 
 
 def _links(field: str, value: Any, media: Media) -> Iterator[Link]:

@@ -7,11 +7,12 @@ from aicp.core.route import PriceEntry
 from aicp.gateway.accounts import Grant
 from aicp.gateway.answer import Witness
 from aicp.gateway.budgets import Purchase
-from aicp.gateway.metrics import Metrics
+from aicp.gateway.metrics import Metrics, Series
 from aicp.gateway.prices import cost_of
 from aicp.gateway.record import Record
 from aicp.gateway.reports import Usage
 from aicp.gateway.tokens import Tokens
+from aicp.gateway.traces import Trace
 from aicp.gateway.usage import UsageLog
 
 
@@ -23,13 +24,16 @@ class Meter:
         "_log",
         "_metrics",
         "_record",
+        "_series",
         "began",
         "closed",
         "grant",
         "price",
+        "priority",
         "purchase",
         "request_id",
         "tokens",
+        "trace",
         "witnesses",
     )
 
@@ -38,6 +42,10 @@ class Meter:
         self.began = began
         self.request_id = record.request_id
         self.tokens = Tokens()
+        self._series: Series | None = None
+        """Where it is counted as begun."""
+        self.priority = ""
+        """Its class."""
         self.closed = False
         self.grant: Grant | None = None
         """What the request has reserved of its limits."""
@@ -47,20 +55,34 @@ class Meter:
         """What it has reserved of its budgets."""
         self.witnesses: tuple[Witness, ...] = ()
         """Who is told of its end; those of its answer."""
+        self.trace: Trace | None = None
+        """What follows it from process to process."""
+
+    def more(self) -> bytes:
+        """Lines of the head that an engine gets."""
+        return b"" if self.trace is None else self.trace.lines()
 
     def open(self) -> None:
         """Writes that the request begins. Raises OSError when that is not possible."""
         self._log.begin(self._record)
+        self._series = series = self._metrics.series(self._record.service, self.priority)
+        series.open += 1
 
     def turn(self, service: str, price: PriceEntry | None, purchase: Purchase | None) -> None:
         """Another service answers than the one that was to, at its price, for which `purchase` is reserved."""
         if self.purchase is not None:
             self.purchase.give_back()
         self._record.service, self.price, self.purchase = service, price, purchase
+        if self._series is not None:
+            self._series.open -= 1
+            self._series = series = self._metrics.series(service, self.priority)
+            series.open += 1
 
     def waited(self, seconds: float) -> None:
         """The request has waited for a place, maybe not for the first time."""
         self._record.queue_ms = _ms((self._record.queue_ms or 0.0) / 1000 + seconds)
+        if self.trace is not None:
+            self.trace.waited(self._clock.monotonic(), seconds)
 
     def first_token(self) -> None:
         """The first piece of a streamed answer has come."""
@@ -90,7 +112,14 @@ class Meter:
             self.grant.close(record, now, segment)
         if self.purchase is not None:
             self.purchase.close(record, segment)
-        self._metrics.count(record)
+        series = self._series
+        if series is None:
+            series = self._metrics.series(record.service, self.priority)
+        else:
+            series.open -= 1
+        series.count(record)
+        if self.trace is not None:
+            self.trace.closed(record, now)
         for witness in self.witnesses:
             witness.closed(record)
 

@@ -1,72 +1,131 @@
-"""Counts of this process in Prometheus' text format. Labels are route names, paths, outcomes: all of them few."""
+"""Counts of this process. Nothing is rendered here: see `exposition.py` for names, `traffic.py` for the present."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
 
 from aicp.gateway.record import Record
 
-_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+FIRST_TOKEN_SECONDS = (
+    0.001,
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.15,
+    0.25,
+    0.375,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+    160.0,
+    640.0,
+)
+"""Bounds as engines have them (vLLM, OpenTelemetry's gen_ai.server.time_to_first_token), and some between."""
+BETWEEN_TOKENS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0)
+WHOLE_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 655.36)
+"""OpenTelemetry's for gen_ai.client.operation.duration, and two more."""
 
 
-class _Histogram:
-    __slots__ = ("buckets", "count", "total")
+_FINE = ("ok", "canceled")
 
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(_BOUNDS) + 1)
-        self.count = 0
+
+class Histogram:
+    """How many values lie up to each of its bounds."""
+
+    __slots__ = ("bounds", "buckets", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
         self.total = 0.0
 
+    @property
+    def count(self) -> int:
+        """All values."""
+        return sum(self.buckets)
+
     def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(_BOUNDS, seconds)] += 1
-        self.count += 1
+        """One more value."""
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
-    def lines(self, name: str, labels: str) -> Iterable[str]:
-        running = 0
-        for bound, number in zip((*map(str, _BOUNDS), "+Inf"), self.buckets, strict=True):
-            running += number
-            yield f'{name}_bucket{{{labels},le="{bound}"}} {running}'
-        yield f"{name}_sum{{{labels}}} {self.total:.6f}"
-        yield f"{name}_count{{{labels}}} {self.count}"
 
+class Series:
+    """Sums of one service and priority class, and its requests that have begun and not ended."""
 
-class _Service:
-    """Sums of one service."""
-
-    __slots__ = ("completion_tokens", "duration", "prompt_tokens", "requests", "ttft")
+    __slots__ = (
+        "between",
+        "cached_tokens",
+        "completion_tokens",
+        "ended",
+        "open",
+        "prompt_tokens",
+        "queued",
+        "ttft",
+        "whole",
+    )
 
     def __init__(self) -> None:
-        self.requests: dict[tuple[str, str], int] = {}
+        self.open = 0
+        self.ended: dict[tuple[str, str], int] = {}
         """By endpoint and outcome."""
-        self.prompt_tokens = self.completion_tokens = 0
-        self.ttft, self.duration = _Histogram(), _Histogram()
+        self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
+        self.ttft = Histogram(FIRST_TOKEN_SECONDS)
+        self.between = Histogram(BETWEEN_TOKENS_SECONDS)
+        self.whole = Histogram(WHOLE_SECONDS)
+        self.queued = Histogram(FIRST_TOKEN_SECONDS)
+
+    @property
+    def requests(self) -> int:
+        """All that have ended."""
+        return sum(self.ended.values())
+
+    @property
+    def errors(self) -> int:
+        """Those that neither were answered nor left by their client."""
+        return sum([number for (_, outcome), number in self.ended.items() if outcome not in _FINE])
+
+    def count(self, record: Record) -> None:
+        """Adds a request that has ended. A stream's time between tokens is the mean of its answer."""
+        kind = (record.endpoint, record.outcome)
+        self.ended[kind] = self.ended.get(kind, 0) + 1
+        tokens = record.completion_tokens or 0
+        self.completion_tokens += tokens
+        if record.prompt_tokens:
+            self.prompt_tokens += record.prompt_tokens
+        if record.cached_tokens:
+            self.cached_tokens += record.cached_tokens
+        if record.queue_ms is not None:
+            self.queued.add(record.queue_ms / 1000)
+        duration, ttft = record.duration_ms, record.ttft_ms
+        if duration is None:
+            return
+        self.whole.add(duration / 1000)
+        if ttft is not None:
+            self.ttft.add(ttft / 1000)
+            if tokens > 1:
+                self.between.add((duration - ttft) / 1000 / (tokens - 1))
 
 
 class Waits:
-    """What became of requests that found no place free, by priority class. Times are seconds."""
+    """What became of requests that found no place free, by priority class."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, int] = {}
         self.shed: dict[tuple[str, str], int] = {}
         """Refused, by class and reason."""
         self.preempted: dict[str, int] = {}
-        self._seconds: dict[str, _Histogram] = {}
-
-    def join(self, name: str) -> None:
-        """One more of class `name` waits."""
-        self.waiting[name] = self.waiting.get(name, 0) + 1
-
-    def part(self, name: str) -> None:
-        """One fewer."""
-        self.waiting[name] -= 1
-
-    def served(self, name: str, seconds: float) -> None:
-        """One has waited for so long and got a place."""
-        if name not in self._seconds:
-            self._seconds[name] = _Histogram()
-        self._seconds[name].add(seconds)
 
     def refused(self, name: str, reason: str) -> None:
         """One gets no place."""
@@ -76,78 +135,21 @@ class Waits:
         """One had a place and gave it to a higher class."""
         self.preempted[name] = self.preempted.get(name, 0) + 1
 
-    def lines(self) -> Iterable[str]:
-        """As Prometheus reads it."""
-        yield "# TYPE aicp_gateway_queue_requests gauge"
-        for name, n in sorted(self.waiting.items()):
-            yield f'aicp_gateway_queue_requests{{class="{name}"}} {n}'
-        yield "# TYPE aicp_gateway_queue_seconds histogram"
-        for name, histogram in sorted(self._seconds.items()):
-            yield from histogram.lines("aicp_gateway_queue_seconds", f'class="{name}"')
-        yield "# TYPE aicp_gateway_shed_total counter"
-        for (name, reason), n in sorted(self.shed.items()):
-            yield f'aicp_gateway_shed_total{{class="{name}",reason="{reason}"}} {n}'
-        yield "# TYPE aicp_gateway_preemptions_total counter"
-        yield from (
-            f'aicp_gateway_preemptions_total{{class="{name}"}} {n}' for name, n in sorted(self.preempted.items())
-        )
-
 
 class Metrics:
-    """What happened since the start."""
+    """What happened since the start. Services and classes are few, and so are the series."""
 
     def __init__(self) -> None:
-        self._services: dict[str, _Service] = {}
+        self.all: dict[tuple[str, str], Series] = {}
+        """By service and priority class."""
         self.wrong_keys = 0
         self.retries = 0
-        self.prefix_blocks = self.prefix_hits = self.spills = self.fallbacks = 0
+        self.prefix_blocks = self.prefix_hits = self.spills = self.fallbacks = self.continuations = 0
         self.waits = Waits()
 
-    def count(self, record: Record) -> None:
-        """Adds a request that has ended."""
-        service = self._services.get(record.service)
-        if service is None:
-            service = self._services[record.service] = _Service()
-        kind = (record.endpoint, record.outcome)
-        service.requests[kind] = service.requests.get(kind, 0) + 1
-        if record.prompt_tokens:
-            service.prompt_tokens += record.prompt_tokens
-        if record.completion_tokens:
-            service.completion_tokens += record.completion_tokens
-        if record.ttft_ms is not None:
-            service.ttft.add(record.ttft_ms / 1000)
-        if record.duration_ms is not None:
-            service.duration.add(record.duration_ms / 1000)
-
-    def text(self, inflight: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
-        """Everything, with the requests in flight by replica and other present values by name."""
-        services = sorted(self._services.items())
-        lines = ["# TYPE aicp_gateway_requests_total counter"]
-        for name, service in services:
-            for (endpoint, outcome), number in sorted(service.requests.items()):
-                labels = f'service="{name}",endpoint="{endpoint}",outcome="{outcome}"'
-                lines.append(f"aicp_gateway_requests_total{{{labels}}} {number}")
-        lines.append("# TYPE aicp_gateway_tokens_total counter")
-        for name, service in services:
-            lines.append(f'aicp_gateway_tokens_total{{service="{name}",kind="prompt"}} {service.prompt_tokens}')
-            lines.append(f'aicp_gateway_tokens_total{{service="{name}",kind="completion"}} {service.completion_tokens}')
-        lines.append("# TYPE aicp_gateway_ttft_seconds histogram")
-        for name, service in services:
-            lines.extend(service.ttft.lines("aicp_gateway_ttft_seconds", f'service="{name}"'))
-        lines.append("# TYPE aicp_gateway_duration_seconds histogram")
-        for name, service in services:
-            lines.extend(service.duration.lines("aicp_gateway_duration_seconds", f'service="{name}"'))
-        lines.append("# TYPE aicp_gateway_inflight gauge")
-        lines.extend(f'aicp_gateway_inflight{{replica="{name}"}} {number}' for name, number in sorted(inflight.items()))
-        lines.extend(self.waits.lines())
-        counters = {
-            "wrong_keys_total": self.wrong_keys,
-            "retries_total": self.retries,
-            "prefix_blocks_total": self.prefix_blocks,
-            "prefix_blocks_hit_total": self.prefix_hits,
-            "spills_total": self.spills,
-            "fallbacks_total": self.fallbacks,
-        }
-        lines.extend(f"# TYPE aicp_gateway_{name} counter\naicp_gateway_{name} {n}" for name, n in counters.items())
-        lines.extend(f"# TYPE aicp_gateway_{name} gauge\naicp_gateway_{name} {n:g}" for name, n in gauges.items())
-        return "\n".join(lines).encode() + b"\n"
+    def series(self, service: str, priority: str) -> Series:
+        """Where requests of a service and class are counted."""
+        found = self.all.get((service, priority))
+        if found is None:
+            found = self.all[service, priority] = Series()
+        return found

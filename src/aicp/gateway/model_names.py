@@ -17,7 +17,7 @@ def named(body: bytes, name: str) -> bytes:
     """A JSON object with its `model` replaced; all else, and what is no object, stays as it is."""
     try:
         fields = _fields.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
     changed = {"model": msgspec.Raw(encode(name))} if "model" in fields else {}
     for holder in _HOLDERS:

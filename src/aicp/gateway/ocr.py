@@ -81,7 +81,7 @@ class ChatReading:
         """The chat completion, or all of its stream, that the lines are. Raises ApiError 502 when there are none."""
         try:
             read = _read.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise engine_failed("The engine's answer holds no lines of text.") from error
         answer = {"id": f"chatcmpl-{request_id.removeprefix('req_')}", "created": read.created, "model": self._name}
         if self._stream:

@@ -49,10 +49,10 @@ class Held:
     A chain is used as a whole and forgotten from its end, so whoever holds a block holds all before it.
     """
 
-    __slots__ = ("_blocks", "_most", "_tokens")
+    __slots__ = ("_blocks", "_first_most", "_most", "_tokens")
 
     def __init__(self, tokens: float) -> None:
-        self._most = tokens * _BELIEVED
+        self._most = self._first_most = tokens * _BELIEVED
         self._tokens = 0.0
         self._blocks: OrderedDict[int, float] = OrderedDict()
         """Tokens by block, those used last at the end."""
@@ -84,5 +84,23 @@ class Held:
             self._tokens += tokens
         for block in reversed(blocks[:known]):
             held.move_to_end(block)
-        while self._tokens > self._most:
+        self._shrink()
+
+    def drop(self, block: int) -> None:
+        """The replica has told that this block is gone."""
+        self._tokens -= self._blocks.pop(block, 0.0)
+
+    def clear(self) -> None:
+        """Nothing is held any more."""
+        self._blocks.clear()
+        self._tokens = 0.0
+
+    def bound(self, tokens: float | None) -> None:
+        """Holds at most so many tokens from now on; None: as many as at first."""
+        self._most = self._first_most if tokens is None else tokens
+        self._shrink()
+
+    def _shrink(self) -> None:
+        held = self._blocks
+        while self._tokens > self._most and held:
             self._tokens -= held.popitem(last=False)[1]

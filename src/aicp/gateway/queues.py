@@ -28,6 +28,8 @@ from aicp.gateway.tokens import Tokens
 _PROMPT_TOKEN = 1.0
 _ANSWER_TOKEN = 2.0
 _NEW = 0.1
+_LATELY_SECONDS = 60.0
+_WEIGH_SECONDS = 1.0
 _numbers = count()
 _rank = attrgetter("order")
 
@@ -103,12 +105,14 @@ class Ticket:
 
 
 class Flow:
-    """The requests of one key. `served` is its counter, `mean` what a request of it costs."""
+    """The requests of one key. `served` is its counter, `mean` what a request of it costs, `running` its places."""
 
-    __slots__ = ("answer", "mean", "name", "served", "waiting", "weight")
+    __slots__ = ("answer", "mean", "name", "running", "served", "used_at", "waiting", "weight")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.running = 0
+        self.used_at = float("-inf")
         self.weight = 1.0
         self.served = 0.0
         self.answer = 0.0
@@ -125,13 +129,26 @@ class Flow:
 class Queue:
     """One class at one route. Times are monotonic seconds."""
 
-    __slots__ = ("_flows", "_last", "_queued", "of", "running", "served_at", "used_at", "waiting")
+    __slots__ = (
+        "_flows",
+        "_last",
+        "_queued",
+        "_weighed_at",
+        "_weights",
+        "of",
+        "running",
+        "served_at",
+        "used_at",
+        "waiting",
+    )
 
     def __init__(self, of: PriorityClass) -> None:
         self.of = of
         self._flows: dict[str, Flow] = {}
         self._queued: dict[str, Flow] = {}
         self._last: Flow | None = None
+        self._weights = 0.0
+        self._weighed_at = float("-inf")
         self.running: dict[Ticket, None] = {}
         """Those with a place, oldest first."""
         self.waiting = 0
@@ -145,7 +162,7 @@ class Queue:
         flow = self._flows.get(key)
         if flow is None:
             flow = self._flows[key] = Flow(key)
-        flow.weight = weight
+        flow.weight, flow.used_at = weight, self.used_at
         if not flow.waiting:
             flow.served = max(flow.served, self._floor())
         return flow
@@ -170,13 +187,27 @@ class Queue:
 
     def first(self) -> Ticket:
         """The one whose turn it is; there must be one."""
-        return min(self._queued.values(), key=lambda flow: (flow.served, flow.waiting[0].order)).waiting[0]
+        return min(self._queued.values(), key=_turn).waiting[0]
+
+    def modest(self, places: int, now: float) -> Ticket | None:
+        """The one whose turn it is among keys that have less than their share of `places`."""
+        flows = [flow for flow in self._queued.values() if self.within_share(flow, places, now)]
+        return min(flows, key=_turn).waiting[0] if flows else None
+
+    def within_share(self, flow: Flow, places: int, now: float) -> bool:
+        """Whether one more request leaves a key within its share of `places`, among the keys that came lately."""
+        if now - self._weighed_at >= _WEIGH_SECONDS:
+            self._weighed_at = now
+            lately = [other.weight for other in self._flows.values() if now - other.used_at < _LATELY_SECONDS]
+            self._weights = sum(lately)
+        return (flow.running + 1) * max(self._weights, flow.weight) <= places * flow.weight
 
     def begin(self, ticket: Ticket, now: float) -> None:
         """One gets a place."""
         flow = self._last = ticket.flow
         ticket.charged = (_PROMPT_TOKEN * ticket.prompt + _ANSWER_TOKEN * flow.answer) / flow.weight
         flow.served += ticket.charged
+        flow.running += 1
         self.running[ticket] = None
         ticket.running, ticket.since = True, now
         self.served_at = now
@@ -186,6 +217,7 @@ class Queue:
         del self.running[ticket]
         ticket.running = False
         flow, cost = ticket.flow, ticket.charged
+        flow.running -= 1
         if tokens.prompt is not None:
             answer = tokens.completion or 0
             uncached = max(tokens.prompt - (tokens.cached or 0), 0)
@@ -198,6 +230,7 @@ class Queue:
         """One gives its place back: nothing was done for it."""
         del self.running[ticket]
         ticket.running = False
+        ticket.flow.running -= 1
         ticket.flow.served -= ticket.charged
 
     def ahead(self, flow: Flow) -> int:
@@ -231,3 +264,8 @@ class Queue:
         if self._queued:
             return min(flow.served for flow in self._queued.values())
         return self._last.served if self._last is not None else 0.0
+
+
+def _turn(flow: Flow) -> tuple[float, tuple[float, int]]:
+    """The order of keys that wait."""
+    return flow.served, flow.waiting[0].order

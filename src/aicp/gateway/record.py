@@ -27,6 +27,12 @@ class Record(msgspec.Struct, gc=False):
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     cost_micros: int | None = None
+    cache: str | msgspec.UnsetType = msgspec.UNSET
+    """What the cache of its model did; not even written where that has none. So are the other two."""
+    cache_model: str | msgspec.UnsetType = msgspec.UNSET
+    """Public name that the cache's rule is of."""
+    saved_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """What the engine took when it gave the kept answer."""
 
 
 class Named(msgspec.Struct, gc=False):

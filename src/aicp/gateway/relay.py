@@ -173,7 +173,7 @@ def _refusal(passed: PassedAnswer, body: bytes) -> ApiError:
         error = msgspec.json.decode(body)["error"]
         message = " ".join(part for part in (error["message"], error.get("hint")) if part)
         code = error.get("code")
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         message, code = f"The control plane answered {passed.status}.", None
     wait = passed.headers.get("retry-after", "")
     status = 503 if passed.status == 401 else 400 if passed.status == 422 else passed.status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from aicp.core.route import Target
+from aicp.gateway.engine_caches import EngineCache
 from aicp.gateway.prefixes import Held
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
@@ -17,6 +18,8 @@ STEP_ANSWERS = 64
 longer bound by its memory alone."""
 FIRST_DECODE_SECONDS = 0.02 / STEP_ANSWERS
 """For a step of one answer, where nothing is known."""
+_READ_MOST = 0.9
+"""Of a prompt that is being read no more than so much is taken to be done, however long it takes already."""
 _CACHE_TOKENS = 400_000
 """What 50 GB hold of an 8B model's keys and values; the right order of magnitude is enough."""
 
@@ -24,20 +27,24 @@ _CACHE_TOKENS = 400_000
 class Charge:
     """Prompt tokens that a replica has been sent and not yet read. Taken back once, whoever comes first."""
 
-    __slots__ = ("_replica", "_tokens", "due")
+    __slots__ = ("_replica", "due", "tokens")
 
     def __init__(self, replica: Replica, tokens: float, due: float) -> None:
-        self._replica, self._tokens = replica, tokens
+        self._replica, self.tokens = replica, tokens
+        """0 once it is taken back."""
         self.due = due
         """When the prompt should have been read (monotonic)."""
         replica.queued += tokens
+        replica.ahead += tokens
+        replica.reading.append(self)
 
-    def drop(self) -> None:
-        """The prompt has been read, or nobody wants it any more."""
-        replica, tokens = self._replica, self._tokens
-        self._tokens = 0.0
+    def drop(self, now: float | None = None) -> None:
+        """The prompt has been read, or nobody wants it any more. `now` is monotonic, None where it is not at hand."""
+        replica, tokens = self._replica, self.tokens
+        self.tokens = 0.0
         # the sum of what is left can be wrong in its last digit
         replica.queued = max(0.0, replica.queued - tokens) if replica.inflight else 0.0
+        replica.advance(now)
 
 
 class Replica:
@@ -50,6 +57,8 @@ class Replica:
         "_failures",
         "_probing",
         "_retry_at",
+        "ahead",
+        "cache",
         "decode",
         "decode_seconds",
         "held",
@@ -58,6 +67,8 @@ class Replica:
         "prefill",
         "prefill_seconds",
         "queued",
+        "read_from",
+        "reading",
         "silent",
         "target",
     )
@@ -68,6 +79,12 @@ class Replica:
         self.inflight = 0
         self.queued = 0.0
         """Uncached prompt tokens on their way there."""
+        self.reading: deque[Charge] = deque()
+        """Charges in the order in which they came, the first of them not taken back."""
+        self.read_from: float | None = None
+        """Since when the first is read (monotonic); None where that is not known yet."""
+        self.ahead = 0.0
+        """Uncached prompt tokens that it was sent in the last minutes beyond its share; below 0 where it got less."""
         self.silent: deque[Charge] = deque()
         """Charges of requests that tell nothing until they end; they are dropped when they are due."""
         self.prefill, self.decode = Pace(), Pace()
@@ -75,6 +92,8 @@ class Replica:
         self.prefill_seconds, self.decode_seconds = FIRST_PREFILL_SECONDS, FIRST_DECODE_SECONDS
         """What routing reckons with."""
         self.held = Held(target.cache_tokens or _CACHE_TOKENS)
+        self.cache = EngineCache(self.held) if target.cache_events else None
+        """Where its engine tells of its cache; else `held` is a guess."""
         self._failures = 0
         self._retry_at = 0.0
         self._probing = False
@@ -113,8 +132,26 @@ class Replica:
         return now >= self._retry_at and not self._probing
 
     def waiting(self, now: float) -> float:
-        """Prompt tokens that a request sent now would wait for."""
+        """Prompt tokens that a request sent now would wait for.
+
+        Engines read one prompt after the other: of the first, which may be many times as long as all others, a part is
+        done already.
+        """
         silent = self.silent
         while silent and silent[0].due <= now:
-            silent.popleft().drop()
-        return self.queued
+            silent.popleft().drop(now)
+        reading = self.reading
+        if not reading:
+            return 0.0
+        if self.read_from is None:
+            self.read_from = now
+        done = (now - self.read_from) / self.prefill_seconds
+        return self.queued - min(done, reading[0].tokens * _READ_MOST)
+
+    def advance(self, now: float | None) -> None:
+        """Charges were taken back: if the first was among them, the next is read from now on."""
+        reading = self.reading
+        if reading and not reading[0].tokens:
+            while reading and not reading[0].tokens:
+                reading.popleft()
+            self.read_from = now

@@ -14,6 +14,28 @@ from aicp.gateway.inflow import Inflow
 
 _SOUND_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _RANDOM_BYTES = 6
+HEADERS = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"connection",
+        b"x-request-id",
+        b"x-session-id",
+        b"x-priority",
+        b"x-slo-ttft-ms",
+        b"x-aicp-continue",
+        b"traceparent",
+        b"tracestate",
+        b"anthropic-version",
+        b"cache-control",
+    }
+)
+"""What is read of a request's head."""
 
 
 class Request:

@@ -15,6 +15,7 @@ from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.arms import Arms
 from aicp.gateway.budgets import Budgets
+from aicp.gateway.caches import Caches
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
@@ -79,6 +80,11 @@ class Table:
             return None
         return route if key.models is None or name in key.models else None
 
+    def of_project(self, name: str, project: str) -> Route | None:
+        """The route of that name if `project` may use it, whatever a key of it is limited to."""
+        route = self._routes.get(name)
+        return route if route is not None and route.project in (None, project) else None
+
     def again(self, route: Route, key: Key) -> Route | None:
         """The way of an earlier table as this one has it, if `key` may still take it."""
         found = self.find(route.public, key)
@@ -103,6 +109,7 @@ class Routes:
         self.table: Table | None = None
         self.accounts = accounts or Accounts()
         self.budgets = budgets or Budgets()
+        self.caches = Caches(path.with_name("cache.log"))
 
     @property
     def etag(self) -> str:
@@ -113,7 +120,8 @@ class Routes:
         """Takes a new table. Requests in flight keep their replicas. Raises ValueError and keeps the old table."""
         self.accounts.swap(raw)
         self.budgets.swap(raw)
-        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of)
+        self.caches.swap(raw)
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of, self.caches.of)
         before, self._replicas = self._replicas, {}
         self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
         routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]

@@ -1,9 +1,10 @@
 """Which replica serves a request: the one where its answer is expected first, told in seconds.
 
-    cost = (queued + prompt - hit) * prefill - 9 * hit * usual prefill + answer * decode * running / 20
+    cost = (queued + prompt - hit + ahead / 10) * prefill - 9 * hit * usual prefill + answer * decode * running / 20
 
-`queued` are the uncached tokens of prompts on their way to the replica or waiting there, `hit` the tokens of this
-prompt that it holds, `prefill` its seconds for a prompt token, `answer * decode` the seconds that an answer takes.
+`queued` are the uncached tokens of prompts on their way to the replica or waiting there, without what is read of the
+first of them already; `hit` the tokens of this prompt that it holds, `ahead` the work of the last minutes that it was
+given beyond its share, `prefill` its seconds for a prompt token, `answer * decode` the seconds that an answer takes.
 Form of the cost: the KV router of Dynamo; in seconds, so that unlike replicas compare: the least-load policy of SMG.
 How full a KV cache is, is not known here and not part of it.
 """
@@ -30,8 +31,16 @@ _KEPT = 9.0
 """How many times the usual reading of its tokens a hit is worth beside what it saves now: the prefix will be wanted
 again, and what a second copy of it pushes out is missing elsewhere. Found on the first half of a real trace, see
 benchmarks/gateway/routing.py."""
+_EVEN = 0.1
+"""What a replica's work of the last minutes beyond its share counts for: placing what nobody holds where least was
+placed spreads the work, and with it what pushes what out of the caches."""
+_FADING = 0.998
+"""How much of that is left after a second."""
+_AHEAD_PROMPTS = 10.0
+"""It is reckoned up to so many usual prompts, so that one which was away for a while is not buried when it is back."""
 _SPILL_SHARE = 1.5
-_SPILL_SECONDS = 1.0
+_SPILL_PROMPTS = 1.0
+"""So many usual prompts more than at the others may wait at a replica before it is spared."""
 
 
 class Option:
@@ -44,7 +53,7 @@ class Option:
         self.replica = replica
         prefill, tokens, blocks = replica.prefill_seconds, prompt.tokens, prompt.blocks
         self.wait = wait = _wait(replica, prompt, now)
-        self.plain = self.cost = wait + (REQUEST_TOKENS + tokens) * prefill
+        self.plain = self.cost = wait + (REQUEST_TOKENS + tokens + _EVEN * replica.ahead) * prefill
         self.hit = hit = replica.held.depth(blocks) if blocks else 0
         self.uncached = tokens
         saved = 0.0
@@ -81,7 +90,8 @@ def dispatch(
         visit = Visit(_soonest(trusted, prompt, now, random))
         visit.expect(prompt, prompt.tokens, now)
         return visit
-    chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], random)
+    slack = _SPILL_PROMPTS * prompt.traffic.prompt_seconds
+    chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], slack, random)
     metrics.prefix_blocks += len(prompt.blocks)
     metrics.prefix_hits += chosen.hit
     metrics.spills += spilled
@@ -92,7 +102,7 @@ def dispatch(
 
 def _wait(replica: Replica, prompt: Prompt, now: float) -> float:
     """Seconds until a replica has done what it was sent."""
-    waiting = replica.waiting(now) if replica.silent else replica.queued
+    waiting = replica.waiting(now) if replica.reading else 0.0
     answers = _ANSWERS * prompt.traffic.answer_tokens * replica.decode_seconds * replica.inflight
     return waiting * replica.prefill_seconds + answers
 
@@ -119,11 +129,12 @@ def _soonest(replicas: Sequence[Replica], prompt: Prompt, now: float, random: Ca
     return best
 
 
-def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Option, bool]:
+def choose(options: Sequence[Option], slack: float, random: Callable[[], float]) -> tuple[Option, bool]:
     """The cheapest option, ties by chance, and whether it is a spill.
 
-    A replica with much more waiting than the others is spared even when its hit would be worth the wait: the request
-    goes where it is cheapest without any hit, so that what is wanted often is soon held by several.
+    A replica where more than half as much again waits as at the others, and `slack` seconds more, is spared even when
+    its hit would be worth the wait: the request goes where it is cheapest without any hit, so that what is wanted often
+    is soon held by several.
     """
     best, waits, ties = options[0], 0.0, 0
     for option in options:
@@ -136,7 +147,7 @@ def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Opti
         alike = [option for option in options if option.cost == best.cost]
         best = alike[int(random() * len(alike))]
     mean = waits / len(options)
-    if best.wait <= mean + _SPILL_SECONDS or best.wait <= mean * _SPILL_SHARE:
+    if best.wait <= mean + slack or best.wait <= mean * _SPILL_SHARE:
         return best, False
     least = min([option.plain for option in options])
     alike = [option for option in options if option.plain == least]
@@ -145,10 +156,20 @@ def choose(options: Sequence[Option], random: Callable[[], float]) -> tuple[Opti
 
 
 def look(replicas: Sequence[Replica], traffic: Traffic, now: float) -> None:
-    """Takes what was learnt of the replicas' speeds into account until the next look, a second later."""
+    """Takes what was learnt of the replicas' speeds and work into account until the next look, a second later."""
+    passed = now - traffic.look_at + _LOOK_SECONDS
     traffic.look_at = now + _LOOK_SECONDS
     prefill = believed([replica.prefill.seen(now) for replica in replicas], FIRST_PREFILL_SECONDS)
     decode = believed([replica.decode.seen(now) for replica in replicas], FIRST_DECODE_SECONDS)
     for replica, reading, writing in zip(replicas, prefill, decode, strict=True):
         replica.prefill_seconds, replica.decode_seconds = reading, writing
     traffic.prefill_seconds = sum(prefill) / len(prefill)
+    _even_out(replicas, _FADING**passed, _AHEAD_PROMPTS * traffic.prompt_seconds)
+
+
+def _even_out(replicas: Sequence[Replica], left: float, most: float) -> None:
+    """Tells anew who was given more than its share of the work, in seconds; `left` of what was told before counts."""
+    done = [replica.ahead * left * replica.prefill_seconds for replica in replicas]
+    mean = sum(done) / len(done)
+    for replica, seconds in zip(replicas, done, strict=True):
+        replica.ahead = max(-most, min(most, seconds - mean)) / replica.prefill_seconds

@@ -12,6 +12,7 @@ import signal
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from aicp.core.errors import AicpError
 from aicp.core.ids import new_id
 from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
+from aicp.gateway.cache_events import Listening
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
 from aicp.gateway.following import Control, Following
@@ -28,12 +30,14 @@ from aicp.gateway.gateway import Gateway
 from aicp.gateway.live import Connections
 from aicp.gateway.media import Fetcher
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.present import Present
 from aicp.gateway.relay import Relay
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes
 from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.site import Site
+from aicp.gateway.span_export import SpanExport
 from aicp.gateway.totals import Teller, TotalsKeeper
 from aicp.gateway.usage import UsageLog
 
@@ -87,16 +91,23 @@ class _Process:
         self._usage = UsageLog(directory)
         self._sharing = make_sharing(config.sharing, config.directory, clock)
         self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets)
-        self._following = Following(self._routes, self._control, gateway_id, clock)
         self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         metrics, token = Metrics(), config.internal_token
         site = Site(self._usage, metrics, clock, random.random, config.limits)
         self._admission = Admission(clock, _alarm, metrics.waits)
         self._routes.observe(self._admission.follow)
+        self._listening = Listening(self._routes)
+        books = self._routes.accounts, self._routes.budgets
+        self._present = Present(metrics, self._admission.loads, *books, clock)
+        self._following = Following(self._routes, self._control, gateway_id, clock, self._present.report)
+        self._spans = None if config.traces is None else SpanExport(config.traces, gateway_id, clock)
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
-        self._gateway = Gateway(site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay)
+        tracer = None if self._spans is None else self._spans.tracer
+        self._gateway = Gateway(
+            site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay, tracer
+        )
         self._live = Connections()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,7 +132,10 @@ class _Process:
             self._totals.run,
             self._shipping.run,
             self._shipping.keep_on_disk,
+            self._listening.run,
+            partial(self._routes.caches.run, lambda: self._clock.now().timestamp()),
             self._sweep,
+            *(() if self._spans is None else (self._spans.queue.run,)),
         ]
         leases = self._sharing.leases
         jobs += [] if leases is None else [leases.run]
@@ -160,6 +174,8 @@ class _Process:
             async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
                 await self._shipping.ship()  # what waited
                 await self._shipping.ship()  # what has ended since
+        if self._spans is not None:
+            await self._spans.close()
         self._usage.close()
         await self._control.close()
 
@@ -169,9 +185,13 @@ class _Process:
             now = self._clock.monotonic()
             for connection in list(self._live):
                 connection.check(now)
+            self._present.look(now)
 
     def _gauges(self) -> dict[str, float]:
+        spans = None if self._spans is None else self._spans.queue
         return {
+            "spans_exported_total": 0 if spans is None else spans.exported,
+            "spans_dropped_total": 0 if spans is None else spans.dropped,
             "connections": len(self._live),
             "requests_most": self._most,
             "usage_segments_waiting": self._shipping.waiting(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aicp.core.clock import Clock
 from aicp.gateway.config import Limits
 from aicp.gateway.metrics import Metrics
+from aicp.gateway.outbox import Outbox
 from aicp.gateway.usage import UsageLog
 
 
@@ -20,3 +21,4 @@ class Site:
     clock: Clock
     random: Callable[[], float]
     limits: Limits
+    outbox: Outbox = field(default_factory=Outbox)

@@ -11,6 +11,9 @@ FIRST_PREFILL_SECONDS = 1 / 2000
 """For one prompt token, on a route of which nothing is known."""
 _FIRST_BYTES_PER_TOKEN = 4.0
 _FIRST_ANSWER_TOKENS = 200.0
+_FIRST_PROMPT_TOKENS = 1000.0
+_NEW_PROMPT = 0.01
+"""Prompts differ by far more than answers do, so their mean is taken over more of them."""
 
 
 class Pace:
@@ -62,16 +65,23 @@ def believed(seen: Sequence[float], default: float) -> list[float]:
 class Traffic:
     """What the requests of a route are like. It outlives route tables."""
 
-    __slots__ = ("_bytes", "_tokens", "answer_tokens", "look_at", "prefill_seconds")
+    __slots__ = ("_bytes", "_tokens", "answer_tokens", "look_at", "prefill_seconds", "prompt_tokens")
 
     def __init__(self) -> None:
         self._bytes = self._tokens = 0.0
         self.answer_tokens = _FIRST_ANSWER_TOKENS
         """How long an answer is on the average."""
+        self.prompt_tokens = _FIRST_PROMPT_TOKENS
+        """How long a prompt is on the average."""
         self.prefill_seconds = FIRST_PREFILL_SECONDS
         """The usual time for one prompt token, over all replicas."""
         self.look_at = 0.0
         """When the speeds of the replicas are looked at again (monotonic)."""
+
+    @property
+    def prompt_seconds(self) -> float:
+        """The usual time for a usual prompt of which nothing is in a cache."""
+        return self.prompt_tokens * self.prefill_seconds
 
     @property
     def bytes_per_token(self) -> float:
@@ -83,4 +93,5 @@ class Traffic:
         if prompt:
             self._bytes = self._bytes * _KEPT + size
             self._tokens = self._tokens * _KEPT + prompt
+            self.prompt_tokens += _NEW_PROMPT * (prompt - self.prompt_tokens)
             self.answer_tokens += (1 - _KEPT) * ((completion or 0) - self.answer_tokens)

@@ -109,7 +109,7 @@ class ChatStream:
 
     def feed(self, data: bytes) -> bytes:
         data = self._events.whole(data)
-        if b'"usage"' in data or b'"error"' in data:
+        if data.find(b'"usage"') >= 0 or data.find(b'"error"') >= 0:
             data = b"".join(self._shown(event) for event in split_events(data))
         if data.endswith(_DONE):
             self.complete = True
@@ -206,7 +206,10 @@ class TypedStream:
 
 
 def _without_usage(event: bytes, data: bytes) -> bytes:
-    fields: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    try:
+        fields: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except UnicodeDecodeError:
+        return event  # a name in it is no text: it stays as it is
     del fields["usage"]
     shown = msgspec.json.encode(fields)
     return event.replace(data, shown) if data in event else b"data: %b\n\n" % shown

@@ -72,6 +72,6 @@ def _text(piece: Any) -> str:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         content: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise engine_failed("The engine's answer is no JSON.") from error
     return content if isinstance(content, dict) else {}

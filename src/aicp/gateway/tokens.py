@@ -45,7 +45,7 @@ def usage_of_body(body: bytes) -> Usage | None:
     """The `usage` of a whole JSON answer; None when it has none or is no such object."""
     try:
         return read_whole(body).usage
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -61,7 +61,7 @@ def usage_of_part(part: bytes) -> Usage | None:
             break
     try:
         return read_usage(part[start:end]) if end > 0 else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -69,5 +69,5 @@ def read_event(data: bytes) -> Event | None:
     """An event's data; None when it is no JSON object, such as `[DONE]`."""
     try:
         return read_events(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

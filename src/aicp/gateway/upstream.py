@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from aicp.core.errors import MalformedError
+from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
 
 log = logging.getLogger(__name__)
@@ -86,13 +87,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.closed = False
         self.transport = cast(asyncio.Transport, None)
 
-    def send(self, request: bytes, receiver: Receiver) -> None:
-        """Sends a whole request; the answer goes to `receiver`."""
+    def send(self, request: bytes, receiver: Receiver, outbox: Outbox) -> None:
+        """Sends a whole request through `outbox`; the answer goes to `receiver`."""
         self._receiver = receiver
         self._headers = {}
         self.answered = self._complete = False
         if not self.transport.is_closing():  # else its end is on its way here
-            self.transport.write(request)
+            outbox.put(self.transport, request)
 
     def pause(self) -> None:
         """Reads no more for now; the engine feels it."""
@@ -225,12 +226,12 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._closed = False
 
-    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None) -> bytes:
-        """A POST as it goes over the wire. `kind` is the body's type; None is JSON."""
+    def request(self, path: str, request_id: bytes, body: bytes, kind: bytes | None = None, more: bytes = b"") -> bytes:
+        """A POST as it goes over the wire. `kind` is the body's type; None is JSON. `more` are lines of its head."""
         head = self._heads.get(path) if kind is None else self._head(path, kind)
         if head is None:
             head = self._heads[path] = self._head(path, b"application/json")
-        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (head, len(body), request_id, body)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (head, len(body), request_id, more, body)
 
     def _head(self, path: str, kind: bytes) -> bytes:
         whole = self._place.prefix + (path if self._networks is None else path.removeprefix("/v1"))

@@ -26,6 +26,7 @@ from aicp.gateway.record import Record, read_name
 
 _SEGMENT = re.compile(r"usage-(\d{8,})\.log")
 _OPEN, _CLOSED = b"+", b"-"
+_CLOSED_LINE = re.compile(rb"\n-(\{[^\n]*\})(?=\n)")
 SEGMENT_BYTES = 1 << 20
 _SLACK_BYTES = 1 << 16
 """What a segment holds beyond that when the next one cannot begin."""
@@ -203,8 +204,8 @@ def closed_records(segment: bytes) -> list[bytes]:
 
     Not decoded: a loss takes the end of a line, or leaves NUL bytes, which JSON never holds.
     """
-    lines = segment.split(b"\n")[:-1]
-    return [line[1:] for line in lines if line.startswith(b"-{") and line.endswith(b"}") and b"\0" not in line]
+    found: list[bytes] = _CLOSED_LINE.findall(b"\n" + segment)
+    return found if segment.find(b"\0") < 0 else [line for line in found if line.find(b"\0") < 0]
 
 
 def orphans(contents: Iterable[bytes]) -> list[bytes]:

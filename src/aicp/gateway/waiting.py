@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from aicp.gateway.answer import Answer
 from aicp.gateway.errors import ApiError, internal_error
-from aicp.gateway.exchange import Exchange
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
@@ -25,12 +24,32 @@ _SHORTAGE_SECONDS = 0.25
 """A request waits at most so long for units that others hold."""
 
 
-class Waiting:
-    """`making` makes its exchange, or raises ApiError. The client's connection calls the rest."""
+class Going(Protocol):
+    """What a request is when it has begun; see Exchange."""
 
-    def __init__(self, making: Callable[[], Coroutine[Any, Any, Exchange]], answer: Answer, meter: Meter) -> None:
+    def cancel(self, outcome: str = "canceled") -> None:
+        """The client has left, or the gateway ends."""
+        ...
+
+    def pause(self) -> None:
+        """The client takes no more for now."""
+        ...
+
+    def resume(self) -> None:
+        """The client takes more."""
+        ...
+
+    def check(self, now: float) -> None:
+        """Once a second."""
+        ...
+
+
+class Waiting:
+    """`making` begins it, or raises ApiError; None: it was answered at once. The client's connection calls the rest."""
+
+    def __init__(self, making: Callable[[], Coroutine[Any, Any, Going | None]], answer: Answer, meter: Meter) -> None:
         self._answer, self._meter = answer, meter
-        self._exchange: Exchange | None = None
+        self._exchange: Going | None = None
         self._paused = False
         self._task = asyncio.get_running_loop().create_task(self._run(making))
 
@@ -59,7 +78,7 @@ class Waiting:
         if self._exchange is not None:
             self._exchange.check(now)
 
-    async def _run(self, making: Callable[[], Coroutine[Any, Any, Exchange]]) -> None:
+    async def _run(self, making: Callable[[], Coroutine[Any, Any, Going | None]]) -> None:
         try:
             self._exchange = await making()
         except ApiError as error:
@@ -70,11 +89,13 @@ class Waiting:
             self._meter.close("engine_error", 500)
             self._answer.error(internal_error())
         else:
-            if self._paused:
+            if self._paused and self._exchange is not None:
                 self._exchange.pause()
 
 
-async def fetched(fetcher: Fetcher, found: LinkedMedia, key: str, go_on: Callable[[bytes], Exchange]) -> Exchange:
+async def fetched(
+    fetcher: Fetcher, found: LinkedMedia, key: str, go_on: Callable[[bytes], Going | None]
+) -> Going | None:
     """`go_on` begins with the body that has its media in it. Raises ApiError."""
     body = await fetcher.fill(found, key)
     try:
@@ -83,7 +104,7 @@ async def fetched(fetcher: Fetcher, found: LinkedMedia, key: str, go_on: Callabl
         return await supplied(shortage)
 
 
-async def supplied(shortage: Shortage) -> Exchange:
+async def supplied(shortage: Shortage) -> Going | None:
     """Tries again whenever there may be enough of a limit, for a short time. Raises ApiError."""
     go_on, deadline = shortage.go_on, asyncio.get_running_loop().time() + _SHORTAGE_SECONDS
     while go_on is not None:

@@ -15,6 +15,7 @@ from aicp.artifacts.files import FileContents
 from aicp.artifacts.uploads import UploadFiles
 from aicp.control.api_keys import ApiKeys
 from aicp.control.batches import Batches
+from aicp.control.cache_rules import CacheRules
 from aicp.control.catalog import Catalog
 from aicp.control.changes import Changes
 from aicp.control.engines import Engines
@@ -36,6 +37,7 @@ from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
 from aicp.control.sessions import Sessions
+from aicp.control.traffic import Traffic
 from aicp.control.uploads import Uploads
 from aicp.control.usage import Usage
 from aicp.control.users import Users
@@ -133,6 +135,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Sessions: sessions,
         ApiKeys: keys,
         Batches: Batches(*shared),
+        CacheRules: CacheRules(*shared),
         Catalog: Catalog(base.database, base.engines),
         Changes: Changes(base.bell),
         Engines: Engines(*shared, base.engines),
@@ -162,6 +165,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
         ),
         Services: Services(*shared, base.engines, keys, gateway_url=f"{base.settings.gateway_url}/v1"),
+        Traffic: Traffic(base.database, base.clock, base.settings.currency),
         Uploads: Uploads(*shared, files=base.uploads, blobs=base.blobs),
         Usage: Usage(base.database, base.clock),
         Users: Users(*shared, base.passwords),

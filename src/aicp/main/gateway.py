@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules
+from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings
@@ -27,6 +27,14 @@ def main(settings: Settings) -> int:
         control_certificate=settings.tls_certificate,
         media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
         sharing=SharingRules(settings.gateway_coordinator, settings.limits_without_coordinator == "refuse"),
+        traces=_traces(settings),
     )
     uvloop.run(serve(config))
     return 0
+
+
+def _traces(settings: Settings) -> TraceRules | None:
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if not endpoint:
+        return None
+    return TraceRules(endpoint, settings.otel_traces_sampler_arg, settings.otel_service_name)

@@ -13,6 +13,7 @@ from aicp.gateway.books import Books
 from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
 from aicp.gateway.server import serve
+from aicp.main.otel import trace_rules
 from aicp.main.preflight import check_port, ensure_token
 from aicp.main.settings import environment, is_loopback
 from aicp.security.keys import load_pepper
@@ -56,6 +57,7 @@ def _run(file: Path) -> int:
         tls_key=file.parent / listen.tls_key if listen.tls_key else None,
         media=MediaRules(config.media.fetch, tuple(config.media.allowed_networks)),
         sharing=SharingRules(config.coordinator, config.limits_without_coordinator == "refuse"),
+        traces=trace_rules(environment()),
     )
     uvloop.run(serve(gateway, books))
     return 0

@@ -109,6 +109,23 @@ class ApiKeys:
         )
         return [_entry(row, now) for row in await self._session.scalars(query.order_by(ApiKeyRow.id))]
 
+    async def limited(
+        self, now: datetime, projects: Collection[str] | None = None, ids: Collection[str] = ()
+    ) -> list[ApiKey]:
+        """Keys that hold `now` and have limits, by name: of `projects` (None: all) and, unless empty, `ids`."""
+        query = select(ApiKeyRow).where(ApiKeyRow.purpose == "application", _in_state(KeyState.ACTIVE, now))
+        if projects is not None:
+            query = query.where(ApiKeyRow.project.in_(projects))
+        if ids:
+            query = query.where(ApiKeyRow.id.in_(ids))
+        rows = await self._session.scalars(query.order_by(ApiKeyRow.name, ApiKeyRow.id))
+        return [_value(row) for row in rows if row.limits]
+
+    async def tags(self) -> dict[str, list[str]]:
+        """The tags of all keys that have some, by the key's id."""
+        rows = await self._session.execute(select(ApiKeyRow.id, ApiKeyRow.tags))
+        return {key_id: list(tags) for key_id, tags in rows if tags}
+
     async def create(self, key: ApiKey, digest: str, purpose: KeyPurpose = "application") -> None:
         """Adds a key."""
         columns = _columns({name: getattr(key, name) for name in ApiKey.model_fields})

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.usage import Outcome, UsageBatch, UsageRecord
 from aicp.core.value import Page
+from aicp.store.cache_rules import MEASURED, CacheRules
 from aicp.store.database import Base, Transaction
 
 FINE_OUTCOMES = frozenset({Outcome.OK, Outcome.CANCELED})
@@ -51,6 +52,9 @@ class UsageRecordRow(Base):
     completion_tokens: Mapped[int | None]
     cached_tokens: Mapped[int | None]
     cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    cache: Mapped[str | None] = mapped_column(String(10))
+    cache_model: Mapped[str | None] = mapped_column(String(63))
+    saved_tokens: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class UsageBatchRow(Base):
@@ -132,6 +136,7 @@ class Usage:
 
     def __init__(self, tx: Transaction) -> None:
         self._session = tx.session
+        self._caches = CacheRules(tx)
 
     async def accept(self, batch: UsageBatch, now: datetime) -> list[UsageRecord]:
         """Counts a batch once; answers the records that are new. A batch or record seen before changes nothing."""
@@ -140,7 +145,9 @@ class Usage:
         if await self._session.scalar(first) is None:
             return []
         await self._session.execute(delete(UsageBatchRow).where(UsageBatchRow.received_at < now - _BATCH_MEMORY))
-        records = {record.request_id: record for record in map(_storable, batch.records)}
+        found = [*map(_storable, batch.records)]
+        records = {record.request_id: record for record in found if record.cache not in MEASURED}
+        await self._caches.count(record for record in found if record.cache in MEASURED)
         if not records:
             return []
         rows = [record.model_dump() | {"outcome": record.outcome.value} for record in records.values()]
@@ -148,6 +155,7 @@ class Usage:
         fresh = set(await self._session.scalars(statement, rows))
         added = [record for request_id, record in records.items() if request_id in fresh]
         await self._add_up(added)
+        await self._caches.count(added)
         return added
 
     async def list(self, which: UsageFilter, *, offset: int = 0, limit: int = 100) -> Page[UsageRecord]:

@@ -115,3 +115,33 @@ async def test_records_are_filtered_by_outcome(api: Api):
     found = (await api.client().get("/api/v1/usage", params={"outcome": "rejected"})).json()
     assert [item["request_id"] for item in found["items"]] == ["req-2"]
     assert (await api.client().get("/api/v1/usage", params={"outcome": "odd"})).status_code == 422
+
+
+async def test_use_by_tag_counts_in_every_tag_of_its_key_and_apart_without_one(api: Api):
+    async def key(name: str, *tags: str) -> str:
+        body = {"name": name, "tags": list(tags)}
+        return (await api.client().post("/api/v1/keys", json=body)).json()["key"]["id"]
+
+    both, shop = await key("both", "team=shop", "live"), await key("shop", "team=shop")
+    await ship(
+        api,
+        1,
+        record(1, api_key_id=both),
+        record(2, api_key_id=shop),
+        record(3, api_key_id=await key("plain")),
+        record(4, api_key_id="key_unknown", service="other"),
+    )
+
+    async def by(*groups: str) -> dict[tuple[str, ...], int]:
+        query = {"group_by": [*groups]}
+        rows = (await api.client().get("/api/v1/usage/summary", params=query)).json()["items"]
+        return {tuple(row["group"][name] for name in groups): row["requests"] for row in rows}
+
+    assert await by("tag") == {("team=shop",): 2, ("live",): 1, ("",): 2}
+    assert await by("tag", "service") == {
+        ("team=shop", "demo"): 2,
+        ("live", "demo"): 1,
+        ("", "demo"): 1,
+        ("", "other"): 1,
+    }
+    assert await by("service") == {("demo",): 3, ("other",): 1}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aicp.cli.declared_routes import apply_route, route_documents
+from aicp.cli.declared_routes import apply_cache_rule, apply_route, cache_rule_documents, route_documents
 from aicp.cli.routes import parse_arm, parse_end
 from aicp.client.rest import Client
 from aicp.core.errors import InvalidError
@@ -51,6 +51,8 @@ class Known:
         self.route |= {"created_at": AT, "updated_at": AT, "ready": ["demo"]}
         self.provider = {"id": "p", "name": "outside", "base_url": "https://h/v1", "models": ["big"]}
         self.provider |= {"endpoints": ["/v1/embeddings"], "has_credential": True, "created_at": AT, "updated_at": AT}
+        self.rule = {"project": "default", "model": "chat", "mode": "measure", "ttl_seconds": 60, "threshold": 0.95}
+        self.rule |= {"embedding_model": "embed", "max_entries": 5, "any_temperature": False, "set_at": AT}
         self.client = Client("http://platform")
         transport = httpx.MockTransport(self._answer)
         self.client.transport._http = httpx.Client(base_url="http://platform", transport=transport)
@@ -59,7 +61,9 @@ class Known:
         path = request.url.path.removeprefix("/api/v1")
         if request.method != "GET":
             self.changes.append((request.method + " " + path, json.loads(request.content)))
-        found = {"/routes/chat": self.route, "/routes": self.route, "/providers": self.provider}.get(path)
+        known = {"/routes/chat": self.route, "/routes": self.route, "/providers": self.provider}
+        known |= {"/cache-rules": self.rule, "/cache-rules/default/chat": self.rule}
+        found = known.get(path)
         if found is None:
             return httpx.Response(404, json={"error": {"message": "no"}})
         return httpx.Response(200, json=found if path.count("/") > 1 else {"items": [found], "total": 1})
@@ -81,3 +85,14 @@ def test_applied_weights_are_all_that_changes() -> None:
     assert apply_route(known.client, document, wait=False) == "changed"
     [(call, body)] = known.changes
     assert (call, body.keys()) == ("PATCH /routes/chat", {"arms"})
+
+
+def test_a_cache_rule_is_exported_and_applied_again() -> None:
+    known = Known()
+    [(document, notes)] = cache_rule_documents(known.client, None)
+    assert (document["kind"], document["name"], document["mode"], notes) == ("cache-rule", "chat", "measure", [])
+    assert apply_cache_rule(known.client, document, wait=False) == "unchanged"
+    assert known.changes == []
+    assert apply_cache_rule(known.client, document | {"mode": "on"}, wait=False) == "changed"
+    [(call, body)] = known.changes
+    assert (call, body["mode"], body["ttl_seconds"]) == ("PUT /cache-rules/default/chat", "on", 60)

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 from tests.support.openapi import Operation, operations
 
-from aicp.client import batches, identity, models, prices, records, rest, routes, services, uploads
+from aicp.client import batches, cache_rules, identity, models, prices, records, rest, routes, services, traffic, uploads
 
 NO_METHOD = {
     "healthz": "for whoever restarts processes",
@@ -34,7 +34,19 @@ _VERBS = {"get": "GET", "every": "GET", "lines": "GET", "events": "GET", "post":
 def calls() -> dict[tuple[str, str], set[str]]:
     """(method, path with {} for its variables) of every request in the client's source -> words of its functions."""
     found: dict[tuple[str, str], set[str]] = {}
-    for module in (batches, identity, models, prices, records, rest, routes, services, uploads):
+    for module in (
+        batches,
+        cache_rules,
+        identity,
+        models,
+        prices,
+        records,
+        rest,
+        routes,
+        services,
+        traffic,
+        uploads,
+    ):
         for function in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(function, ast.FunctionDef):
                 words = _words(function)

@@ -89,7 +89,7 @@ def test_a_client_that_leaves_the_queue_is_gone_at_once() -> None:
     world = World(1)
     first, second, third = (world.enter(name) for name in "abc")
     second.end()
-    assert world.waits.waiting["default"] == len(world.alarms) == 1
+    assert world.queued["default"] == len(world.alarms) == 1
     first.end()
     assert (second.starts, third.running) == (0, True)
 
@@ -238,7 +238,7 @@ def test_a_full_queue_is_cut_where_it_is_longest() -> None:
     assert [job.name for job in flood if job.error] == [str(most - 1)]
     assert flood[-1].error is not None
     assert flood[-1].error.status == 503
-    assert world.waits.waiting["default"] == most
+    assert world.queued["default"] == most
 
 
 def test_bodies_that_wait_are_bounded_together() -> None:
@@ -364,7 +364,7 @@ def test_places_are_never_exceeded_and_always_come_back(steps: list[tuple[str, i
         assert len(world.running) <= most, "after a cut no new one begins before there is room"
         assert not any(job.bytes_sent and job.withdrawn for job in world.waiting)
         counts = Counter(job.ticket.queue.of.name for job in world.waiting if job.ticket is not None)
-        assert {name: n for name, n in world.waits.waiting.items() if n} == counts
+        assert {name: n for name, n in world.queued.items() if n} == counts
         assert len(world.alarms) == len(world.waiting)
         assert all(job.withdrawn <= 1 for job in world.jobs)
     while world.running:

@@ -16,6 +16,7 @@ from tests.support.gateway_bench import Bench
 from tests.support.gateway_process import GatewayProcess, entry_of, new_secret, table_of, until, without_key
 from tests.support.http_wire import request
 
+from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable
 from aicp.gateway.following import Following
 from aicp.gateway.routes import Routes
@@ -33,8 +34,14 @@ class Tables:
         return await self.next.get()
 
     async def heartbeat(
-        self, gateway_id: str, etag: str, inflight: Mapping[str, int], started_at: datetime | None = None
-    ) -> None: ...
+        self,
+        gateway_id: str,
+        etag: str,
+        inflight: Mapping[str, int],
+        started_at: datetime | None = None,
+        live: LiveReport | None = None,
+    ) -> Watched:
+        return NOBODY
 
 
 async def test_a_save_that_takes_for_ever_delays_no_later_table(
@@ -77,7 +84,10 @@ async def test_a_table_that_cannot_be_saved_is_in_use_and_told(gateway: GatewayP
     obstacle = gateway.directory / ".routes.json.new"
     obstacle.mkdir()
     control.publish(without_key(control.table, "2"))
-    await asyncio.sleep(0.9)
+    for _ in range(200):
+        if (await gateway.ask("/v1/models", method="GET")).status == 401:
+            break
+        await asyncio.sleep(0.05)
     assert (await gateway.ask("/v1/models", method="GET")).status == 401
     await until(lambda: any("cannot be kept" in line for line in gateway.lines))
     assert not await kept()

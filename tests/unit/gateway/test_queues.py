@@ -85,7 +85,7 @@ async def control(engine: Engine, secret: str, batch_secret: str) -> AsyncIterat
 async def waiting(gateway: GatewayProcess) -> int:
     """How many wait, as the gateway tells it."""
     text = (await gateway.ask("/metrics", method="GET", key=TOKEN)).body.decode()
-    lines = [line for line in text.splitlines() if line.startswith("aicp_gateway_queue_requests{")]
+    lines = [line for line in text.splitlines() if line.startswith("aicp_gateway_num_requests_waiting{")]
     return sum(int(line.split()[-1]) for line in lines)
 
 
@@ -114,7 +114,7 @@ async def test_the_second_waits_for_the_first_and_both_are_counted(
     assert records[True]["outcome"] == records[False]["outcome"] == "ok"
     assert 100 <= records[False]["queue_ms"] <= records[False]["duration_ms"]
     text = (await gateway.ask("/metrics", method="GET", key=TOKEN)).body.decode()
-    assert 'aicp_gateway_queue_seconds_count{class="interactive"} 1' in text
+    assert 'aicp_gateway_request_queue_time_seconds_count{service="demo",class="interactive"} 1' in text
 
 
 async def test_a_client_that_leaves_while_it_waits_costs_the_engine_nothing(

@@ -105,6 +105,50 @@ def test_a_prompt_goes_where_its_beginning_is() -> None:
         visit.end()
 
 
+def test_of_a_prompt_that_is_being_read_only_the_rest_is_waited_for() -> None:
+    route = route_of(2)
+    replica = route.replicas[0]
+    prompt = prompt_of(route, text_of(1, 200_000))
+    visits = [Visit(replica) for _ in range(3)]
+    for visit in visits:
+        visit.expect(prompt, 10_000.0, 1000.0)
+    each = replica.queued / 3
+    half = each / 2 * replica.prefill_seconds
+    assert replica.waiting(1000.0) == pytest.approx(3 * each)
+    assert replica.waiting(1000.0 + half) == pytest.approx(2.5 * each)
+    assert replica.waiting(1e6) > 2 * each, "whoever takes for ever has not done more than the first"
+    clock = FakeClock()
+    clock.advance(100.0)
+    visits[0].first_token(clock)
+    assert replica.waiting(1100.0) == pytest.approx(2 * each)
+    visits[2].end()
+    assert replica.waiting(1100.0 + half) == pytest.approx(0.5 * each)
+    visits[1].end()
+    visits[0].end()
+    assert (replica.waiting(1200.0), replica.queued, len(replica.reading)) == (0.0, 0.0, 0)
+
+
+def test_what_nobody_holds_is_spread_by_its_work_and_not_by_chance() -> None:
+    route, chance, work, now = route_of(4), random.Random(5), Counter[str](), 0.0
+    for number in range(300):
+        size = int(2000 * chance.paretovariate(1.2)) % 200_000 + 1000
+        visit = send(route, prompt_of(route, text_of(number, size)), now)
+        work[visit.replica.id] += size
+        visit.end()
+        now += 1.0
+    assert max(work.values()) < 1.1 * sum(work.values()) / 4
+
+
+def test_a_replica_that_was_away_is_not_buried_when_it_is_back() -> None:
+    route = route_of(4)
+    away, now = route.replicas[3], 0.0
+    for number in range(400):
+        send(route, prompt_of(route, text_of(number)), now, tried=[away]).end()
+        now += 1.0
+    under_way = [send(route, prompt_of(route, text_of(1000 + number)), now) for number in range(32)]
+    assert 8 <= sum(visit.replica is away for visit in under_way) <= 20
+
+
 def test_projects_share_no_beginnings() -> None:
     route = route_of(2)
     send(route, prompt_of(route, text_of(1))).end()

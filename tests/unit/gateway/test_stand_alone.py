@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,28 @@ async def test_usage_is_written_once_and_a_quota_holds_over_kill_9(alone: StandA
     assert len(finished) == len({record["request_id"] for record in finished}) == served
 
 
+async def test_a_cache_of_the_file_answers_and_is_emptied_by_another_generation(alone: StandAlone) -> None:
+    async def how() -> str:
+        return (await alone.ask(body=CHAT | {"temperature": 0})).headers.get("x-aicp-cache", "none")
+
+    rule = {"model": "demo", "project": "shop"}
+    assert await how() == "none"
+    alone.write(caches=[rule])
+    async with asyncio.timeout(15):
+        for _ in count():
+            if await how() != "none":
+                break
+            await asyncio.sleep(0.05)
+    assert await how() == "exact"
+    alone.write(caches=[rule | {"generation": 2}])
+    async with asyncio.timeout(15):
+        for _ in count():
+            if await how() == "miss":
+                break
+            await asyncio.sleep(0.05)
+    assert await how() == "exact"
+
+
 async def test_a_price_and_a_budget_of_the_file_hold_over_kill_9(alone: StandAlone) -> None:
     route = {"name": "demo", "model": "inner", "upstreams": [{"address": "${ENGINE}"}]}
     price = {"input": "0.5", "cached_input": 0.25, "output": 100}
@@ -304,6 +327,9 @@ async def test_a_batch_that_a_crash_cut_is_cut_off_and_comes_again(tmp_path: Pat
         ({"routes": [UP, LEADS | {"upstreams": []}]}, r"`arms` has no `upstreams`.*\$\.routes\[1\]"),
         ({"routes": [UP, {"name": "b", "arms": [{"route": "a", "weight": 0}]}]}, "a weight above 0"),
         ({"routes": [UP | {"fallbacks": ["a"]}]}, "its own fallback"),
+        ({"caches": [{"model": "other"}]}, "'other', which is not in the file"),
+        ({"caches": [{"model": "demo", "threshold": 0.5}]}, r"caches\[0\]\.threshold"),
+        ({"caches": [{"model": "demo"}] * 2}, "'default/demo' stands in the file twice"),
         ({"projects": [{"name": "p", "limits": {"rmp": 1}}]}, "rmp"),
         ({"projects": [{"name": "p", "limits": {"rpm": 0}}]}, r"limits\.rpm"),
         ({"projects": [{"name": "p", "limits": {"budget_per_day": -1}}]}, "limit budget_per_day"),

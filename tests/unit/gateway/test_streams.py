@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from aicp.gateway.chat_answers import TranslatedStream
 from aicp.gateway.endpoints import MESSAGES
-from aicp.gateway.errors import Dialect
+from aicp.gateway.errors import ApiError, Dialect
 from aicp.gateway.response_objects import ResponseWriter
 from aicp.gateway.streams import ChatStream, Stream, TypedStream
 from aicp.gateway.tokens import Tokens
@@ -127,3 +128,24 @@ def test_a_translated_stream_tells_why_the_engine_refuses() -> None:
     seen = fed(stream, event({"error": {"message": "maximum context length is 5", "code": 400}}), 10_000)
     assert b"response.failed" in seen
     assert b"maximum context length is 5" in seen
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices":[{"index":0,"delta":{"content":"\xff"}}],"usage":{"prompt_tokens":1}}',
+        b'{"error":{"message":"\xff"},"choices":[]}',
+        b'{"x":"\xff","error":{"message":"no","code":500}}',
+        b'{"\xff":1,"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}',
+        b'{"type":"message_start","message":{"usage":{"\xff":1}}}',
+    ],
+)
+def test_an_event_that_is_no_text_is_an_engine_s_failure_or_passes_and_no_failure_of_the_gateway(event: bytes) -> None:
+    streams: list[Stream] = [
+        ChatStream(Tokens(), show_usage=False),
+        TypedStream(Tokens(), Dialect.OPENAI, "req_1"),
+        TranslatedStream(Tokens(), ResponseWriter({"id": "resp_1"})),
+    ]
+    for stream in streams:
+        with suppress(ApiError):
+            stream.feed(b"data: %b\n\n" % event)

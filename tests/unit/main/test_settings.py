@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from aicp.core.errors import InvalidError
+from aicp.main.otel import trace_rules
 from aicp.main.settings import SETTINGS, Settings, is_loopback, load_settings
 
 
@@ -111,3 +113,34 @@ def test_children_read_the_same_settings(tmp_path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(setting.description.endswith((".", "`.")) for setting in SETTINGS)
+
+
+def test_traces_follow_the_own_setting_then_opentelemetry_s_variables(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.otel_exporter_otlp_endpoint == ""
+    assert (settings.otel_traces_sampler_arg, settings.otel_service_name) == (1.0, "aicp-gateway")
+    standard = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+        "OTEL_SERVICE_NAME": "ours",
+    }
+    settings = load(tmp_path, **standard)
+    assert settings.otel_exporter_otlp_endpoint == "http://collector:4318"
+    assert (settings.otel_traces_sampler_arg, settings.otel_service_name) == (0.1, "ours")
+    settings = load(tmp_path, **standard, AICP_OTEL_TRACES_SAMPLER_ARG="0", AICP_OTEL_EXPORTER_OTLP_ENDPOINT="")
+    assert (settings.otel_exporter_otlp_endpoint, settings.otel_traces_sampler_arg) == ("", 0.0)
+    assert load_settings({}, standard | settings.as_environment()) == settings, "what is off is off in every process"
+    rules = trace_rules(standard)
+    assert rules is not None
+    assert (rules.endpoint, rules.ratio, rules.service) == ("http://collector:4318", 0.1, "ours")
+    assert trace_rules({}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"), ("OTEL_TRACES_SAMPLER_ARG", "2")]
+)
+def test_what_opentelemetry_s_variables_cannot_be_is_named(tmp_path: Path, name: str, value: str) -> None:
+    for read in (lambda: load(tmp_path, **{name: value}), lambda: trace_rules({name: value})):
+        with pytest.raises(InvalidError, match=re.escape(value)) as caught:
+            read()
+        assert "OTEL" in caught.value.message.upper() or "OpenTelemetry" in caught.value.message

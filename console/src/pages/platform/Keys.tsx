@@ -14,8 +14,10 @@ import { keyPageQuery } from "../../queries/keys";
 import { usePaging } from "../../queries/list";
 import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
+import { limitUseQuery } from "../../queries/traffic";
 import { KeyDialog } from "./KeyDialog";
 import { DailyRequests } from "./ProjectParts";
+import { KeyUse, TightestUse } from "./LimitUse";
 import { limitsText } from "./limitValues";
 import { RevokeKeys } from "./RevokeKeys";
 import { RotateKey } from "./RotateKey";
@@ -43,6 +45,8 @@ export function Keys() {
   const [rotating, setRotating] = useState<ApiKey | null>(null);
   const [revoking, setRevoking] = useState<Revoking>({ keys: [] });
   const listing = useQuery(keyPageQuery({ ...usePaging(), project, tag: url.get("tag") ?? undefined, state: STATES.find((value) => value === url.get("state")) }));
+  const limited = (listing.data?.items ?? []).filter((key) => limitsText(key.limits, t) !== "").map((key) => key.id);
+  const use = useQuery(limitUseQuery(limited)).data;
   const create = may("key:write") && <Button type="primary" icon={<PlusOutlined />} onClick={() => setCreating("1")}>{t("keys.create")}</Button>;
   const revocable = (keys: ApiKey[]) => keys.filter((key) => !key.revoked_at && may("key:write", key.project));
   return (
@@ -55,13 +59,14 @@ export function Keys() {
         filters={[{ key: "state", label: t("services.state"), options: STATES.map((value) => ({ value, label: t(`state.${value}`) })) }]}
         narrow={{ keys: ["tag"], controls: url.get("tag") && <Tag closable onClose={() => setUrl({ tag: undefined, page: undefined })}>{url.get("tag")}</Tag> }}
         bulk={may("key:write") ? (keys, done) => <Button danger disabled={revocable(keys).length === 0} onClick={() => setRevoking({ keys: revocable(keys), done })}>{t("keys.revokeMany", { count: revocable(keys).length })}</Button> : undefined}
-        expand={may("usage:read") ? (key) => <KeyUsage id={key.id} /> : undefined}
+        expand={may("usage:read") ? (key) => <div className="stack wide"><KeyUse id={key.id} /><KeyUsage id={key.id} /></div> : undefined}
         columns={[
           { key: "name", title: t("keys.name"), sort: true, render: (_, key) => <div><span className="strong">{key.name}</span><div className="small quiet mono">{key.prefix}…</div></div> },
           { key: "state", title: t("services.state"), render: (_, key) => <State state={stateOf(key)} /> },
           { key: "project", title: t("keys.project"), sort: true, render: (_, key) => key.project },
           { key: "models", title: t("keys.models"), render: (_, key) => (key.models ? <span className="row wrap" style={{ gap: 4, maxWidth: 260 }}>{key.models.map((name) => <Tag key={name} style={{ margin: 0 }}>{name}</Tag>)}</span> : <span className="quiet">{t("keys.allModels")}</span>) },
           { key: "tags", title: t("keys.tags"), render: (_, key) => <span className="row wrap" style={{ gap: 4, maxWidth: 220 }}>{key.tags?.map((tag) => <Tag key={tag} style={{ margin: 0 }} className="link" onClick={() => setUrl({ tag, page: undefined })}>{tag}</Tag>)}</span> },
+          { key: "use", title: t("keys.use"), render: (_, key) => <TightestUse use={use?.items.find((item) => item.id === key.id)} currency={use?.currency ?? ""} /> },
           { key: "limits", title: t("limits.title"), optional: true, render: (_, key) => limitsText(key.limits, t) || <span className="quiet">{t("limits.none")}</span> },
           { key: "priority", title: t("keys.priority"), optional: true, render: (_, key) => key.priority ?? "default" },
           { key: "last_used_at", title: t("keys.lastUsed"), sort: true, render: (_, key) => <Time at={key.last_used_at} /> },

@@ -18,7 +18,7 @@ import { serviceChoices } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { leadersOf, seriesOf, timeLabel, timesBetween, type Split, type Step } from "./usageSeries";
 
-const GROUPS = ["service", "key", "project"] as const;
+const GROUPS = ["service", "key", "tag", "project"] as const;
 type Group = (typeof GROUPS)[number];
 const ALL = "all";
 
@@ -34,26 +34,29 @@ const summaryQuery = (which: Which, groups: UsageGroup[]) => {
   return { queryKey: ["usage", query], placeholderData: keepPreviousData, refetchInterval: 30_000, queryFn: () => need(api.GET("/api/v1/usage/summary", { params: { query } })) };
 };
 
-/** Requests, tokens and cost over time, together or by service, key or project, and the sums below. */
+/** Requests, tokens and cost over time, together or by service, key, tag or project, and the sums below. */
 export function UsageSummary({ which, step }: { which: Which; step: Step }) {
   const { t } = useTranslation();
   const [url, setUrl] = useUrlMany();
   const group = GROUPS.find((item) => item === url.get("group"));
   const lines = useQuery(summaryQuery(which, group ? [step, group] : [step]));
   const sums = useQuery(summaryQuery(which, [group ?? step]));
+  // what has several tags is in several rows: only rows by time add up
+  const totals = useQuery(summaryQuery(which, [step]));
   const name = useNames(group);
-  const error = lines.error ?? sums.error;
-  if (error && !(lines.data && sums.data)) return <ProblemView error={error} retry={() => { void lines.refetch(); void sums.refetch(); }} />;
+  const error = lines.error ?? sums.error ?? totals.error;
+  if (error && !(lines.data && sums.data && totals.data)) return <ProblemView error={error} retry={() => { void lines.refetch(); void sums.refetch(); void totals.refetch(); }} />;
   return (
     <div className="stack wide">
       <div className="row wrap">
         <Segmented value={group ?? ALL} onChange={(value) => setUrl({ group: value === ALL ? undefined : value, page: undefined, sort: undefined })} options={[ALL, ...GROUPS].map((value) => ({ value, label: t(`usage.by.${value as Group | typeof ALL}`) }))} />
         <SearchSelect kind="service" label={t("usage.by.service")} free allowClear style={{ minWidth: 180 }} load={serviceChoices} value={which.service} onChange={(service) => setUrl({ service, page: undefined })} />
       </div>
-      {!lines.data || !sums.data ? <Skeleton active /> : sums.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : (
+      {group === "tag" && <span className="small quiet">{t("usage.tagHint")}</span>}
+      {!lines.data || !sums.data || !totals.data ? <Skeleton active /> : sums.data.items.length === 0 ? <section className="panel"><Empty icon={<BarChartOutlined />} title={t("usage.none")} text={t("usage.noneText")} /></section> : (
         <>
           <Charts rows={lines.data.items} since={which.since} step={step} split={group && { group, leaders: leadersOf(lines.data.items, group), name, others: t("usage.others") }} />
-          <Sums rows={sums.data.items} by={group ?? step} name={(row) => (group ? name(row.group[group] ?? "") : timeLabel(row.group[step] ?? "", step))} />
+          <Sums rows={sums.data.items} totals={totals.data.items} by={group ?? step} name={(row) => (group ? name(row.group[group] ?? "") : timeLabel(row.group[step] ?? "", step))} />
         </>
       )}
     </div>
@@ -62,9 +65,10 @@ export function UsageSummary({ which, step }: { which: Which; step: Step }) {
 
 /** Words for a group: keys are called by their name where the user may see it. */
 function useNames(group: Group | undefined): (value: string) => string {
+  const { t } = useTranslation();
   const may = useMay();
   const { data: keys } = useQuery({ ...keysQuery(), enabled: group === "key" && may("key:read") });
-  return (value) => (group === "key" && keys?.items.find((key) => key.id === value)?.name) || value;
+  return (value) => (group === "tag" && value === "" ? t("usage.noTag") : (group === "key" && keys?.items.find((key) => key.id === value)?.name) || value);
 }
 
 function Charts({ rows, since, step, split }: { rows: UsageRow[]; since: string; step: Step; split?: Split }) {
@@ -88,10 +92,10 @@ function Charts({ rows, since, step, split }: { rows: UsageRow[]; since: string;
   );
 }
 
-function Sums({ rows, by, name }: { rows: UsageRow[]; by: Group | Step; name: (row: UsageRow) => string }) {
+function Sums({ rows, totals, by, name }: { rows: UsageRow[]; totals: UsageRow[]; by: Group | Step; name: (row: UsageRow) => string }) {
   const { t } = useTranslation();
   const currency = useCurrency();
-  const sum = (read: (row: UsageRow) => number) => rows.reduce((total, row) => total + read(row), 0);
+  const sum = (read: (row: UsageRow) => number) => totals.reduce((total, row) => total + read(row), 0);
   const requests = sum((row) => row.requests);
   return (
     <div className="stack wide">

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aicp.core.accelerator import Accelerator
@@ -55,6 +55,7 @@ class LlamaCppEngine:
             Flag("flash_attn", "str", "the attention kernel that needs less memory", choices=("on", "off", "auto")),
         )
     }
+    continues: Mapping[str, str] = {"/v1/chat/completions": "prefill", "/v1/completions": "prompt"}
     parallel = "parallel"
     refused_fields: Sequence[str] = (
         "cache_prompt",

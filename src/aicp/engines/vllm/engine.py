@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aicp.core.accelerator import Accelerator
@@ -48,6 +48,7 @@ class VllmEngine:
     internal = False
     environment = True
     flags = parameters.FLAGS
+    continues: Mapping[str, str] = {"/v1/chat/completions": "continue_final_message", "/v1/completions": "prompt"}
     parallel = "max_num_seqs"
     refused_fields: Sequence[str] = (
         "cache_salt",
@@ -129,6 +130,10 @@ class VllmEngine:
         choices = parameters.choose(request)
         command = ["{python}", "-m", "vllm_start", "serve", "{model}", "--served-model-name", request.served_name]
         command += ["--uds", "{listen}", *_FIXED_ARGUMENTS, *parameters.arguments(choices)]
+        events = self.cache_events(request.model_type)
+        if events is not None:
+            told = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": f"ipc://{events}"}
+            command += ["--kv-events-config", json.dumps(told)]
         on_cpu = _CPU_ENVIRONMENT if request.variant == "cpu" else {}
         return LaunchSpec(
             engine=self.name,
@@ -141,6 +146,9 @@ class VllmEngine:
             listen="unix",
             health=HealthCheck(path="/health", token_path="/v1/models"),
         )
+
+    def cache_events(self, model_type: ModelType) -> str | None:
+        return "{listen}.kv" if model_type is ModelType.CHAT else None
 
     def _problem(
         self, version: ModelVersion, model_type: ModelType, accelerators: Sequence[Accelerator]
