@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.clock import FakeClock
 from tests.support.postgres import PostgresServer, find_binaries, start_postgres
+from tests.support.redis_server import RedisServer, redis_installed
 
 from aicp import store
 from aicp.store.database import Database
@@ -102,3 +103,16 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Database]:
     database = Database(sqlite_url)
     yield database
     await database.close()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """An empty Redis server for one test."""
+    if not redis_installed():
+        pytest.skip("not run: Redis is not installed (Debian: apt-get install redis-server)")
+    server = RedisServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

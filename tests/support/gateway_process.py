@@ -31,7 +31,7 @@ ENDPOINTS = {
 _PROGRAM = """
 import json, sys, uvloop
 from pathlib import Path
-from aicp.gateway.config import GatewayConfig, Limits, MediaRules, TraceRules
+from aicp.gateway.config import GatewayConfig, Limits, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
 values = json.loads(sys.argv[1])
 for name in ("directory", "tls_certificate", "tls_key", "control_certificate"):
@@ -39,6 +39,7 @@ for name in ("directory", "tls_certificate", "tls_key", "control_certificate"):
         values[name] = Path(values[name])
 values["limits"] = Limits(**values.get("limits", {}))
 values["media"] = MediaRules(**values.get("media", {}))
+values["sharing"] = SharingRules(**values.get("sharing", {}))
 values["traces"] = TraceRules(**values["traces"]) if "traces" in values else None
 uvloop.run(serve(GatewayConfig(**values)))
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
@@ -31,13 +31,15 @@ class Grant:
         for account in self._accounts:
             account.end(self._reserved, (prompt, output), now)
             if counted and account.has_quota:
-                account.quota.add(counted, segment, record.started_at.timestamp())
+                account.spend(counted, segment, record.started_at.timestamp())
 
 
 class Accounts:
     """All accounts by scope (`key:<id>`, `project:<name>`, `organization:<name>`). They outlive route tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[str, str, LimitsEntry], Account] | None = None) -> None:
+        self._make = make
+        """Makes one (scope, what a refusal calls it, limits), where limits hold over several processes."""
         self._accounts: dict[str, Account] = {}
         self._scopes = Scopes()
         self._today = Today()
@@ -96,7 +98,10 @@ class Accounts:
     def _keep(self, before: dict[str, Account], scope: str, name: str, limits: LimitsEntry | None) -> None:
         if limits is None:
             return
-        account = self._accounts[scope] = before.get(scope) or Account(name, limits)
+        account = before.get(scope)
+        if account is None:
+            account = Account(name, limits) if self._make is None else self._make(scope, name, limits)
+        self._accounts[scope] = account
         account.follow(limits)
 
 

@@ -7,7 +7,7 @@ then are what was spent. A model without a price costs nothing and is served wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from aicp.gateway.limits import Calendar, Quota
 from aicp.gateway.prices import cost_of
 from aicp.gateway.record import Record
 from aicp.gateway.scopes import Scopes, Today
+from aicp.gateway.shortage import Shortage
 
 _SENTENCES = {
     "day": "{who} may spend {most} a day (UTC) and has spent {spent}; this request could go beyond.",
@@ -27,12 +28,16 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Overdraft:
-    """Why a request is over a budget: which, how much of it is spent, and when (Unix seconds) it begins anew."""
+    """Why a request is over a budget: which, how much of it is spent, and when (Unix seconds) it begins anew.
+
+    `wait` where other processes may give back what they hold of it.
+    """
 
     period: str
     most: int
     spent: int
     ends: int
+    wait: Callable[[], Awaitable[None]] | None = None
 
 
 class Purse:
@@ -116,7 +121,9 @@ class Purchase:
 class Budgets:
     """All purses by scope (`key:<id>`, `project:<name>`, `organization:<name>`). They outlive route tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[str, str], Purse] | None = None) -> None:
+        self._make = make
+        """Makes the purse of a scope and what a refusal calls it, where budgets hold over several processes."""
         self._purses: dict[str, Purse] = {}
         self._scopes = Scopes()
         self._currency = ""
@@ -180,7 +187,10 @@ class Budgets:
     def _keep(self, before: dict[str, Purse], scope: str, name: str, limits: LimitsEntry | None) -> None:
         if limits is None or (limits.budget_per_day is None and limits.budget_per_month is None):
             return
-        purse = self._purses[scope] = before.get(scope) or Purse(name)
+        purse = before.get(scope)
+        if purse is None:
+            purse = Purse(name) if self._make is None else self._make(scope, name)
+        self._purses[scope] = purse
         purse.follow(limits)
 
 
@@ -196,9 +206,6 @@ def _over_budget(purse: Purse, overdraft: Overdraft, currency: str, unix: float)
     sentence = _SENTENCES[overdraft.period].format(who=purse.name, most=most, spent=spent)
     anew = datetime.fromtimestamp(overdraft.ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     seconds = max(int(overdraft.ends - unix) + 1, 1)
-    return ApiError(
-        429,
-        f"{sentence} The budget begins anew at {anew}, in {seconds} s.",
-        code="insufficient_quota",
-        retry_after=seconds,
-    )
+    message = f"{sentence} The budget begins anew at {anew}, in {seconds} s."
+    error = ApiError(429, message, code="insufficient_quota", retry_after=seconds)
+    return error if overdraft.wait is None else Shortage(error, overdraft.wait)

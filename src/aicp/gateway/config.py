@@ -64,6 +64,17 @@ class MediaRules:
 
 
 @dataclass(frozen=True, slots=True)
+class SharingRules:
+    """Whether limits hold over several gateway processes, and through whom."""
+
+    coordinator: str = ""
+    """`file:<folder>` (in the gateway's directory unless it is absolute) for the processes of one machine, `redis://`,
+    `rediss://`, `valkey://` or `valkeys://` over machines. Empty: this process has its limits for itself."""
+    strict: bool = False
+    """Without its coordinator a gateway refuses what has limits, instead of holding to its share of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class TraceRules:
     """Where spans go: to the collector at `endpoint`, of so large a share of the requests that bring no trace."""
 
@@ -94,5 +105,6 @@ class GatewayConfig:
     ready_descriptor: int | None = None
     limits: Limits = field(default_factory=Limits)
     media: MediaRules = field(default_factory=MediaRules)
+    sharing: SharingRules = field(default_factory=SharingRules)
     traces: TraceRules | None = None
     """None: no traces are kept."""

@@ -187,12 +187,17 @@ class FileRequestLog(_Strict):
 
 
 class FileConfig(_Strict):
-    """The whole file. `directory` (the gateway's own) is relative to the file."""
+    """The whole file. `directory` (the gateway's own) is relative to the file.
+
+    `coordinator` is where several gateways share limits, see SharingRules.
+    """
 
     routes: list[FileRoute]
     keys: list[FileKey]
     listen: Listen = msgspec.field(default_factory=Listen)
     directory: str = "gateway-data"
+    coordinator: Annotated[str, msgspec.Meta(pattern=r"^((rediss?|valkeys?)://.|(file|unix):.|$)")] = ""
+    limits_without_coordinator: Literal["share", "refuse"] = "share"
     media: FileMedia = msgspec.field(default_factory=FileMedia)
     projects: list[Scope] = []
     organizations: list[Scope] = []

@@ -16,14 +16,13 @@ from aicp.gateway.answer import Answer, Reply
 from aicp.gateway.api_keys import Key, Seen, presented_key
 from aicp.gateway.bodies import Fields, encode, read_fields, text_field
 from aicp.gateway.cache_calls import Desk
-from aicp.gateway.cache_lookup import Seeking, look_up
+from aicp.gateway.cache_lookup import Lookup, Seeking, look_up
 from aicp.gateway.calls import Call, estimate, make_call
 from aicp.gateway.detours import Detour
 from aicp.gateway.endpoints import MESSAGES, Endpoint, Work, find_endpoint, origin_form
 from aicp.gateway.errors import ApiError, unavailable, unknown_model, wrong_key, wrong_network
 from aicp.gateway.exchange import Exchange
 from aicp.gateway.exposition import exposition
-from aicp.gateway.fetching import Fetching
 from aicp.gateway.forms import check_form, read_upload
 from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
@@ -37,14 +36,16 @@ from aicp.gateway.relay import Relay, Relaying, relay
 from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
+from aicp.gateway.shortage import Shortage
 from aicp.gateway.site import Site
 from aicp.gateway.traces import PARENT, passed_on
 from aicp.gateway.tracing import Tracer
+from aicp.gateway.waiting import Waiting, fetched, supplied
 
 _METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
-Job = Exchange | Fetching | Relaying | Seeking
+Job = Exchange | Waiting | Relaying | Seeking
 """A request under way, as its connection sees it."""
 
 
@@ -131,7 +132,9 @@ class Gateway:
         except ApiError as error:
             if self.fetcher is not None and isinstance(error, LinkedMedia):
                 go_on = partial(self._filled, request, endpoint, record, meter, answer)
-                return Fetching(self.fetcher, error, key.id, answer, meter, go_on)
+                return Waiting(partial(fetched, self.fetcher, error, key.id, go_on), answer, meter)
+            if isinstance(error, Shortage) and error.go_on is not None:
+                return Waiting(partial(supplied, error), answer, meter)
             meter.close("rejected" if error.status < 500 else "unavailable", error.status)
             answer.error(error)
             return None
@@ -178,7 +181,29 @@ class Gateway:
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
-        if key.purses:
+        try:
+            return self._take(request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
+        except Shortage as shortage:
+            again = partial(self._take, request, key, hurry, route, detour, call, fields, lookup, record, meter)
+            shortage.go_on = partial(again, answer)
+            raise
+
+    def _take(
+        self,
+        request: Request,
+        key: Key,
+        hurry: Haste,
+        route: Route,
+        detour: Detour | None,
+        call: Call,
+        fields: Fields,
+        lookup: Lookup | None,
+        record: Record,
+        meter: Meter,
+        answer: Answer,
+    ) -> Exchange | Seeking | None:
+        """Takes what the request needs of limits and budgets; then it begins. Raises ApiError."""
+        if key.purses and meter.purchase is None:
             meter.purchase = self.routes.budgets.buy(key.purses, route.price, estimate(call, fields), request.at)
         if key.accounts:
             self._reserve(key, request, call, fields, meter, answer)

@@ -7,10 +7,12 @@ really used when it ends, so that requests at the same time cannot overshoot tog
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aicp.core.route import LimitsEntry, Total
 from aicp.gateway.errors import ApiError
+from aicp.gateway.shortage import Shortage
 
 _MINUTE = 60
 _SLOTS = _MINUTE + 1
@@ -70,12 +72,16 @@ class Window:
 
 @dataclass(slots=True)
 class Refusal:
-    """Why a request is over a limit: which, how much of it, and the seconds until there is room."""
+    """Why a request is over a limit: which, how much of it, and the seconds until there is room.
+
+    `wait` where that may change at any moment, because other processes may give back what they hold.
+    """
 
     limit: str
     most: int
     seconds: int
     quota: bool = False
+    wait: Callable[[], Awaitable[None]] | None = None
 
 
 Room = tuple[int, int, int]
@@ -173,17 +179,27 @@ class Account:
         """Reserves."""
         if self._rpm is not None:
             self._requests.add(1, now)
+        self._enter(prompt, output)
+
+    def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
+        """Replaces a reservation (input, output) by what was used."""
+        self._leave(reserved)
+        for minute in self._minutes:
+            minute.window.add(minute.of(*used), now)
+
+    def _enter(self, prompt: int, output: int) -> None:
         given, made = self._pending
         self._pending = (given + prompt, made + output)
         self._running += 1
 
-    def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
-        """Replaces a reservation (input, output) by what was used."""
+    def _leave(self, reserved: tuple[int, int]) -> None:
         given, made = self._pending
         self._pending = (given - reserved[0], made - reserved[1])
         self._running -= 1
-        for minute in self._minutes:
-            minute.window.add(minute.of(*used), now)
+
+    def spend(self, tokens: int, segment: int, at: float) -> None:
+        """Counts tokens of the day and month, see Quota."""
+        self.quota.add(tokens, segment, at)
 
     def refusal(self, prompt: int, output: int, now: float) -> Refusal | None:
         """Why a request of so many tokens must not begin at `now` (monotonic); None when it may.
@@ -274,4 +290,5 @@ def over_limit(account: Account, refusal: Refusal) -> ApiError:
     """429: what was reached, whose it is, when to come again."""
     sentence = _SENTENCES[refusal.limit].format(who=account.name, most=refusal.most)
     code = "insufficient_quota" if refusal.quota else "rate_limit_exceeded"
-    return ApiError(429, f"{sentence} Try again in {refusal.seconds} s.", code=code, retry_after=refusal.seconds)
+    error = ApiError(429, f"{sentence} Try again in {refusal.seconds} s.", code=code, retry_after=refusal.seconds)
+    return error if refusal.wait is None else Shortage(error, refusal.wait)

@@ -108,15 +108,15 @@ class Table:
 class Routes:
     """The table in use (None until the first one) and the replicas of it and of earlier ones still busy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, accounts: Accounts | None = None, budgets: Budgets | None = None) -> None:
         self._path = path
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
         self._traffic: dict[str, Traffic] = {}
         self._observer: Callable[[Table], None] | None = None
         self.table: Table | None = None
-        self.accounts = Accounts()
-        self.budgets = Budgets()
+        self.accounts = accounts or Accounts()
+        self.budgets = budgets or Budgets()
         self.caches = Caches(path.with_name("cache.log"))
 
     @property

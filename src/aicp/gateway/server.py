@@ -42,6 +42,7 @@ from aicp.gateway.relay import Relay
 from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import RequestIds
 from aicp.gateway.routes import Routes, Table
+from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.site import Site
 from aicp.gateway.slots import Slot, newest, take_slot
@@ -109,7 +110,8 @@ class _Process:
         directory, gateway_id = slot.directory, slot.gateway_id
         self._control = superior
         self._usage = UsageLog(directory)
-        self._routes = Routes(directory / "routes.json")
+        self._sharing = make_sharing(config.sharing, config.directory, clock)
+        self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets)
         self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         metrics, token = Metrics(), config.internal_token
@@ -171,6 +173,8 @@ class _Process:
             self._sweep,
             *(() if self._spans is None else (self._spans.queue.run,)),
         ]
+        leases = self._sharing.leases
+        jobs += [] if leases is None else [leases.run]
         self._tasks = [loop.create_task(for_ever(job)) for job in jobs]
         if self._usage.problem is not None:
             log.error("usage cannot be recorded, so nothing is served until it can: %s", self._usage.problem)
@@ -220,6 +224,8 @@ class _Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sharing.leases is not None:
+            await self._sharing.leases.close()
         with suppress(AicpError, OSError):
             async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
                 await self._shipping.ship()  # what waited
@@ -329,6 +335,7 @@ class _Process:
             "compiled": float(COMPILED),
             "request_body_segments_waiting": len(self._segments.sealed()),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
+            **self._sharing.gauges(),
         }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from aicp.gateway.config import GatewayConfig, MediaRules, TraceRules
+from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, environment
@@ -40,10 +40,16 @@ def main(settings: Settings) -> int:
         takes_over=takes_over,
         ready_descriptor=ready,
         media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
+        sharing=SharingRules(_coordinator(settings), settings.limits_without_coordinator == "refuse"),
         traces=_traces(settings),
     )
     uvloop.run(serve(config, restart=lambda: _ask_supervisor(settings.data_dir)))
     return 0
+
+
+def _coordinator(settings: Settings) -> str:
+    """Processes that share a port share their limits, too."""
+    return settings.gateway_coordinator or ("file:limits" if settings.gateway_processes > 1 else "")
 
 
 def _traces(settings: Settings) -> TraceRules | None:

@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,12 +14,9 @@ from typing import Any
 import yaml
 
 from aicp.core.errors import InvalidError
-from aicp.core.port_range import port_ranges
 from aicp.core.quantity import parse_bytes
 from aicp.main import otel
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off", ""})
+from aicp.main import setting_values as read
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +60,8 @@ class Settings:
     import_directories: tuple[Path, ...]
     media_fetch: bool
     media_allowed_networks: tuple[str, ...]
+    gateway_coordinator: str
+    limits_without_coordinator: str
     offline: bool
     wheelhouse: Path | None
     hf_endpoint: str | None
@@ -107,104 +105,36 @@ class Settings:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _text(text: str) -> str:
-    return text
-
-
-def _optional(text: str) -> str | None:
-    return text or None
-
-
-def _path(text: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(text)))
-
-
-def _optional_path(text: str) -> Path | None:
-    return _path(text) if text else None
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise ValueError("a port is a number from 1 to 65535")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 10_000:
-        raise ValueError("write a number from 1 to 10000")
-    return number
-
-
-def _processes(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise ValueError("write a number from 1 to 64")
-    return number
-
-
-def _port_ranges(text: str) -> tuple[str, ...]:
-    port_ranges(_names(text))
-    return _names(text)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise ValueError("write true or false")
-
-
-def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(_path(name) for name in _names(text))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _currency(text: str) -> str:
-    if not re.fullmatch("[A-Z]{3}", text):
-        raise ValueError("write three capital letters, such as USD")
-    return text
-
-
-def _level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warning", "error"):
-        raise ValueError("write debug, info, warning or error")
-    return text.lower()
-
-
 SETTINGS: tuple[Setting, ...] = (
-    Setting("data_dir", _path, "~/.aicp", "Directory that holds everything the platform keeps."),
-    Setting("host", _text, "127.0.0.1", "Address on which the console and the REST interface listen."),
-    Setting("port", _port, "8600", "Port of the console and the REST interface."),
-    Setting("gateway_host", _text, None, "Address on which the gateway listens. Default: the same as `host`."),
-    Setting("gateway_port", _port, None, "Port of the gateway. Default: the one after `port`."),
+    Setting("data_dir", read.path, "~/.aicp", "Directory that holds everything the platform keeps."),
+    Setting("host", read.plain, "127.0.0.1", "Address on which the console and the REST interface listen."),
+    Setting("port", read.port, "8600", "Port of the console and the REST interface."),
+    Setting("gateway_host", read.plain, None, "Address on which the gateway listens. Default: the same as `host`."),
+    Setting("gateway_port", read.port, None, "Port of the gateway. Default: the one after `port`."),
     Setting(
         "gateway_processes",
-        _processes,
+        read.processes,
         "1",
         "Gateway processes that accept on that port together; one carries about a processor core's worth of requests.",
     ),
     Setting(
         "reserved_ports",
-        _port_ranges,
+        read.ports,
         "",
         "Ports that no listener of a service may take, comma-separated, ranges too: `5432, 9000-9099`.",
     ),
-    Setting("insecure", _boolean, "false", "Allow listening beyond loopback without TLS."),
-    Setting("tls_certificate", _optional_path, "", "PEM file of the certificate chain; turns TLS on."),
-    Setting("tls_key", _optional_path, "", "PEM file of the certificate's private key."),
+    Setting("insecure", read.boolean, "false", "Allow listening beyond loopback without TLS."),
+    Setting("tls_certificate", read.optional_path, "", "PEM file of the certificate chain; turns TLS on."),
+    Setting("tls_key", read.optional_path, "", "PEM file of the certificate's private key."),
     Setting(
         "database_url",
-        _text,
+        read.plain,
         None,
         "`postgresql+asyncpg://user:password@host/name`. Default: embedded SQLite in `<data_dir>/db`.",
     ),
     Setting(
         "environments_dir",
-        _path,
+        read.path,
         None,
         "Directory of engine environments, shared by data directories. Default: `$XDG_CACHE_HOME/aicp/environments`, "
         "which is `~/.cache/aicp/environments` where nothing else is set. A service of the system names one of its "
@@ -212,53 +142,71 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "console_dir",
-        _optional_path,
+        read.optional_path,
         None,
         "Built console that is served. Default: the one that ships with the platform.",
     ),
     Setting(
         "import_allowed_networks",
-        _names,
+        read.names,
         "",
         "Private networks and hosts that imports may fetch from, comma-separated: `10.1.0.0/16, hub.example.org`.",
     ),
     Setting(
         "import_directories",
-        _paths,
+        read.paths,
         "",
         "Folders of this machine that imports may read, comma-separated. Default: all but the platform's own.",
     ),
     Setting(
         "media_fetch",
-        _boolean,
+        read.boolean,
         "true",
         "Whether the gateway fetches images and other media that a request names by an http or https address. "
         "With `offline` it never does.",
     ),
     Setting(
         "media_allowed_networks",
-        _names,
+        read.names,
         "",
         "Private networks and hosts that media of requests may come from, comma-separated; public ones always are.",
     ),
-    Setting("offline", _boolean, "false", "Never ask a hub or a package index; use what is here."),
-    Setting("wheelhouse", _optional_path, "", "Directory of wheels that engine environments are built from offline."),
-    Setting("hf_endpoint", _optional, "", "Address of a Hugging Face compatible hub. Default: the public one."),
-    Setting("modelscope_endpoint", _optional, "", "Address of a ModelScope compatible hub. Default: the public one."),
+    Setting(
+        "gateway_coordinator",
+        read.coordinator,
+        "",
+        "Where gateways of several machines share limits: `redis://:password@host:6379`, `rediss://` with TLS, or "
+        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: nowhere.",
+    ),
+    Setting(
+        "limits_without_coordinator",
+        read.one_of("share", "refuse"),
+        "share",
+        "What a gateway does while it cannot reach its coordinator: `share` (it holds to its part of every limit) or "
+        "`refuse` (what has limits is answered 503).",
+    ),
+    Setting("offline", read.boolean, "false", "Never ask a hub or a package index; use what is here."),
+    Setting(
+        "wheelhouse", read.optional_path, "", "Directory of wheels that engine environments are built from offline."
+    ),
+    Setting("hf_endpoint", read.optional, "", "Address of a Hugging Face compatible hub. Default: the public one."),
+    Setting(
+        "modelscope_endpoint", read.optional, "", "Address of a ModelScope compatible hub. Default: the public one."
+    ),
     Setting(
         "engine_user",
-        _optional,
+        read.optional,
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
     ),
     Setting(
         "currency",
-        _currency,
+        read.currency,
         "USD",
         "Currency of prices, costs and budgets: three letters. It names amounts and converts none.",
     ),
     Setting("file_quota", parse_bytes, "20GiB", "What the files of one project, for batches, may hold together."),
-    Setting("batch_requests", _count, "64", "Requests of batches that are under way at the gateway at once."),
+    Setting("batch_requests", read.count, "64", "Requests of batches that are under way at the gateway at once."),
     Setting(
         "otel_exporter_otlp_endpoint",
         otel.collector,
@@ -275,11 +223,16 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "otel_service_name",
-        _text,
+        read.plain,
         None,
         "What the gateway is called in traces. Default: `OTEL_SERVICE_NAME`, else `aicp-gateway`.",
     ),
-    Setting("log_level", _level, "info", "How much the platform's own processes log: debug, info, warning, error."),
+    Setting(
+        "log_level",
+        read.one_of("debug", "info", "warning", "error"),
+        "info",
+        "How much the platform's own processes log: debug, info, warning, error.",
+    ),
 )
 CONFIG_VARIABLE = "AICP_CONFIG"
 assert [setting.name for setting in SETTINGS] == [field.name for field in fields(Settings)]
@@ -356,7 +309,7 @@ def _parse(setting: Setting, text: str, source: str) -> Any:
 
 
 def _read_file(name: str | None, data_dir: Path) -> dict[str, str]:
-    path = _path(name) if name else data_dir / "config.yaml"
+    path = read.path(name) if name else data_dir / "config.yaml"
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:

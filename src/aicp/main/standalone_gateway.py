@@ -14,7 +14,7 @@ from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError
 from aicp.gateway.body_file import BodyFile
 from aicp.gateway.books import Books
-from aicp.gateway.config import GatewayConfig, MediaRules
+from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules
 from aicp.gateway.file_config import FileConfig, read_config, table_of
 from aicp.gateway.server import serve
 from aicp.gateway.slots import take_slot
@@ -77,6 +77,7 @@ def _run(file: Path, keeper: int) -> int:
         takes_over=takes_over,
         ready_descriptor=ready,
         media=MediaRules(config.media.fetch, tuple(config.media.allowed_networks)),
+        sharing=SharingRules(config.coordinator, config.limits_without_coordinator == "refuse"),
         traces=trace_rules(environment()),
     )
     restart = partial(os.kill, keeper, signal.SIGUSR2)

@@ -118,6 +118,32 @@ async def test_a_file_is_enough(alone: StandAlone) -> None:
     assert (record["project"], record["outcome"], record["prompt_tokens"]) == ("shop", "ok", 7)
 
 
+async def test_two_files_with_one_coordinator_have_one_limit(tmp_path: Path) -> None:
+    async with run_engine(tmp_path / "e.sock") as engine:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        one = StandAlone(tmp_path / "a", engine)
+        two = StandAlone(tmp_path / "b", engine, key=one.key)
+        try:
+            for gateway in (one, two):
+                gateway.write(coordinator=f"file:{tmp_path / 'shared'}", key={"limits": {"rpm": 5}})
+                await gateway.start()
+            answers = [await (one, two)[number % 2].ask(body=CHAT) for number in range(8)]
+            assert [answer.status for answer in answers] == [200] * 5 + [429] * 3
+            left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+            assert left == ["4", "3", "2", "1", "0", "0", "0", "0"]
+        finally:
+            for gateway in (one, two):
+                await gateway.stop(signal.SIGKILL)
+
+
+def test_a_coordinator_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("routes: []\nkeys: []\ncoordinator: http://redis:6379\n")
+    with pytest.raises(InvalidError, match="coordinator"):
+        read_config(file, {})
+
+
 async def test_media_are_fetched_where_the_file_allows_it(tmp_path: Path) -> None:
     async with run_web_server() as web, run_engine(tmp_path / "e.sock") as engine:
         web.replies["/a.png"] = picture_answer()
