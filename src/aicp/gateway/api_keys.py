@@ -172,7 +172,7 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, caches=key.caches, log=key.log)
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, key.purses, key.caches, key.log)
         return lent, min(found[1], key.expires_at or found[1])
 
 

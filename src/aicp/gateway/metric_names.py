@@ -163,7 +163,7 @@ FAMILIES = tuple(
             "request_bodies_dropped_total",
             "counter",
             "bodies",
-            "Bodies for the request log that were thrown away: too many at once, or no room for them.",
+            "Bodies for the request log that were thrown away: too many at once, no disk space, or refused by control.",
             (),
         ),
         ("connections", "gauge", "connections", "Open connections of clients.", ()),

@@ -1,4 +1,4 @@
-"""Counts of this process. Nothing is rendered here: see `exposition.py` for names, `traffic.py` for the present."""
+"""Counts of this process. Nothing is rendered here: see `exposition.py` for names, `present.py` for what goes on."""
 
 from __future__ import annotations
 
