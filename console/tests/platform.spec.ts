@@ -9,6 +9,7 @@ const LISTS = [
   ["/platform/prices", "/prices?*"],
   ["/platform/traffic", "/traffic"],
   ["/platform/usage", "/usage/summary?*"],
+  ["/platform/requests", "/requests?*"],
   ["/platform/audit", "/audit?*"],
   ["/platform/jobs", "/jobs?offset*"],
 ] as const;

@@ -24,6 +24,8 @@ const ASKED = [
   "/platform/usage?group=key&span=24h",
   "/platform/usage?group=tag&span=24h",
   "/platform/traffic?by=class",
+  "/platform/requests?outcome=ok&body=kept&since=2020-01-01T00:00:00.000Z",
+  "/platform/projects/default?tab=requests",
 ];
 const OUTSIDE = ["/password", "/there-is-no-such-page"];
 

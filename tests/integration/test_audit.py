@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.platform import DEMO_MODEL, Platform, eventually
+from tests.support.platform import DEMO_MODEL, Platform, eventually, free_ports
 
 from aicp.api.app import create_app
 
@@ -94,6 +94,8 @@ def test_every_change_leaves_an_event(walker: Walker) -> None:
 def _people(walker: Walker, call: Any) -> None:
     call("create_project", "POST", "/projects", {"name": "lab"})
     call("update_project", "PATCH", "/projects/lab", {"description": "Experiments"})
+    call("set_request_log_rule", "PUT", "/projects/lab/request-log", {"bodies": "errors"})
+    call("delete_request_log_rule", "DELETE", "/projects/lab/request-log")
     call("update_organization", "PATCH", "/organizations/default", {"limits": {"rpm": 100_000}})
     call("set_price", "PUT", "/prices/demo", {"input": 0.5, "output": 2})
     call("delete_price", "DELETE", "/prices/demo")
@@ -167,6 +169,8 @@ def _services(walker: Walker, call: Any) -> None:
 
     eventually("the service is ready", ready, seconds=60)
     _routes(call)
+    call("set_listener", "PUT", "/listeners/demo", {"port": free_ports()[0]})
+    call("delete_listener", "DELETE", "/listeners/demo")
     call("plan_service_change", "POST", "/services/demo/plan", {"spec": {**spec, "context_length": 256}})
     call("update_service", "PATCH", "/services/demo", {"spec": {**spec, "context_length": 256}})
     eventually("the update is ready", ready, seconds=60)

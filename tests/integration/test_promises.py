@@ -166,7 +166,7 @@ def test_a_stream_goes_on_on_the_other_replica_when_its_engine_is_killed(walk: W
                 os.kill(pid, signal.SIGSTOP)  # an answer takes less time than finding out who gives it
             inflight = gateway_metrics(walk.platform)
             for replica, pid in pids.items():
-                busy = inflight[f'aicp_gateway_inflight{{replica="{replica}"}}'] > 0
+                busy = inflight[f'aicp_gateway_replica_requests_running{{replica="{replica}"}}'] > 0
                 os.kill(pid, signal.SIGKILL if busy else signal.SIGCONT)
                 killed.extend([replica] * busy)
 
@@ -184,7 +184,7 @@ def test_a_stream_goes_on_on_the_other_replica_when_its_engine_is_killed(walk: W
 
 def _targets(platform: Platform) -> int:
     """Replicas that the gateway may use."""
-    return sum(name.startswith("aicp_gateway_inflight{") for name in gateway_metrics(platform))
+    return sum(name.startswith("aicp_gateway_replica_requests_running{") for name in gateway_metrics(platform))
 
 
 def test_killed_gateway_is_back_in_a_second_and_usage_is_exact(walk: Walk) -> None:

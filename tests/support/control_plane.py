@@ -37,6 +37,10 @@ class ControlPlane:
     refuse_usage: bool = False
     lose_usage_answers: int = 0
     """So many batches are taken in without the gateway learning of it."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Every request's bodies that were accepted, also those that came before."""
+    refuse_bodies: bool = False
+    lose_body_answers: int = 0
     paths: Counter[str] = field(default_factory=Counter)
     heads: Counter[str] = field(default_factory=Counter)
     """Requests whose head has come, by path."""
@@ -107,6 +111,8 @@ class ControlPlane:
             return await self._routes({name: values[0] for name, values in parse_qs(asked.query).items()})
         if asked.path == "/internal/v1/usage":
             return self._take(asked.json())
+        if asked.path == "/internal/v1/request-bodies":
+            return self._take_bodies(asked.json())
         if asked.path.startswith("/internal/v1/gateways/") and asked.path.endswith("/heartbeat"):
             self.beats.append(asked.json())
             return (200, self.watched) if self.watched else (204, None)
@@ -150,6 +156,18 @@ class ControlPlane:
         totals = {name: {scope: {"day": n, "month": n} for scope, n in one.items()} for name, one in counts}
         sequence = max((number for name, number in self.batches if name == gateway_id), default=0)
         return {"at": time.time(), "sequence": sequence, **totals}
+
+    def _take_bodies(self, batch: dict[str, Any]) -> tuple[int, Any]:
+        if self.refuse_bodies:
+            return 503, {"error": {"message": "not now"}}
+        name = (f"{batch['gateway_id']} bodies", batch["sequence"])
+        if name not in self.batches:
+            self.bodies.extend(batch["records"])
+        self.batches.add(name)
+        if self.lose_body_answers:
+            self.lose_body_answers -= 1
+            return 0, None
+        return 204, None
 
     def _take(self, batch: dict[str, Any]) -> tuple[int, Any]:
         if self.refuse_usage:

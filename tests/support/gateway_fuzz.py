@@ -86,7 +86,8 @@ def strict(data: bytes) -> tuple[list[Read], bool]:
             return found, False
         body, data = framed
         found.append(Read(line[1], line[2], {name: values[-1] for name, values in headers.items()}, body))
-        if b"close" in b",".join(headers.get(b"connection", [])).lower() or line[3] == b"0":
+        options = re.split(rb"[ \t]*,[ \t]*", b",".join(headers.get(b"connection", [])).lower())
+        if b"close" in options or line[3] == b"0":
             return found, False
     return found, True
 

@@ -95,7 +95,9 @@ class GatewayProcess:
     options: dict[str, Any] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     lines: list[str] = field(default_factory=list)
-    _reading: asyncio.Task[None] | None = None
+    former: list[asyncio.subprocess.Process] = field(default_factory=list)
+    """Processes that others have taken over from, and that end by themselves."""
+    _reading: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def base_url(self) -> str:
@@ -104,6 +106,30 @@ class GatewayProcess:
 
     async def start(self) -> None:
         """Returns when it accepts connections."""
+        self.process = await self._spawn()
+        async with asyncio.timeout(20):
+            while True:
+                if await self._accepts():
+                    return
+                await asyncio.sleep(0.02)
+
+    async def restart(self) -> None:
+        """Another process takes over; returns when it serves."""
+        assert self.process is not None
+        ready, told = os.pipe()
+        os.set_blocking(ready, False)
+        try:
+            successor = await self._spawn(takes_over=self.process.pid, ready_descriptor=told)
+            os.close(told)
+            reader = asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader)
+            await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(ready, "rb", 0))
+            assert await asyncio.wait_for(reader.read(5), 20) == b"ready", "\n".join(self.lines)
+        finally:
+            self.former.append(self.process)
+        self.process = successor
+
+    async def _spawn(self, **more: Any) -> asyncio.subprocess.Process:
         values = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -111,22 +137,19 @@ class GatewayProcess:
             "control_url": self.control.url,
             "internal_token": TOKEN,
             **self.options,
+            **more,
         }
         program = [sys.executable, "-c", _PROGRAM, json.dumps(values)]
-        self.process = await asyncio.create_subprocess_exec(
-            *program, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+        kept = (more["ready_descriptor"],) if more else ()
+        process = await asyncio.create_subprocess_exec(
+            *program, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, pass_fds=kept
         )
-        self._reading = asyncio.ensure_future(self._read())
-        async with asyncio.timeout(20):
-            while True:
-                if await self._accepts():
-                    return
-                await asyncio.sleep(0.02)
+        self._reading.append(asyncio.ensure_future(self._read(process)))
+        return process
 
-    async def _read(self) -> None:
-        assert self.process is not None
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
             self.lines.append(line.decode().rstrip())
 
     async def _accepts(self) -> bool:
@@ -144,8 +167,11 @@ class GatewayProcess:
         if self.process.returncode is None:
             self.process.send_signal(number)
         status = await asyncio.wait_for(self.process.wait(), 40)
-        if self._reading is not None:
-            await self._reading
+        for process in self.former:
+            if process.returncode is None:
+                process.send_signal(number)
+            await asyncio.wait_for(process.wait(), 40)
+        await asyncio.gather(*self._reading)
         return status
 
     async def with_table(self, etag: str) -> None:

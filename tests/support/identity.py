@@ -14,8 +14,10 @@ from aicp.control.changes import Changes
 from aicp.control.event_log import EventLog
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
+from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
+from aicp.control.request_log import RequestLog
 from aicp.control.sessions import Sessions
 from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
@@ -30,6 +32,7 @@ from aicp.store.users import Users as StoredUsers
 
 PEPPER = b"p" * 32
 PASSWORD = "correct horse"
+HOST_PORTS = HostPorts(control=("127.0.0.1", 8600), gateway=("127.0.0.1", 8601), reserved=((9000, 9099),))
 
 
 def quick_passwords() -> Passwords:
@@ -44,9 +47,11 @@ def identity_cases(parts: Parts) -> Mapping[type, object]:
         Sessions: Sessions(parts.database, parts.clock, parts.bell, passwords),
         Users: Users(parts.database, parts.clock, parts.bell, passwords),
         CacheRules: CacheRules(parts.database, parts.clock, parts.bell),
+        Listeners: Listeners(parts.database, parts.clock, parts.bell, HOST_PORTS),
         Prices: Prices(parts.database, parts.clock, parts.bell, "USD"),
         Projects: Projects(parts.database, parts.clock, parts.bell),
         ApiKeys: ApiKeys(parts.database, parts.clock, parts.bell, PEPPER),
+        RequestLog: RequestLog(parts.database, parts.clock, parts.bell),
         Usage: Usage(parts.database, parts.clock),
         EventLog: EventLog(parts.database, parts.clock),
         Changes: Changes(parts.bell),

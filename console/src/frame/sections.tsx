@@ -1,8 +1,8 @@
-import { AppstoreOutlined, BarChartOutlined, BranchesOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, FundOutlined, GlobalOutlined, KeyOutlined, ProjectOutlined, RetweetOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
+import { ApiOutlined, AppstoreOutlined, BarChartOutlined, BranchesOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, FileSearchOutlined, FundOutlined, GlobalOutlined, KeyOutlined, ProjectOutlined, RetweetOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
 import type { ReactNode } from "react";
 import type { Permission } from "../api/schema";
 
-type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "traffic" | "cache" | "usage" | "audit" | "jobs" | "batches";
+type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "gateway" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "traffic" | "cache" | "usage" | "requests" | "audit" | "jobs" | "batches";
 
 export interface Section {
   name: Name;
@@ -25,6 +25,7 @@ export const SECTIONS: Section[] = [
     needs: "project:read",
     children: [
       { name: "nodes", path: "/platform/nodes", icon: <ClusterOutlined />, needs: "node:read" },
+      { name: "gateway", path: "/platform/gateway", icon: <ApiOutlined />, needs: "node:read" },
       { name: "engines", path: "/platform/engines", icon: <ThunderboltOutlined />, needs: "engine:read" },
       { name: "routes", path: "/platform/routes", icon: <BranchesOutlined />, needs: "service:read" },
       { name: "providers", path: "/platform/providers", icon: <GlobalOutlined />, needs: "provider:read" },
@@ -33,6 +34,7 @@ export const SECTIONS: Section[] = [
       { name: "traffic", path: "/platform/traffic", icon: <FundOutlined />, needs: "service:read" },
       { name: "cache", path: "/platform/cache", icon: <RetweetOutlined />, needs: "service:read" },
       { name: "usage", path: "/platform/usage", icon: <BarChartOutlined />, needs: "usage:read" },
+      { name: "requests", path: "/platform/requests", icon: <FileSearchOutlined />, needs: "usage:read" },
       { name: "batches", path: "/platform/batches", icon: <SnippetsOutlined />, needs: "batch:read" },
       { name: "users", path: "/platform/users", icon: <TeamOutlined />, needs: "user:read" },
       { name: "projects", path: "/platform/projects", icon: <ProjectOutlined />, needs: "project:read" },

@@ -9,6 +9,7 @@ export function objectPath(kind: string, name: string): string | undefined {
     user: `/platform/users/${at}`,
     key: `/platform/keys?search=${at}`,
     job: `/platform/jobs?job=${at}`,
+    logged_request: `/platform/requests?request=${at}`,
     batch: `/platform/batches?batch=${at}`,
     engine: "/platform/engines",
   };

@@ -18,6 +18,8 @@ const ALSO: Record<string, string[]> = {
   event: ["overview"],
   route: ["service"],
   provider: ["route"],
+  listener: ["port", "event"],
+  gateway: ["listener"],
 };
 
 /** Keeps every query fresh from the platform's stream of changes; queries are keyed by kind first. */

@@ -11,12 +11,14 @@ from aicp.api.access import require_internal
 from aicp.api.use_cases import use_case
 from aicp.artifacts.blobs import Blobs
 from aicp.control.gateways import Gateways
+from aicp.control.request_log import RequestLog
 from aicp.control.routes import RouteTables
 from aicp.control.traffic import Traffic
 from aicp.control.usage import Usage
 from aicp.core.errors import NotFoundError
 from aicp.core.gateway import Heartbeat
 from aicp.core.live import Watched
+from aicp.core.request_log import BodyBatch
 from aicp.core.route import RouteTable, Totals
 from aicp.core.usage import UsageBatch
 from aicp.core.value import Value
@@ -26,6 +28,7 @@ TablesUse = Annotated[RouteTables, use_case(RouteTables)]
 UsageUse = Annotated[Usage, use_case(Usage)]
 TrafficUse = Annotated[Traffic, use_case(Traffic)]
 GatewaysUse = Annotated[Gateways, use_case(Gateways)]
+LogUse = Annotated[RequestLog, use_case(RequestLog)]
 BlobsUse = Annotated[Blobs, use_case(Blobs)]
 
 
@@ -48,6 +51,12 @@ async def get_routes(
 async def accept_usage(batch: UsageBatch, usage: UsageUse) -> Accepted:
     """Counts a batch, once however often it is sent."""
     return Accepted(sequence=await usage.accept(batch))
+
+
+@router.post("/request-bodies", status_code=204)
+async def accept_bodies(batch: BodyBatch, log: LogUse) -> None:
+    """Keeps bodies of requests, once however often they are sent."""
+    await log.accept(batch)
 
 
 @router.post("/gateways/{gateway_id}/heartbeat", response_model=Watched)

@@ -20,6 +20,7 @@ from aicp.cli import (
     identity,
     jobs,
     keys,
+    listeners,
     logs,
     models,
     nodes,
@@ -28,6 +29,7 @@ from aicp.cli import (
     publish,
     quickstart,
     records,
+    requests,
     routes,
     services,
     traffic,
@@ -71,7 +73,7 @@ def root(
     ctx.obj = Target(url=url, token=token, data_dir=data_dir, port=port, ca=ca, token_from=token_from)
 
 
-for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat, gateway.gateway):
+for command in (platform.up, platform.down, platform.status, publish.publish, logs.logs, chat.chat):
     app.command()(command)
 for command in (records.usage, records.audit, records.events, records.metrics, records.overview, traffic.traffic):
     app.command()(command)
@@ -84,8 +86,13 @@ app.add_typer(routes.app, name="route")
 app.add_typer(routes.provider_app, name="provider")
 keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(listeners.app, name="listener")
+app.add_typer(listeners.port_app, name="port")
 app.add_typer(prices.app, name="price")
 app.add_typer(cache_rules.app, name="cache")
+app.add_typer(requests.app, name="request")
+app.add_typer(requests.log_app, name="request-log")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")

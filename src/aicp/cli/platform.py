@@ -19,6 +19,7 @@ from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_clien
 from aicp.cli.output import err, out, print_facts, print_json
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError, ForbiddenError, InvalidError, UnavailableError
+from aicp.core.gateway import GatewayStatus
 from aicp.core.node import Node
 from aicp.core.service import Service
 
@@ -149,9 +150,10 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
     client = open_client(target, credential.url, credential.token)
     version, session = client.records.version(), client.session()
     services, nodes = _allowed(client.services.list), _allowed(client.nodes.list)
+    gateways = _allowed(client.listeners.gateways)
     if json_:
         you = {"user": session.user.name, "credential": credential.source}
-        counted = {"nodes": None if nodes is None else len(nodes), "services": services}
+        counted = {"nodes": None if nodes is None else len(nodes), "services": services, "gateways": gateways}
         return print_json({"url": client.transport.url, "version": version, **you, **counted})
     print_facts(
         [
@@ -160,6 +162,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
             ("you are", f"{session.user.name}, by {credential.source}"),
             ("nodes", _ready(nodes)),
             ("services", _ready(services)),
+            ("gateway", _processes(gateways)),
         ]
     )
 
@@ -169,6 +172,16 @@ def _allowed(read: Callable[[], list[T]]) -> list[T] | None:
         return read()
     except ForbiddenError:
         return None
+
+
+def _processes(found: Sequence[GatewayStatus] | None) -> str:
+    """How many processes serve, and which; those that another one took over from come last."""
+    if found is None:
+        return "not for this user"
+    serving = [one for one in found if not one.leaving]
+    pids = ", ".join(f"pid {one.pid}" for one in serving)
+    leaving = f"; {len(found) - len(serving)} leaving" if len(found) > len(serving) else ""
+    return f"{len(serving)} serving{f' ({pids})' if pids else ''}{leaving}"
 
 
 def _ready(found: Sequence[Node | Service] | None) -> str:

@@ -55,19 +55,25 @@ class InternalClient:
         head = b'{"gateway_id":%b,"sequence":%d,"records":[' % (msgspec.json.encode(gateway_id), sequence)
         await self._send("POST", "/internal/v1/usage", b"%b%b]}" % (head, b",".join(records)))
 
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Ships bodies of requests (JSON of `aicp.core.request_log.BodyRecord`); those that came before count once."""
+        head = b'{"gateway_id":%b,"sequence":%d,"records":[' % (msgspec.json.encode(gateway_id), sequence)
+        await self._send("POST", "/internal/v1/request-bodies", b"%b%b]}" % (head, b",".join(records)))
+
     async def heartbeat(
         self,
         gateway_id: str,
         etag: str,
         inflight: Mapping[str, int],
         started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
         live: LiveReport | None = None,
     ) -> Watched:
-        """Tells which table a gateway serves from, how many requests each replica has in flight, and what goes on.
+        """Tells which table a gateway serves from, its requests in flight by replica, more `facts`, and what goes on.
 
         Answers what somebody looks at, so that the next heartbeat can tell it.
         """
-        beat: dict[str, Any] = {"etag": etag, "inflight": dict(inflight), "started_at": started_at}
+        beat = {"etag": etag, "inflight": dict(inflight), "started_at": started_at, **(facts or {})}
         if live is not None:
             beat["live"] = live
         path = f"/internal/v1/gateways/{quote(gateway_id, safe='')}/heartbeat"

@@ -16,9 +16,11 @@ from pathlib import Path
 from aicp.client.batches import Batches, Files
 from aicp.client.cache_rules import CacheRules
 from aicp.client.identity import Keys, Projects, Users
+from aicp.client.listeners import Listeners
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
 from aicp.client.records import Records
+from aicp.client.requests import Requests
 from aicp.client.routes import Providers, Routes
 from aicp.client.services import Engines, Nodes, Pools, Services
 from aicp.client.traffic import TrafficNow
@@ -59,6 +61,7 @@ class Client:
         self.batches = Batches(self.transport)
         self.routes = Routes(self.transport)
         self.providers = Providers(self.transport)
+        self.listeners = Listeners(self.transport)
         self.keys = Keys(self.transport)
         self.prices = Prices(self.transport)
         self.cache_rules = CacheRules(self.transport)
@@ -66,6 +69,7 @@ class Client:
         self.users = Users(self.transport)
         self.records = Records(self.transport)
         self.traffic = TrafficNow(self.transport)
+        self.requests = Requests(self.transport)
 
     @classmethod
     def login(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.gateway import GatewayStatus, Heartbeat
+from aicp.core.identity import Permission
+from aicp.core.value import Page
 from aicp.store.database import Database
 from aicp.store.gateways import Gateways as StoredGateways
 
@@ -22,6 +25,14 @@ class Gateways:
         self._clock = clock
         self._bell = bell
         self._written: dict[str, GatewayStatus] = {}
+
+    async def list(self, caller: Caller) -> Page[GatewayStatus]:
+        """Gateway processes that live, those that leave among them, by place."""
+        caller.require(Permission.NODE_READ)
+        async with self._database.snapshot() as tx:
+            live = await StoredGateways(tx).live(self._clock.now())
+        live.sort(key=lambda status: (status.slot, status.id))
+        return Page(items=live, total=len(live), limit=max(len(live), 1))
 
     async def heartbeat(self, gateway_id: str, beat: Heartbeat) -> None:
         """Notes a heartbeat."""

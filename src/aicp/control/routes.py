@@ -24,12 +24,14 @@ from aicp.engines.base import Engine, ReportsCache
 from aicp.store.api_keys import ApiKeys
 from aicp.store.cache_rules import CacheRules
 from aicp.store.database import Database
+from aicp.store.listeners import Listeners
 from aicp.store.organizations import Organizations
 from aicp.store.prices import Prices
 from aicp.store.projects import Projects
 from aicp.store.providers import Providers
 from aicp.store.public_routes import PublicRoutes
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.request_log import RequestLogRules
 from aicp.store.revisions import Revision, Revisions
 from aicp.store.routes import RouteStates
 
@@ -38,7 +40,7 @@ _RECHECK_SECONDS = 1.0
 _SPARE = 1.0
 """Of requests that are over in milliseconds so many more than are computed together wait at the engine, as a share."""
 
-_BELLS = ("key", "service", "replica", "project", "price", "route", "provider", "cache_rule")
+_BELLS = ("key", "service", "replica", "project", "price", "route", "provider", "cache_rule", "listener")
 
 
 class RouteTables:
@@ -76,6 +78,8 @@ class RouteTables:
             revisions = await Revisions(tx).newest()
             ready = await Replicas(tx).in_state(ReplicaState.READY)
             prices = await Prices(tx).entries()
+            logs = await RequestLogRules(tx).entries()
+            listeners = await Listeners(tx).entries()
         routes = [
             replace(
                 self._route(service, revisions[service.id], [item for item in ready if item.service_id == service.id]),
@@ -90,11 +94,12 @@ class RouteTables:
             pepper=self._pepper,
             keys=keys,
             routes=routes,
-            projects=projects,
+            projects=[replace(project, log=logs.get(project.name)) for project in projects],
             organizations=organizations,
             currency=self._currency,
             choices=[replace(choice, price=prices.get(choice.name)) for choice in choices(made, services)],
             caches=cache_entries(rules, Stamps(services, revisions, ready, made)) if rules else [],
+            listeners=[one for one in listeners if one.model in services or any(r.name == one.model for r in made)],
         )
         table = replace(table, etag=_etag(table))
         if table.etag != self._published:

@@ -8,21 +8,27 @@ from aicp.core.live import LiveReport
 from aicp.core.value import Value
 
 
-class Heartbeat(Value):
-    """Sent every second: the route table in use, the requests in flight by replica, and what goes on where somebody
-    looks at that."""
+class GatewayFacts(Value):
+    """What a gateway process says of itself: the route table in use, requests in flight by replica, what it is."""
 
     etag: str = Field(max_length=200)
     inflight: dict[str, int] = {}
     started_at: AwareDatetime | None = None
+    pid: int | None = None
+    slot: int = Field(default=1, ge=1, description="place of its files, which no two live processes share")
+    version: str = Field(default="", max_length=40)
+    leaving: bool = Field(default=False, description="another process has taken over; it ends with its requests")
+    listeners: dict[str, str] = Field(default={}, description="models with listeners; empty: open, else why not")
+
+
+class Heartbeat(GatewayFacts):
+    """Sent every second, with what goes on where somebody looks at that."""
+
     live: LiveReport | None = None
 
 
-class GatewayStatus(Value):
-    """The last word of a gateway. `seen_at` is the control plane's time."""
+class GatewayStatus(GatewayFacts):
+    """The last word of a gateway process. `seen_at` is the control plane's time."""
 
     id: str
-    etag: str
-    inflight: dict[str, int] = {}
-    started_at: AwareDatetime | None = None
     seen_at: AwareDatetime

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     BATCH_READ = "batch:read"
     BATCH_WRITE = "batch:write"
     USAGE_READ = "usage:read"
+    BODY_READ = "body:read"
     NODE_READ = "node:read"
     NODE_WRITE = "node:write"
     ENGINE_READ = "engine:read"
@@ -83,6 +84,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         _P.JOB_WRITE,
         _P.BATCH_READ,
         _P.BATCH_WRITE,
+        _P.BODY_READ,
         _P.PROJECT_WRITE,
         _P.MEMBER_WRITE,
         _P.USER_READ,

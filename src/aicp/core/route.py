@@ -48,12 +48,27 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLogEntry:
+    """`aicp.core.request_log.RequestLogRule` as the data plane reads it; `bodies` is "errors" or "all"."""
+
+    bodies: str
+    share: float = 1.0
+    redact: list[str] = field(default_factory=list[str])
+    patterns: list[str] = field(default_factory=list[str])
+    max_body_bytes: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeEntry:
-    """A project or an organization that has limits; `parent` is a project's organization."""
+    """A project or an organization that has limits; `parent` is a project's organization.
+
+    `log` says which bodies of a project's requests are kept; None: none, which is what most projects have.
+    """
 
     name: str
     limits: LimitsEntry | None = None
     parent: str = ""
+    log: RequestLogEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +170,17 @@ class CacheEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerEntry:
+    """An address that serves the public name `model` alone. The files of a certificate are the gateway's to read."""
+
+    model: str
+    address: str
+    port: int
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
     """A consistent snapshot. `etag` changes with every content change."""
 
@@ -167,6 +193,7 @@ class RouteTable:
     currency: str = "USD"
     choices: list[ChoiceEntry] = field(default_factory=list[ChoiceEntry])
     caches: list[CacheEntry] = field(default_factory=list[CacheEntry])
+    listeners: list[ListenerEntry] = field(default_factory=list[ListenerEntry])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from msgspec import Raw
 
-from aicp.core.route import KeyEntry
+from aicp.core.route import KeyEntry, RequestLogEntry
 from aicp.gateway.bodies import encode
 from aicp.gateway.budgets import Purse
 from aicp.gateway.cache_store import Cache
@@ -34,6 +34,7 @@ class Key:
         "digest",
         "expires_at",
         "id",
+        "log",
         "max_output_tokens",
         "models",
         "networks",
@@ -51,6 +52,7 @@ class Key:
         accounts: tuple[Account, ...] = (),
         purses: tuple[Purse, ...] = (),
         caches: Mapping[str, Cache] | None = None,
+        log: RequestLogEntry | None = None,
     ) -> None:
         self.id = entry.id
         self.project = entry.project
@@ -69,6 +71,8 @@ class Key:
         """Whose budgets."""
         self.caches = caches
         """Caches of its project by public model name; None or empty where it has none."""
+        self.log = log
+        """Which bodies of its requests are kept; None: none."""
 
     def may_come_from(self, address: str) -> bool:
         """Whether a client's address is in its networks; a local socket has none and is always in."""
@@ -96,6 +100,7 @@ class KeyRing:
         accounts: Callable[[KeyEntry], tuple[Account, ...]] = lambda entry: (),
         purses: Callable[[KeyEntry], tuple[Purse, ...]] = lambda entry: (),
         caches: Callable[[str], Mapping[str, Cache] | None] = lambda project: None,
+        logs: Mapping[str, RequestLogEntry] | None = None,
     ) -> None:
         try:
             self._pepper = base64.b64decode(pepper, validate=True)
@@ -104,8 +109,9 @@ class KeyRing:
         if len(self._pepper) < 16:
             raise ValueError("the pepper of the route table is too short")
         self._entries = {entry.id: entry for entry in entries}
+        kept = logs or {}  # by project
         self._keys = {
-            name: Key(entry, accounts(entry), purses(entry), caches(entry.project))
+            name: Key(entry, accounts(entry), purses(entry), caches(entry.project), kept.get(entry.project))
             for name, entry in self._entries.items()
         }
         # What an unknown key is compared with, so that it costs the same as a known one.
@@ -166,7 +172,7 @@ class KeyRing:
         key = self._keys.get(found[0]) if found is not None else None
         if found is None or key is None:
             return None
-        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, caches=key.caches)
+        lent = Key(replace(self._entries[key.id], networks=None), key.accounts, caches=key.caches, log=key.log)
         return lent, min(found[1], key.expires_at or found[1])
 
 

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,11 +22,14 @@ from aicp.core.clock import Clock
 from aicp.core.errors import AicpError, UnavailableError
 from aicp.core.live import NOBODY, LiveReport, Watched
 from aicp.core.route import RouteTable, Total, Totals
+from aicp.gateway.body_file import BodyFile
+from aicp.gateway.slots import slot_directory, slot_numbers
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _DAY = 86_400
+_FILES = "usage-????-??.jsonl"
 
 
 class _Line(msgspec.Struct):
@@ -43,10 +47,57 @@ class _Line(msgspec.Struct):
 _line = msgspec.json.Decoder(_Line)
 
 
-class Books:
-    """Serves one gateway from a file. `read` gives the table that the file means now; it raises AicpError."""
+class _Book:
+    """One file of batches, read on from where it was read to."""
 
-    def __init__(self, directory: Path, file: Path, read: Callable[[], RouteTable], clock: Clock) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.whole = 0
+        """Bytes up to the end of the last whole batch."""
+        self.last = 0
+        """Its sequence."""
+
+    def read_on(self) -> list[_Line]:
+        """The records of the whole batches behind what was read."""
+        records: list[_Line] = []
+        batch: list[_Line] = []
+        position = self.whole
+        unsound = passed_over = 0
+        with self.path.open("rb") as file:
+            file.seek(position)
+            for text in file:
+                position += len(text)
+                line = _sound(text)
+                if line is None:
+                    unsound += 1
+                elif line.batch is None:
+                    batch.append(line)
+                else:
+                    if line.batch > self.last:  # else it was written twice
+                        records += batch
+                    batch, self.whole, passed_over, self.last = [], position, unsound, max(self.last, line.batch)
+        if passed_over:
+            log.error("%d lines of %s cannot be read; their usage is not counted", passed_over, self.path)
+        return records
+
+
+class Books:
+    """Serves one gateway process from a file. `read` gives the table that the file means now; it raises AicpError.
+
+    `directory` is the process's own; other processes in places of `home` write books of their own, which count, too.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        file: Path,
+        read: Callable[[], RouteTable],
+        clock: Clock,
+        bodies: BodyFile | None = None,
+        *,
+        home: Path | None = None,
+    ) -> None:
+        self._bodies = bodies
         self._directory, self._file, self._read, self._clock = directory, file, read, clock
         self._table = read()
         self._seen = _stamp(file)
@@ -56,8 +107,11 @@ class Books:
         """By key, project and day since 1970."""
         self._spent: Counter[tuple[str, str, int]] = Counter()
         """The same in millionths of the currency."""
-        for path in sorted(directory.glob("usage-????-??.jsonl")):
+        self._home = home
+        self._others: dict[Path, _Book] = {}
+        for path in sorted(directory.glob(_FILES)):
             self._take_up(path)
+        self._count_all(self._read_others())
 
     async def routes(self, etag: str = "", *, wait_seconds: float = 30.0) -> RouteTable | None:
         """The table, at once when it is another than `etag`, else when the file changes; a wrong file is left aside."""
@@ -76,6 +130,7 @@ class Books:
         etag: str,
         inflight: Mapping[str, int],
         started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
         live: LiveReport | None = None,
     ) -> Watched:
         """Nobody waits for it here."""
@@ -95,11 +150,21 @@ class Books:
             except OSError as error:
                 raise UnavailableError(f"Usage cannot be written down: {error.strerror}.") from error
             self._sequence = sequence
-            for record in records:
-                self._count(_line.decode(record))
+            self._count_all(_line.decode(record) for record in records)
+
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Writes bodies of requests down, once. Raises UnavailableError when the disk does not take them."""
+        if self._bodies is None:
+            return  # the file had a request log when they were kept, and has none any more
+        try:
+            # a thread cannot be canceled, and the file writes one batch after the other
+            await asyncio.shield(asyncio.to_thread(self._bodies.write, sequence, records))
+        except OSError as error:
+            raise UnavailableError(f"Bodies of requests cannot be written down: {error.strerror}.") from error
 
     async def totals(self, gateway_id: str) -> Totals:
         """What was written down, by scope."""
+        self._count_all(await asyncio.to_thread(self._read_others))
         now = self._clock.now().astimezone(UTC)
         today = int(now.timestamp()) // _DAY
         first = today - (now.day - 1)
@@ -152,27 +217,28 @@ class Books:
 
     def _take_up(self, path: Path) -> None:
         """Counts a file of an earlier run, and cuts off the part of a batch at its end."""
-        position = whole = last = 0
-        batch: list[_Line] = []
-        unsound = passed_over = 0
-        with path.open("rb") as file:
-            for text in file:
-                position += len(text)
-                line = _sound(text)
-                if line is None:
-                    unsound += 1
-                elif line.batch is None:
-                    batch.append(line)
-                else:
-                    if line.batch > last:  # else it was written twice
-                        for record in batch:
-                            self._count(record)
-                    batch, whole, passed_over, last = [], position, unsound, max(last, line.batch)
-        self._sequence = max(self._sequence, last)
-        if passed_over:
-            log.error("%d lines of %s cannot be read; their usage is not counted", passed_over, path)
-        if whole < path.stat().st_size:
-            os.truncate(path, whole)
+        book = _Book(path)
+        self._count_all(book.read_on())
+        self._sequence = max(self._sequence, book.last)
+        if book.whole < path.stat().st_size:
+            os.truncate(path, book.whole)
+
+    def _read_others(self) -> list[_Line]:
+        """What other processes have written since the last look. They may be writing: nothing is cut off."""
+        records: list[_Line] = []
+        if self._home is None:
+            return records
+        for number in slot_numbers(self._home):
+            directory = slot_directory(self._home, number)
+            for path in () if directory == self._directory else sorted(directory.glob(_FILES)):
+                book = self._others.setdefault(path, _Book(path))
+                if path.stat().st_size > book.whole:
+                    records += book.read_on()
+        return records
+
+    def _count_all(self, records: Iterable[_Line]) -> None:
+        for record in records:
+            self._count(record)
 
     def _count(self, record: _Line) -> None:
         tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)

@@ -60,14 +60,15 @@ class ClientConnection(asyncio.Protocol):
         "busy",
         "chunked",
         "closing",
+        "leaving",
+        "only",
     )
 
     def __init__(self, gateway: Gateway, live: Connections, loop: asyncio.AbstractEventLoop) -> None:
         self._gateway = gateway
         self._clock = gateway.site.clock
         self._limits, self._outbox = gateway.site.limits, gateway.site.outbox
-        self._live = live
-        self._loop = loop
+        self._live, self._loop = live, loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast(asyncio.Transport, None)
         self._local, self._address, self._seen = False, "", Seen()
@@ -77,13 +78,14 @@ class ClientConnection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._job: Job | None = None
         self._bytes_in_head = self._discarded = 0
-        self._reading = self._discarding = self._last = False
+        self._reading = self._discarding = self._last = self.leaving = False
         self._now = self._reading_since = self._clock.monotonic()
         self._stalled_since: float | None = None
         self.busy = False
         """A request is being served."""
         self.closing = False
         self.chunked = True
+        self.only = gateway.only
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -91,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self._local = is_local(peer)
         self._address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._live.add(self)
+        self.leaving = self._live.leaving
         if len(self._live) > self._limits.connections:
             self._transport.abort()
 
@@ -277,6 +280,10 @@ class ClientConnection(asyncio.Protocol):
             # not at once: an answer without a wait would nest the next one in this one
             self._loop.call_soon(self._serve_next)
 
+    def leave(self) -> None:
+        """A client may just be sending on a kept connection: that is answered, and told to be the last."""
+        self.leaving = True
+
     def drain(self) -> None:
         """The gateway is ending: the answer under way is the last one."""
         self.closing = True
@@ -306,7 +313,7 @@ class ClientConnection(asyncio.Protocol):
             return
         elif self._reading:
             self._check_reading(now)
-        elif now - self._now > limits.idle_seconds:
+        elif now - self._now > (limits.leave_idle_seconds if self.leaving else limits.idle_seconds):
             self._transport.close()
 
     def _check_reading(self, now: float) -> None:
@@ -334,7 +341,7 @@ class ClientConnection(asyncio.Protocol):
     def _serve(self, request: Request) -> None:
         self.busy = True
         self.chunked = not request.old
-        self.closing = self.closing or not request.keep_alive
+        self.closing = self.closing or not request.keep_alive or (self.leaving and not self._waiting)
         job = None
         try:
             job = self._gateway.begin(request, self)

@@ -36,6 +36,10 @@ class Limits:
     """What must be held whole may be so long."""
     drain_seconds: float = 15.0
     """Requests in flight at a shutdown may take so long."""
+    handover_seconds: float = 900.0
+    """Requests in flight when another process takes over may take so long."""
+    leave_idle_seconds: float = 5.0
+    """Then a connection without a request is closed so soon; its next request before that is still answered."""
     connections: int = 10_000
 
 
@@ -84,6 +88,8 @@ class GatewayConfig:
     """Everything `serve` needs. `directory` is the gateway's own part of the data directory.
 
     `control_certificate` is what an https `control_url` must prove to be; it is pinned, not looked up by host name.
+    `shared`: other processes of this platform accept on the same port. `takes_over` is the pid of the process whose
+    sockets are taken; `ready_descriptor` is written to once they are in use.
     """
 
     host: str
@@ -94,6 +100,9 @@ class GatewayConfig:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     control_certificate: Path | None = None
+    shared: bool = False
+    takes_over: int | None = None
+    ready_descriptor: int | None = None
     limits: Limits = field(default_factory=Limits)
     media: MediaRules = field(default_factory=MediaRules)
     sharing: SharingRules = field(default_factory=SharingRules)

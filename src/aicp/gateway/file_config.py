@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -25,6 +25,7 @@ from aicp.core.route import (
     KeyEntry,
     LimitsEntry,
     PriceEntry,
+    RequestLogEntry,
     RouteEntry,
     RouteTable,
     ScopeEntry,
@@ -34,9 +35,12 @@ from aicp.gateway.api_keys import KeyRing
 from aicp.gateway.priorities import NAMES
 from aicp.gateway.upstream import UpstreamPool
 from aicp.security.keys import encode_pepper, key_digest, key_id
+from aicp.security.redactors import Redactor
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+RedactorName = Literal["secrets", "emails", "phone_numbers", "credit_cards", "chinese_ids", "ip_addresses"]
 _ENDPOINTS = ["/v1/chat/completions", "/v1/completions"]
+REDACTORS: tuple[RedactorName, ...] = get_args(RedactorName)
 _Most = Annotated[int, msgspec.Meta(ge=1)] | None
 
 
@@ -168,6 +172,20 @@ class FileCache(_Strict):
     generation: int = 1
 
 
+class FileRequestLog(_Strict):
+    """Which bodies of requests are kept, of `projects` (by default of all), and in which file beside the usage."""
+
+    bodies: Literal["errors", "all"]
+    projects: list[str] | None = None
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    redact: list[RedactorName] = msgspec.field(default_factory=lambda: list(REDACTORS))
+    patterns: list[str] = []
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=256, le=1 << 19)] = 1 << 16
+    file: str = "requests.jsonl"
+    max_file_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 1 << 26
+    files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+
+
 class FileConfig(_Strict):
     """The whole file. `directory` (the gateway's own) is relative to the file.
 
@@ -185,6 +203,7 @@ class FileConfig(_Strict):
     organizations: list[Scope] = []
     caches: list[FileCache] = []
     currency: str = "USD"
+    request_log: FileRequestLog | None = None
 
 
 def read_config(path: Path, environment: Mapping[str, str]) -> FileConfig:
@@ -217,7 +236,10 @@ def table_of(config: FileConfig, pepper: bytes) -> RouteTable:
         keys=[_key(number, key, pepper) for number, key in enumerate(config.keys)],
         routes=[_route(route) for route in config.routes if not route.arms],
         choices=[_choice(route, config) for route in config.routes if route.arms or route.fallbacks],
-        projects=[ScopeEntry(scope.name, _limits(scope.limits), scope.organization) for scope in projects.values()],
+        projects=[
+            ScopeEntry(scope.name, _limits(scope.limits), scope.organization, _log(scope.name, config.request_log))
+            for scope in projects.values()
+        ],
         organizations=[ScopeEntry(scope.name, _limits(scope.limits)) for scope in config.organizations],
         currency=config.currency,
         caches=[_cache(cache, config) for cache in config.caches if cache.mode != "off"],
@@ -332,6 +354,18 @@ def _cache(cache: FileCache, config: FileConfig) -> CacheEntry:
         max_entries=cache.max_entries,
         any_temperature=cache.any_temperature,
     )
+
+
+def _log(project: str, rule: FileRequestLog | None) -> RequestLogEntry | None:
+    if rule is None:
+        return None
+    try:
+        Redactor(rule.redact, rule.patterns)
+    except ValueError as error:
+        raise InvalidError(f"One of request_log.patterns is refused: {error}.") from error
+    if rule.projects is not None and project not in rule.projects:
+        return None
+    return RequestLogEntry(rule.bodies, rule.share, list(rule.redact), rule.patterns, rule.max_body_bytes)
 
 
 def _check_unique(what: str, names: list[str]) -> None:

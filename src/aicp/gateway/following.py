@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError
@@ -37,9 +37,11 @@ class Control(Protocol):
         etag: str,
         inflight: Mapping[str, int],
         started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
         live: LiveReport | None = None,
     ) -> Watched:
-        """Table in use and requests in flight, and the present as far as somebody looks at it; what that is."""
+        """Table in use, requests in flight, what else `facts` says of the process, and the present as far as somebody
+        looks at it; what that is."""
         ...
 
 
@@ -53,9 +55,10 @@ class Following:
         gateway_id: str,
         clock: Clock,
         report: Callable[[Watched], LiveReport] | None = None,
+        facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._routes, self._control, self._gateway_id, self._clock = routes, control, gateway_id, clock
-        self._report = report
+        self._report, self._facts = report, facts
         self._started_at = clock.now()
         self._changed = asyncio.Event()
         self._unsaved: RouteTable | None = None
@@ -64,6 +67,12 @@ class Following:
         """Whether the table in use was written to disk, as far as that was tried."""
         self.heard_at = clock.monotonic()
         """When control last answered, monotonic."""
+
+    async def first(self) -> None:
+        """Takes the table of now, so that a process that takes over begins with it. Raises AicpError or ValueError."""
+        table = await self._control.routes(self._routes.etag, wait_seconds=0)
+        if table is not None:
+            self._take(table)
 
     async def follow(self) -> None:
         """Waits for one table after the other for ever."""
@@ -104,7 +113,9 @@ class Following:
     async def _tell(self, watched: Watched) -> Watched:
         routes = self._routes
         live = self._report(watched) if watched and self._report is not None else None
-        return await self._control.heartbeat(self._gateway_id, routes.etag, routes.inflight(), self._started_at, live)
+        return await self._control.heartbeat(
+            self._gateway_id, routes.etag, routes.inflight(), self._started_at, self._facts(), live
+        )
 
     async def keep(self) -> None:
         """Writes the newest table to disk for the next start. A slow or full disk delays no later table."""

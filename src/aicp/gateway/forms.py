@@ -68,7 +68,12 @@ class Form(dict[str, msgspec.Raw]):
 
     def body(self, model: str) -> bytes:
         """The body as it came, with another model in it where it names another."""
-        part = next(part for part in self.parts if part.name == "model")
+        part = next((part for part in self.parts if part.name == "model"), None)
+        if part is None:  # it came where only one model is served
+            line = b"--" + _boundary(self.kind)
+            at = self._body.index(line)
+            added = b'%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n' % (line, model.encode())
+            return self._body[:at] + added + self._body[at:]
         if self._text(part) == model:
             return self._body
         return self._body[: part.start] + model.encode() + self._body[part.end :]

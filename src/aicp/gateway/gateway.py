@@ -28,10 +28,12 @@ from aicp.gateway.key_rules import apply_rules
 from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
+from aicp.gateway.own_listeners import model_here, only_here
 from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
 from aicp.gateway.relay import Relay, Relaying, relay
+from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.shortage import Shortage
@@ -65,6 +67,10 @@ class Gateway:
     """To the control plane; a gateway that stands alone has none."""
     tracer: Tracer | None = None
     """Where traces are kept of requests."""
+    request_log: RequestLog | None = None
+    """Keeps bodies of requests whose project wants that."""
+    only: str | None = None
+    """The one model that is served, where a request came in at its own listener."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -104,6 +110,9 @@ class Gateway:
         elif key is not None and endpoint.work is Work.CALL:
             return self._call(request, endpoint, key, answer)
         elif key is not None and endpoint.work is Work.RELAY:
+            if self.only is not None:
+                answer.error(only_here(self.only))
+                return None
             return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
             answer.whole(b'{"status":"ok"}')
@@ -117,7 +126,7 @@ class Gateway:
 
     def _call(self, request: Request, endpoint: Endpoint, key: Key, answer: Answer) -> Job | None:
         record = self._record(request, key, endpoint)
-        meter = self._meter(request, key, record)
+        meter = self._meter(request, key, record, answer)
         try:
             return self._let_in(request, endpoint, key, record, meter, answer)
         except ApiError as error:
@@ -153,7 +162,7 @@ class Gateway:
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
         fields = read_upload(request) if endpoint.form else read_fields(request.body())
-        name = text_field(fields, "model")
+        name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
         if meter.trace is not None:
             meter.trace.named(name)
         table = self.routes.table
@@ -228,15 +237,16 @@ class Gateway:
 
     def _refuse(self, request: Request, answer: Answer, error: ApiError) -> None:
         endpoint = request.endpoint
-        if request.key is not None and endpoint is not None and endpoint.work is Work.CALL:
-            meter = self._meter(request, request.key, self._record(request, request.key, endpoint))
+        key = request.key
+        if key is not None and endpoint is not None and endpoint.work is Work.CALL:
+            meter = self._meter(request, key, self._record(request, key, endpoint), answer)
             meter.close("rejected", error.status)
         answer.error(error)
 
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)
 
-    def _meter(self, request: Request, key: Key, record: Record) -> Meter:
+    def _meter(self, request: Request, key: Key, record: Record, answer: Answer) -> Meter:
         site = self.site
         meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
         meter.priority = key.priority
@@ -244,6 +254,8 @@ class Gateway:
             meter.trace = self.tracer.begin(request.headers)
         elif PARENT in request.headers:
             meter.trace = passed_on(request.headers)
+        if key.log is not None and self.request_log is not None:
+            self.request_log.watch(key.log, request, answer, meter)
         return meter
 
     def _check_key(self, request: Request, address: str, seen: Seen | None) -> Key:
@@ -279,6 +291,8 @@ class Gateway:
     def _models(self, request: Request, key: Key, answer: Answer) -> None:
         table = self.routes.table
         routes = table.visible(key) if table is not None else []
+        if self.only is not None:
+            routes = [route for route in routes if route.public == self.only]
         wanted = (
             request.path.partition(b"?")[0].removeprefix(b"/v1/models").removeprefix(b"/").decode("ascii", "replace")
         )

@@ -153,6 +153,13 @@ FAMILIES = tuple(
             "Spans that were thrown away because the collector did not take them, or not as fast as they came.",
             (),
         ),
+        (
+            "request_bodies_dropped_total",
+            "counter",
+            "bodies",
+            "Bodies for the request log that were thrown away: too many at once, no room on disk, or refused by control.",
+            (),
+        ),
         ("connections", "gauge", "connections", "Open connections of clients.", ()),
         ("requests_most", "gauge", "requests", "Requests that can be under way at once.", ()),
         (

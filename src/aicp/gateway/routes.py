@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from aicp.core.route import ChoiceEntry, RouteEntry, RouteTable, Target
+from aicp.core.route import ChoiceEntry, ListenerEntry, RouteEntry, RouteTable, Target
 from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.arms import Arms
@@ -63,10 +63,18 @@ class Route:
 class Table:
     """One compiled route table."""
 
-    __slots__ = ("_routes", "etag", "keys", "routes")
+    __slots__ = ("_routes", "etag", "keys", "listeners", "routes")
 
-    def __init__(self, etag: str, keys: KeyRing, routes: Collection[Route], choices: Iterable[Route] = ()) -> None:
+    def __init__(
+        self,
+        etag: str,
+        keys: KeyRing,
+        routes: Collection[Route],
+        choices: Iterable[Route] = (),
+        listeners: Sequence[ListenerEntry] = (),
+    ) -> None:
         self.etag = etag
+        self.listeners = listeners
         self.keys = keys
         self.routes = routes
         """All destinations, also those that have no public name."""
@@ -121,12 +129,13 @@ class Routes:
         self.accounts.swap(raw)
         self.budgets.swap(raw)
         self.caches.swap(raw)
-        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of, self.caches.of)
+        logs = {project.name: project.log for project in raw.projects if project.log is not None}
+        keys = KeyRing(raw.pepper, raw.keys, self.accounts.of, self.budgets.of, self.caches.of, logs)
         before, self._replicas = self._replicas, {}
         self._traffic = {entry.name: self._traffic.get(entry.name) or Traffic() for entry in raw.routes}
         routes = [Route(entry, self._targets(entry, before), self._traffic[entry.name]) for entry in raw.routes]
         found = {route.name: route for route in routes}
-        self.table = Table(raw.etag, keys, routes, [_choice(entry, found) for entry in raw.choices])
+        self.table = Table(raw.etag, keys, routes, [_choice(entry, found) for entry in raw.choices], raw.listeners)
         for replica in before.values():
             if self._replicas.get(replica.id) is not replica:
                 replica.pool.close()
@@ -148,10 +157,10 @@ class Routes:
             counts[replica.id] = counts.get(replica.id, 0) + replica.inflight
         return counts
 
-    def load(self) -> bool:
-        """Takes the table of the last run, if there is a sound one."""
+    def load(self, path: Path | None = None) -> bool:
+        """Takes the table of the last run, if there is a sound one; `path` is where another process kept its own."""
         try:
-            self.swap(msgspec.json.decode(self._path.read_bytes(), type=RouteTable))
+            self.swap(msgspec.json.decode((path or self._path).read_bytes(), type=RouteTable))
         except FileNotFoundError:
             return False
         except (OSError, ValueError, msgspec.DecodeError) as error:

@@ -9,84 +9,105 @@ import os
 import random
 import resource
 import signal
-import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
+from errno import EADDRINUSE
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from aicp import __version__
 from aicp.client.internal import InternalClient
 from aicp.core.clock import Clock, SystemClock
 from aicp.core.errors import AicpError
-from aicp.core.ids import new_id
 from aicp.gateway import COMPILED
 from aicp.gateway.admission import Admission
+from aicp.gateway.body_segments import BodySegments
+from aicp.gateway.body_shipping import Archive, BodyShipping
 from aicp.gateway.cache_events import Listening
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
+from aicp.gateway.doors import Doors
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
+from aicp.gateway.handover import Offer, Taken, take_over
+from aicp.gateway.leftovers import Leftovers
+from aicp.gateway.listeners import Listeners, server_tls
 from aicp.gateway.live import Connections
 from aicp.gateway.media import Fetcher
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.present import Present
 from aicp.gateway.relay import Relay
+from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import RequestIds
-from aicp.gateway.routes import Routes
+from aicp.gateway.routes import Routes, Table
 from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.site import Site
+from aicp.gateway.slots import Slot, newest, take_slot
 from aicp.gateway.span_export import SpanExport
 from aicp.gateway.totals import Teller, TotalsKeeper
 from aicp.gateway.usage import UsageLog
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 _OTHER_DESCRIPTORS = 256
 _PLENTY = 1 << 20
 _NEW_OBJECTS = 20_000
 _SWEEP_SECONDS = 1.0
 _GO_ON_SECONDS = 0.5
 _LAST_SHIPMENT_SECONDS = 3.0
+_CATCH_UP_SECONDS = 3.0
 
 
-class Superior(Control, Counter, Teller, Protocol):
-    """Who gives tables, counts usage and knows totals: the control plane, or a file."""
+class Superior(Control, Counter, Teller, Archive, Protocol):
+    """Who gives tables, counts usage, knows totals and keeps bodies: the control plane, or a file."""
 
     async def close(self) -> None:
         """Gives connections back."""
         ...
 
 
-async def serve(config: GatewayConfig, superior: Superior | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then lets requests in flight end. Raises OSError when it cannot listen.
+async def serve(
+    config: GatewayConfig,
+    superior: Superior | None = None,
+    *,
+    slot: Slot | None = None,
+    counter_of: Callable[[Path], Counter] | None = None,
+    restart: Callable[[], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, or until another process has taken over; then lets requests in flight end.
 
-    `superior` None is the control plane that `config` names.
+    Raises OSError when it cannot listen. `superior` None is the control plane of `config`, `slot` None the first
+    free place in the directory. `counter_of` is who counts what ended processes left; `restart` has another process
+    take over, at SIGHUP or SIGUSR2.
     """
     config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stop = asyncio.Event()
+    stop, left = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    process = _Process(config, SystemClock(), superior or _control_plane(config))
-    await process.start()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        loop.add_signal_handler(number, restart or _nobody_restarts)
+    process = _Process(config, SystemClock(), superior or _control_plane(config), slot or take_slot(config.directory))
+    await process.start(left.set, counter_of)
     # requests make no reference cycles: looking for some every few hundred objects costs a tenth of the processor
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 20, 50)
     try:
-        await stop.wait()
+        await _first_of(stop, left)
+        if left.is_set():
+            await process.leave(stop)
     finally:
         await process.stop()
 
 
 class _Process:
-    def __init__(self, config: GatewayConfig, clock: Clock, superior: Superior) -> None:
-        self._config, self._clock = config, clock
+    def __init__(self, config: GatewayConfig, clock: Clock, superior: Superior, slot: Slot) -> None:
+        self._config, self._clock, self._slot = config, clock, slot
         self._most = min(most_requests(_take_descriptors()), config.limits.connections)
-        directory = config.directory
-        gateway_id = _gateway_id(directory / "gateway.id")
+        directory, gateway_id = slot.directory, slot.gateway_id
         self._control = superior
         self._usage = UsageLog(directory)
         self._sharing = make_sharing(config.sharing, config.directory, clock)
@@ -96,35 +117,46 @@ class _Process:
         metrics, token = Metrics(), config.internal_token
         site = Site(self._usage, metrics, clock, random.random, config.limits)
         self._admission = Admission(clock, _alarm, metrics.waits)
-        self._routes.observe(self._admission.follow)
         self._listening = Listening(self._routes)
         books = self._routes.accounts, self._routes.budgets
         self._present = Present(metrics, self._admission.loads, *books, clock)
-        self._following = Following(self._routes, self._control, gateway_id, clock, self._present.report)
+        self._following = Following(self._routes, self._control, gateway_id, clock, self._present.report, self._facts)
         self._spans = None if config.traces is None else SpanExport(config.traces, gateway_id, clock)
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
         tracer = None if self._spans is None else self._spans.tracer
+        self._segments = BodySegments(directory)
+        self._request_log = RequestLog(self._segments, clock, random.random)
+        self._bodies = BodyShipping(self._segments, gateway_id, self._control)
         self._gateway = Gateway(
-            site, self._routes, self._admission, token, self._gauges, RequestIds(), fetcher, relay, tracer
+            site,
+            self._routes,
+            self._admission,
+            token,
+            self._gauges,
+            RequestIds(),
+            fetcher,
+            relay,
+            tracer,
+            self._request_log,
         )
         self._live = Connections()
-        self._server: asyncio.Server | None = None
+        self._doors = Doors(shared=config.shared, handshake_seconds=config.limits.header_seconds)
+        self._listeners = Listeners(self._doors, self._factory_of, self._live)
+        self._routes.observe(self._new_table)
+        self._offer: Offer | None = None
+        self._private: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        config, loop = self._config, asyncio.get_running_loop()
-        kept = self._routes.load()
-        self._totals.load()
-        tls = _server_tls(config.tls_certificate, config.tls_key)
-        self._server = await loop.create_server(
-            lambda: ClientConnection(self._gateway, self._live, loop),
-            config.host,
-            config.port,
-            backlog=_BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=config.limits.header_seconds if tls else None,
-        )
+    async def start(self, leave: Callable[[], None], counter_of: Callable[[Path], Counter] | None) -> None:
+        config, loop, slot = self._config, asyncio.get_running_loop(), self._slot
+        kept = self._routes.load(newest(slot, "routes.json"))
+        self._totals.load(newest(slot, "totals.json"))
+        taken = None if config.takes_over is None else take_over(slot, pid=config.takes_over)
+        if taken is not None:
+            await self._catch_up()
+        taken = await self._open(taken)
+        leftovers = Leftovers(slot, counter_of or (lambda directory: self._control))
         jobs = [
             self._following.follow,
             self._following.beat,
@@ -134,6 +166,10 @@ class _Process:
             self._shipping.keep_on_disk,
             self._listening.run,
             partial(self._routes.caches.run, lambda: self._clock.now().timestamp()),
+            self._request_log.run,
+            self._bodies.run,
+            self._listeners.run,
+            leftovers.run,
             self._sweep,
             *(() if self._spans is None else (self._spans.queue.run,)),
         ]
@@ -145,17 +181,37 @@ class _Process:
         if not COMPILED:
             log.info("running from sources: slower than in compiled form, which `make compiled` builds")
         log.info(
-            "serving on %s:%d, up to %d requests at once%s",
+            "serving on %s:%d, up to %d requests at once%s%s",
             config.host,
             config.port,
             self._most,
             ", with the last route table" if kept else "",
+            "" if taken is None else f", in the place of process {taken.pid}",
         )
+        self._offer = Offer(slot, self._doors.sockets, leave)
+        self._offer.open()
+        if taken is not None:
+            taken.ready()
+        _tell_ready(config.ready_descriptor)
+
+    async def leave(self, stop: asyncio.Event) -> None:
+        """Another process accepts: what is in flight here ends as it would, however long that takes."""
+        limits, loop = self._config.limits, asyncio.get_running_loop()
+        self._live.leaving = True
+        self._close_doors()
+        for connection in list(self._live):
+            connection.leave()
+        log.info("another process has taken over; %d connections end here", len(self._live))
+        deadline = loop.time() + limits.handover_seconds
+        # some that were accepted may not be seen yet: their handshake is under way
+        await _first_of(stop, seconds=limits.leave_idle_seconds)
+        while self._live and not stop.is_set() and loop.time() < deadline:
+            self._live.empty.clear()
+            await _first_of(stop, self._live.empty, seconds=deadline - loop.time())
 
     async def stop(self) -> None:
         log.info("draining %d connections", len(self._live))
-        if self._server is not None:
-            self._server.close()
+        self._close_doors()
         for connection in list(self._live):
             connection.drain()
         self._admission.drain()
@@ -176,8 +232,75 @@ class _Process:
                 await self._shipping.ship()  # what has ended since
         if self._spans is not None:
             await self._spans.close()
+        await self._last_bodies()
         self._usage.close()
         await self._control.close()
+        self._slot.free()
+
+    async def _catch_up(self) -> None:
+        """A process that takes over begins with what its former one knows: a revoked key stays revoked."""
+        try:
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                await self._following.first()
+                await self._totals.refresh()
+        except (AicpError, ValueError, TimeoutError) as error:
+            log.warning("beginning with the kept route table: %s", error)
+
+    async def _open(self, taken: Taken | None) -> Taken | None:
+        """Listens, on the sockets of a former process where there are; answers who that is."""
+        config = self._config
+        address, tls = (config.host, config.port), server_tls(config.tls_certificate, config.tls_key)
+        if taken is not None:
+            self._doors.given = taken.sockets
+        try:
+            await self._doors.open(address, self._connection, tls)
+        except OSError as error:
+            # one of this platform whose supervisor has lost sight of it
+            taken = take_over(self._slot, address=address) if taken is None and error.errno == EADDRINUSE else None
+            if taken is None:
+                raise
+            self._doors.given = taken.sockets
+            await self._doors.open(address, self._connection, tls)
+        await self._listeners.settle()
+        if taken is not None:
+            taken.close_rest()
+        path = self._slot.directory / "metrics.sock"
+        try:
+            path.unlink(missing_ok=True)
+            self._private = await asyncio.get_running_loop().create_unix_server(self._connection, str(path))
+            path.chmod(0o600)
+        except OSError as error:  # its path is too long for a socket, maybe
+            log.warning("the figures of this process alone are not served at %s: %s", path, error)
+        return taken
+
+    def _close_doors(self) -> None:
+        self._doors.close_all()
+        if self._offer is not None:
+            self._offer.close()
+        if self._private is not None:
+            self._private.close()
+            self._private = None
+            (self._slot.directory / "metrics.sock").unlink(missing_ok=True)
+
+    def _connection(self) -> ClientConnection:
+        return ClientConnection(self._gateway, self._live, asyncio.get_running_loop())
+
+    def _factory_of(self, model: str) -> Callable[[], ClientConnection]:
+        gateway, loop = replace(self._gateway, only=model), asyncio.get_running_loop()
+        return lambda: ClientConnection(gateway, self._live, loop)
+
+    def _new_table(self, table: Table) -> None:
+        self._admission.follow(table)
+        self._listeners.follow(table)
+
+    async def _last_bodies(self) -> None:
+        """What was not written yet is; what is not taken now waits on the disk."""
+        await self._request_log.write()
+        with suppress(AicpError, OSError):
+            async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
+                await self._bodies.ship()
+                await self._bodies.ship()
+        self._segments.close()
 
     async def _sweep(self) -> None:
         while True:
@@ -187,20 +310,52 @@ class _Process:
                 connection.check(now)
             self._present.look(now)
 
+    def _facts(self) -> dict[str, Any]:
+        """What the control plane shows of this process."""
+        return {
+            "pid": os.getpid(),
+            "slot": self._slot.number,
+            "version": __version__,
+            "leaving": self._live.leaving,
+            "listeners": self._listeners.states(),
+        }
+
     def _gauges(self) -> dict[str, float]:
         spans = None if self._spans is None else self._spans.queue
+        dropped = self._request_log.dropped + self._segments.dropped + self._bodies.refused
         return {
             "spans_exported_total": 0 if spans is None else spans.exported,
             "spans_dropped_total": 0 if spans is None else spans.dropped,
+            "request_bodies_dropped_total": dropped,
             "connections": len(self._live),
             "requests_most": self._most,
             "usage_segments_waiting": self._shipping.waiting(),
             "usage_writable": float(self._usage.problem is None),
             "route_table_kept": float(self._following.kept),
             "compiled": float(COMPILED),
+            "request_body_segments_waiting": len(self._segments.sealed()),
             "control_silent_seconds": self._clock.monotonic() - self._following.heard_at,
             **self._sharing.gauges(),
         }
+
+
+async def _first_of(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Returns when one of `events` is set, or after `seconds`."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _tell_ready(descriptor: int | None) -> None:
+    if descriptor is not None:
+        with suppress(OSError):
+            os.write(descriptor, b"ready\n")
+            os.close(descriptor)
+
+
+def _nobody_restarts() -> None:
+    log.warning("no process can take over from this one: nobody is there who would look after it")
 
 
 def _control_plane(config: GatewayConfig) -> InternalClient:
@@ -232,28 +387,3 @@ def _take_descriptors() -> int:
 
 def _alarm(seconds: float, ring: Callable[[], None]) -> Callable[[], None]:
     return asyncio.get_running_loop().call_later(seconds, ring).cancel
-
-
-def _gateway_id(path: Path) -> str:
-    """The id under which this directory's batches are counted; made at the first start."""
-    with suppress(FileNotFoundError):
-        kept = path.read_text().strip()
-        if kept:
-            return kept
-    fresh = new_id("gw")
-    unfinished = path.with_name(f".{path.name}.new")
-    with unfinished.open("w") as file:
-        file.write(fresh)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    return fresh
-
-
-def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context

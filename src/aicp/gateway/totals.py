@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -58,15 +59,15 @@ class TotalsKeeper:
         self._kept = 0
         """The last batch that the totals on disk hold."""
 
-    def load(self) -> None:
-        """Takes the last totals, and what was logged since; for the start, once there is a route table."""
-        totals = Totals(at=0.0, sequence=0, scopes={})
-        try:
-            totals = msgspec.json.decode(self._path.read_bytes(), type=Totals)
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("the kept totals are of no use and are left aside: %s", error)
+    def load(self, newest: Path | None = None) -> None:
+        """Takes the last totals, and what was logged since; for the start, once there is a route table.
+
+        `newest` are those that another process kept: they are of the whole store, only their sequence is not of here.
+        """
+        totals = _read(self._path) or Totals(at=0.0, sequence=0, scopes={})
+        others = None if newest is None or newest == self._path else _read(newest)
+        if others is not None and others.at > totals.at:
+            totals = replace(others, sequence=totals.sequence)
         self._take(totals)
         self._kept = totals.sequence
         for number, path in segments(self._directory):
@@ -78,6 +79,11 @@ class TotalsKeeper:
     def needs(self, segment: int) -> bool:
         """Whether a shipped segment is not in the totals on disk yet: a crash would forget what it holds."""
         return segment > self._kept and self._has_quotas()
+
+    async def refresh(self) -> None:
+        """Takes the totals of now, where they are needed; for the start. Raises AicpError."""
+        if self._has_quotas():
+            self._take(await self._control.totals(self._gateway_id))
 
     async def run(self) -> None:
         """Asks once a second while there is a limit that needs it, for ever."""
@@ -109,3 +115,13 @@ class TotalsKeeper:
         unfinished = self._path.with_name(f".{self._path.name}.new")
         unfinished.write_bytes(msgspec.json.encode(totals))
         unfinished.replace(self._path)
+
+
+def _read(path: Path) -> Totals | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Totals)
+    except FileNotFoundError:
+        pass
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("the kept totals are of no use and are left aside: %s", error)
+    return None

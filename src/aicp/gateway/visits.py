@@ -58,7 +58,10 @@ class Visit:
             replica.held.add(prompt.session, prompt.per_byte)
 
     def request(self, call: Call, name: str, more: bytes = b"") -> bytes:
-        """As it goes over the wire, with `more` lines of its head. An engine that tells of its cache calls the request by the same name there."""
+        """As it goes over the wire, with `more` lines in its head.
+
+        An engine that tells of its cache calls the request by the same name there.
+        """
         cache, prompt, shown = self.replica.cache, self._prompt, name.encode()
         if cache is not None and prompt is not None and prompt.blocks:
             self._name = name

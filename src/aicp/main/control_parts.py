@@ -24,6 +24,7 @@ from aicp.control.files import Files
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.jobs import Jobs
+from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
 from aicp.control.models import Models
@@ -33,6 +34,7 @@ from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.providers import Outside, Providers
 from aicp.control.public_routes import PublicRoutes
+from aicp.control.request_log import RequestLog
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
@@ -44,6 +46,7 @@ from aicp.control.users import Users
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.ids import new_id
+from aicp.core.port_range import port_ranges
 from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
@@ -57,6 +60,7 @@ from aicp.reconcile.jobs import JobRunner
 from aicp.reconcile.loop import Loop
 from aicp.reconcile.metrics import MetricSampler
 from aicp.reconcile.nodes import NodeReconciler
+from aicp.reconcile.request_bodies import Retention
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
 from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
@@ -144,6 +148,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Gateways: Gateways(*shared),
         Health: Health(base.database),
         Jobs: Jobs(*shared),
+        Listeners: Listeners(*shared, _host_ports(base.settings)),
         Logs: Logs(base.database, base.runner),
         Metrics: Metrics(base.database, base.clock),
         Models: Models(
@@ -161,6 +166,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Projects: Projects(*shared),
         Providers: Providers(*shared, base.outside),
         PublicRoutes: PublicRoutes(*shared, base.outside),
+        RequestLog: RequestLog(*shared),
         RouteTables: RouteTables(
             *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
         ),
@@ -176,6 +182,15 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
 def _gateway(settings: Settings) -> httpx.AsyncClient:
     certificate = settings.tls_certificate
     return connect_gateway(settings.gateway_url, verify=pinned(certificate) if certificate else True)
+
+
+def _host_ports(settings: Settings) -> HostPorts:
+    return HostPorts(
+        control=(settings.host, settings.port),
+        gateway=(settings.gateway_host, settings.gateway_port),
+        reserved=port_ranges(settings.reserved_ports),
+        insecure=settings.insecure,
+    )
 
 
 class Runs(Protocol):
@@ -220,5 +235,6 @@ def build_loops(base: Foundation) -> Loops:
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),
             "metrics": MetricSampler(database, clock),
+            "retention": Retention(database, clock),
         },
     )

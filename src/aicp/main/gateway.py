@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
 import uvloop
 
 from aicp.gateway.config import GatewayConfig, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
-from aicp.main.settings import Settings
+from aicp.main.settings import Settings, environment
+from aicp.main.succession import former_of
 from aicp.security.redaction import redact
 from aicp.telemetry.logs import configure_logs
+from aicp.telemetry.processes import read_identity
+
+log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
     """Runs until a signal; the exit status."""
     prepare_data_dir(settings.data_dir)
     configure_logs("gateway", level=settings.log_level, redact=redact)
+    takes_over, ready = former_of(environment())
     config = GatewayConfig(
         host=settings.gateway_host,
         port=settings.gateway_port,
@@ -25,11 +36,14 @@ def main(settings: Settings) -> int:
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
         control_certificate=settings.tls_certificate,
+        shared=settings.gateway_processes > 1,
+        takes_over=takes_over,
+        ready_descriptor=ready,
         media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
-        sharing=SharingRules(settings.gateway_coordinator, settings.limits_without_coordinator == "refuse"),
+        sharing=_sharing(settings),
         traces=_traces(settings),
     )
-    uvloop.run(serve(config))
+    uvloop.run(serve(config, restart=lambda: _ask_supervisor(settings.data_dir)))
     return 0
 
 
@@ -38,3 +52,21 @@ def _traces(settings: Settings) -> TraceRules | None:
     if not endpoint:
         return None
     return TraceRules(endpoint, settings.otel_traces_sampler_arg, settings.otel_service_name)
+
+
+def _sharing(settings: Settings) -> SharingRules:
+    """Processes that share a port share limits, too."""
+    coordinator = settings.gateway_coordinator or ("file:limits" if settings.gateway_processes > 1 else "")
+    return SharingRules(coordinator, settings.limits_without_coordinator == "refuse")
+
+
+def _ask_supervisor(data_dir: Path) -> None:
+    """Whoever looks after a process must start the one that takes over from it."""
+    try:
+        identity = read_identity(json.loads((data_dir / "run" / "up.json").read_text()))
+    except (OSError, ValueError, AttributeError):
+        identity = None
+    if identity is None or not identity.alive():
+        log.warning("no process can take over from this one: no supervisor runs; start it with `aicp up`")
+        return
+    os.kill(identity.pid, signal.SIGUSR2)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from aicp.core.port_range import port_ranges
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -45,6 +47,20 @@ def count(text: str) -> int:
     if not 1 <= number <= 10_000:
         raise ValueError("write a number from 1 to 10000")
     return number
+
+
+def processes(text: str) -> int:
+    """1 to 64."""
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise ValueError("write a number from 1 to 64")
+    return number
+
+
+def port_range_list(text: str) -> tuple[str, ...]:
+    """Ports and ranges of ports, comma-separated."""
+    port_ranges(names(text))
+    return names(text)
 
 
 def boolean(text: str) -> bool:

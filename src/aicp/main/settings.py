@@ -48,6 +48,8 @@ class Settings:
     port: int
     gateway_host: str
     gateway_port: int
+    gateway_processes: int
+    reserved_ports: tuple[str, ...]
     insecure: bool
     tls_certificate: Path | None
     tls_key: Path | None
@@ -109,6 +111,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", read.port, "8600", "Port of the console and the REST interface."),
     Setting("gateway_host", read.plain, None, "Address on which the gateway listens. Default: the same as `host`."),
     Setting("gateway_port", read.port, None, "Port of the gateway. Default: the one after `port`."),
+    Setting(
+        "gateway_processes",
+        read.processes,
+        "1",
+        "Gateway processes that accept on that port together; one carries about a processor core's worth of requests.",
+    ),
+    Setting(
+        "reserved_ports",
+        read.port_range_list,
+        "",
+        "Ports that no listener of a service may take, comma-separated, ranges too: `5432, 9000-9099`.",
+    ),
     Setting("insecure", read.boolean, "false", "Allow listening beyond loopback without TLS."),
     Setting("tls_certificate", read.optional_path, "", "PEM file of the certificate chain; turns TLS on."),
     Setting("tls_key", read.optional_path, "", "PEM file of the certificate's private key."),
@@ -162,7 +176,8 @@ SETTINGS: tuple[Setting, ...] = (
         read.coordinator,
         "",
         "Where gateways of several machines share limits: `redis://:password@host:6379`, `rediss://` with TLS, or "
-        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: nowhere.",
+        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: `file:limits` "
+        "in the gateway's directory for several `gateway_processes`, else nowhere.",
     ),
     Setting(
         "limits_without_coordinator",

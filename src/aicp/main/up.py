@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from aicp import __version__
 from aicp.core.errors import AicpError
-from aicp.main.children import Child, ChildPlan, write_private
+from aicp.main.children import Child, ChildPlan, end_unplanned, write_private
 from aicp.main.preflight import check_port, ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.telemetry.processes import OrphanReaper, identify
 
 _BEAT_SECONDS = 2.0
+RESTART = "gateway-restart"
+"""File in which a restart of the gateway says what came of it."""
 
 
 def main(settings: Settings) -> int:
@@ -42,8 +45,10 @@ def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
     def command(name: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "aicp.main.server", name)
 
+    address = (settings.gateway_host, settings.gateway_port)
+    names = ("gateway", *(f"gateway-{number}" for number in range(2, settings.gateway_processes + 1)))
     return (
-        ChildPlan("gateway", command("gateway"), (settings.gateway_host, settings.gateway_port), 20.0),
+        *(ChildPlan(name, command("gateway"), address, 20.0, hands_over=True) for name in names),
         ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
         # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
         ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP),
@@ -57,7 +62,10 @@ class Supervisor:
         self._settings = settings
         # ModelScope's client would otherwise probe cloud regions before a download
         variables = {"INTRA_CLOUD_ACCELERATION": "false"} | environment() | settings.as_environment()
-        self._children = [Child(plan, settings.data_dir, variables, settings.digest(), self._say) for plan in plans]
+        digest = f"{settings.digest()}-{__version__}"
+        self._children = [Child(plan, settings.data_dir, variables, digest, self._say) for plan in plans]
+        self._gateways = [child for child in self._children if child.plan.hands_over]
+        self._restarts: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         # engines whose agent was killed come to the supervisor
         self._reaper = OrphanReaper()
@@ -70,6 +78,7 @@ class Supervisor:
             # a platform started with nohup outlives its terminal
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._restart_gateways)
         await self._take_over()
         self._write_endpoints()
         keepers = {asyncio.create_task(child.keep_running()) for child in self._children}
@@ -80,19 +89,45 @@ class Supervisor:
         for task in others:
             task.cancel()
         self._say("stopping" if not problems else problems[0])
+        await asyncio.gather(*(child.stop() for child in self._gateways))
         for child in self._children:
-            await child.stop()
+            if child not in self._gateways:
+                await child.stop()
         for task in (stopped, *keepers):
             task.cancel()
         self._reaper.reap(at_once=True)
         self._say("stopped")
         return 1 if problems else 0
 
+    def _restart_gateways(self) -> None:
+        restart = asyncio.create_task(self._replace_gateways())
+        self._restarts.add(restart)
+        restart.add_done_callback(self._restarts.discard)
+
+    async def _replace_gateways(self) -> None:
+        """One after the other; what came of it is left in a file for who asked."""
+        problem = ""
+        for child in self._gateways:
+            problem = await child.replace()
+            if problem:
+                self._say(problem)
+                break
+        with suppress(OSError):
+            write_private(self._settings.data_dir / "run" / RESTART, json.dumps({"problem": problem}))
+
     async def _take_over(self) -> None:
+        names = {child.plan.name for child in self._gateways}
+        free = True
+        await end_unplanned(self._settings.data_dir / "run", "gateway-*.json", names, self._say)
         for child in self._children:
             taken = await child.take_over()
+            if taken and child.plan.hands_over:
+                free = False  # one of them has the port, which the others share
             if not taken and not isinstance(child.plan.listens, Path):
-                check_port(*child.plan.listens, "AICP_GATEWAY_PORT" if child.plan.name == "gateway" else "AICP_PORT")
+                if not child.plan.hands_over:
+                    check_port(*child.plan.listens, "AICP_PORT")
+                elif free:
+                    check_port(*child.plan.listens, "AICP_GATEWAY_PORT")
 
     async def _announce(self, began: float) -> None:
         loop = asyncio.get_running_loop()

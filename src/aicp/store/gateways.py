@@ -24,6 +24,11 @@ class GatewayRow(Base):
     etag: Mapped[str] = mapped_column(String(200))
     inflight: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_at: Mapped[datetime | None]
+    pid: Mapped[int | None]
+    slot: Mapped[int] = mapped_column(default=1)
+    version: Mapped[str] = mapped_column(String(40), default="")
+    leaving: Mapped[bool] = mapped_column(default=False)
+    listeners: Mapped[dict[str, Any]] = mapped_column(default=dict)
     seen_at: Mapped[datetime]
 
 

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -143,6 +145,13 @@ class OrphanReaper:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         self._seen = ended
+
+
+def end_with_parent(parent: int) -> None:
+    """This process is killed when its parent, the process `parent`, ends in whatever way; at once if it has already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def memory_bytes(pid: int) -> int | None:

@@ -27,12 +27,14 @@ COMMANDS = {
     "create_user": ["user create"],
     "delete_cache_rule": ["cache delete"],
     "delete_file": ["file delete"],
+    "delete_listener": ["listener delete"],
     "delete_model": ["model delete"],
     "delete_model_alias": ["model alias"],
     "delete_model_version": ["model delete"],
     "delete_price": ["price delete"],
     "delete_project": ["project delete"],
     "delete_provider": ["provider delete"],
+    "delete_request_log_rule": ["request-log delete"],
     "delete_route": ["route delete"],
     "delete_service": ["service delete"],
     "delete_upload": ["upload delete"],
@@ -56,6 +58,9 @@ COMMANDS = {
     "get_provider": ["provider show"],
     "get_replica": ["service replica"],
     "get_replica_log": ["logs"],
+    "get_request": ["request show"],
+    "get_request_body": ["request show"],
+    "get_request_log_rule": ["request-log show"],
     "get_route": ["route show"],
     "get_service": ["service show"],
     "get_service_log": ["logs"],
@@ -74,8 +79,10 @@ COMMANDS = {
     "list_engines": ["engine list"],
     "list_events": ["events"],
     "list_files": ["file list"],
+    "list_gateways": ["gateway list"],
     "list_jobs": ["job list"],
     "list_keys": ["key list"],
+    "list_listeners": ["listener list"],
     "list_members": ["project members"],
     "list_model_versions": ["model show"],
     "list_models": ["model list"],
@@ -83,10 +90,13 @@ COMMANDS = {
     "list_nodes": ["node list"],
     "list_organizations": ["project organizations"],
     "list_pools": ["pool list"],
+    "list_ports": ["port list"],
     "list_prices": ["price list"],
     "list_projects": ["project list"],
     "list_providers": ["provider list"],
     "list_replicas": ["service show"],
+    "list_request_log_rules": ["request-log list"],
+    "list_requests": ["request list"],
     "list_revisions": ["service history"],
     "list_routes": ["route list"],
     "list_services": ["service list"],
@@ -108,7 +118,9 @@ COMMANDS = {
     "set_member": ["project grant"],
     "set_model_alias": ["model alias"],
     "set_cache_rule": ["cache set"],
+    "set_listener": ["listener set"],
     "set_price": ["price set"],
+    "set_request_log_rule": ["request-log set"],
     "summarize_usage": ["usage"],
     "update_key": ["key update"],
     "update_model": ["model update"],
@@ -167,7 +179,7 @@ NO_OPTION = {
     ("change_password", "new"): "typed: an option would stand in the shell's history",
 }
 """Parameters without an option, and why; `*` is every list that is no log of what happened."""
-LOGS = {"list_audit", "list_events", "list_jobs", "list_usage"}
+LOGS = {"list_audit", "list_events", "list_jobs", "list_requests", "list_usage"}
 
 
 def commands() -> dict[str, set[str]]:

@@ -11,7 +11,21 @@ from functools import cache
 import pytest
 from tests.support.openapi import Operation, operations
 
-from aicp.client import batches, cache_rules, identity, models, prices, records, rest, routes, services, traffic, uploads
+from aicp.client import (
+    batches,
+    cache_rules,
+    identity,
+    listeners,
+    models,
+    prices,
+    records,
+    requests,
+    rest,
+    routes,
+    services,
+    traffic,
+    uploads,
+)
 
 NO_METHOD = {
     "healthz": "for whoever restarts processes",
@@ -38,9 +52,11 @@ def calls() -> dict[tuple[str, str], set[str]]:
         batches,
         cache_rules,
         identity,
+        listeners,
         models,
         prices,
         records,
+        requests,
         rest,
         routes,
         services,
@@ -82,8 +98,9 @@ def _text(node: ast.expr) -> str:
 def _words(function: ast.FunctionDef) -> set[str]:
     arguments = {argument.arg for argument in [*function.args.args, *function.args.kwonlyargs]}
     for argument in function.args.args:
-        kind = getattr(records, ast.unparse(argument.annotation), None) if argument.annotation else None
-        arguments |= set(getattr(kind, "__dataclass_fields__", ()))
+        name = ast.unparse(argument.annotation) if argument.annotation else ""
+        for module in (records, requests):
+            arguments |= set(getattr(getattr(module, name, None), "__dataclass_fields__", ()))
     return arguments
 
 

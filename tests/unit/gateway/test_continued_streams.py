@@ -30,6 +30,7 @@ from tests.support.replica_pair import (
 )
 
 from aicp.core.route import Target
+from aicp.gateway.exposition import exposition
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ async def test_the_rest_is_asked_for_as_what_it_is(pair: Pair) -> None:
     pair.working()[0].data_received(stream_of(second, "other"))
     events = pair.read()
     assert [event["choices"][0]["finish_reason"] for event in events[-2:-1]] == ["length"]
-    assert b"\naicp_gateway_continuations_total 1\n" in pair.bench.metrics.text({}, {})
+    assert b"\naicp_gateway_continuations_total 1\n" in exposition(pair.bench.metrics, [], {}, {})
 
 
 def broken(pair: Pair) -> str:

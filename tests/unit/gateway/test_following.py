@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.clock import FakeClock
@@ -39,6 +40,7 @@ class Tables:
         etag: str,
         inflight: Mapping[str, int],
         started_at: datetime | None = None,
+        facts: Mapping[str, Any] | None = None,
         live: LiveReport | None = None,
     ) -> Watched:
         return NOBODY

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from tests.support.clock import FakeClock
 from tests.support.gateway_process import free_port, until
-from tests.support.http_wire import Answer, read_answer, request
-from tests.support.openai_engine import Engine, run_engine
+from tests.support.http_wire import Answer, Asked, read_answer, request
+from tests.support.openai_engine import Engine, Wire, answer_normally, run_engine
 from tests.support.web_server import answer as picture_answer
 from tests.support.web_server import run_web_server
 
@@ -93,7 +93,7 @@ class StandAlone:
         return await asyncio.wait_for(self.process.wait(), 40)
 
     def records(self) -> list[dict[str, Any]]:
-        files = sorted((self.folder / "gateway-data").glob("usage-????-??.jsonl"))
+        files = sorted((self.folder / "gateway-data").rglob("usage-????-??.jsonl"))
         lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
         return [line for line in lines if "batch" not in line]
 
@@ -226,6 +226,59 @@ async def test_a_cache_of_the_file_answers_and_is_emptied_by_another_generation(
                 break
             await asyncio.sleep(0.05)
     assert await how() == "exact"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+async def test_a_restart_cuts_no_stream_and_its_pid_stays(alone: StandAlone, number: int) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(wire: Wire, asked: Asked) -> None:
+        begun.set()
+        await go_on.wait()
+        await answer_normally(wire, asked)
+
+    alone.write(key={"limits": {"tokens_per_day": 1000}})
+    assert (await alone.ask(body=CHAT)).status == 200
+    alone.engine.script = held
+    waiting = asyncio.ensure_future(alone.ask(body=CHAT | {"stream": True}))
+    await begun.wait()
+    assert alone.process is not None
+    alone.process.send_signal(number)
+    await until(lambda: "in the place of process" in alone.log, 20)
+    alone.engine.script = answer_normally
+    assert (await alone.ask(body=CHAT)).status == 200
+    go_on.set()
+    answer = await waiting
+    assert (answer.status, answer.body.rstrip().endswith(b"[DONE]")) == (200, True)
+    assert alone.process.returncode is None
+    assert await alone.stop() == 0
+    records = alone.records()
+    assert [record["outcome"] for record in records] == ["ok"] * 3
+    assert len({record["request_id"] for record in records}) == 3
+
+
+async def test_a_restart_with_a_wrong_file_changes_nothing(alone: StandAlone) -> None:
+    assert alone.process is not None
+    (alone.folder / "gateway.yaml").write_text("routes: nothing")
+    alone.process.send_signal(signal.SIGHUP)
+    await until(lambda: "the present one goes on" in alone.log, 20)
+    assert (await alone.ask(body=CHAT)).status == 200
+
+
+async def test_books_count_what_other_processes_write(tmp_path: Path, clock: FakeClock) -> None:
+    def books_of(place: Path) -> Books:
+        return Books(place, tmp_path / "gateway.yaml", lambda: RouteTable("1", ""), clock, home=tmp_path)
+
+    (tmp_path / "2").mkdir()
+    former = books_of(tmp_path)
+    await former.usage("gw_1", 1, [RECORD % 5])
+    successor = books_of(tmp_path / "2")
+    assert (await successor.totals("gw_2")).scopes["key:k"].day == 5
+    await former.usage("gw_1", 2, [RECORD % 6])
+    await successor.usage("gw_2", 1, [RECORD % 7])
+    for books, sequence in ((former, 2), (successor, 1)):
+        totals = await books.totals("")
+        assert (totals.scopes["key:k"].day, totals.sequence) == (18, sequence)
 
 
 async def test_a_price_and_a_budget_of_the_file_hold_over_kill_9(alone: StandAlone) -> None:
@@ -383,3 +436,60 @@ async def test_beyond_loopback_needs_tls(tmp_path: Path) -> None:
     _, words = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 78
     assert b"in the clear" in words
+
+
+def bodies_of(alone: StandAlone) -> list[dict[str, Any]]:
+    files = sorted((alone.folder / "gateway-data").glob("requests.jsonl*"), reverse=True)
+    lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    return [line for line in lines if "batch" not in line]
+
+
+async def test_bodies_are_written_down_redacted_and_once(tmp_path: Path) -> None:
+    """Also where the process was killed after it had written them and before it had shipped them to the file."""
+    rule = {"bodies": "all", "redact": ["emails"], "patterns": ["EMP-[0-9]{4,8}"], "max_body_bytes": 4096}
+    async with run_engine(tmp_path / "e.sock") as engine:
+        alone = StandAlone(tmp_path, engine)
+        alone.write(request_log=rule)
+        await alone.start()
+        said = f"ann@example.org is EMP-12345 with {alone.key}"
+        sent: list[str] = []
+        for _ in range(3):
+            answer = await alone.ask(body=CHAT | {"messages": [{"role": "user", "content": said}]})
+            sent.append(answer.headers["x-request-id"])
+            await until(lambda: len(bodies_of(alone)) == len(sent))
+            await alone.stop(signal.SIGKILL)
+            await alone.start()
+        await until(lambda: len(bodies_of(alone)) == len(sent))
+        assert await alone.stop() == 0
+        lines = bodies_of(alone)
+        assert [line["request_id"] for line in lines] == sent
+        shown = json.loads(lines[0]["request"])["messages"][0]["content"]
+        assert shown == "[redacted:email] is [redacted:custom] with [redacted:secret]"
+        assert json.loads(lines[0]["answer"])["choices"][0]["message"]["content"] == "Hello to you"
+        assert (lines[0]["project"], lines[0]["outcome"], lines[0]["status"]) == ("shop", "ok", 200)
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ({"bodies": "off"}, "bodies"),
+        ({"bodies": "all", "redact": ["names"]}, "redact"),
+        ({"bodies": "all", "patterns": ["(a+)+b"]}, "without an end"),
+        ({"bodies": "all", "share": 2}, "share"),
+    ],
+)
+def test_a_wrong_request_log_is_refused_with_its_place(tmp_path: Path, log: dict[str, Any], reason: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"routes": [UP], "keys": [{"secret": make_key().secret}], "request_log": log}))
+    with pytest.raises(InvalidError, match=reason):
+        table_of(read_config(file, {}), PEPPER)
+
+
+def test_a_request_log_may_be_for_some_projects(tmp_path: Path) -> None:
+    keys = [{"secret": make_key().secret, "project": name} for name in ("shop", "lab")]
+    file = tmp_path / "gateway.yaml"
+    log = {"bodies": "errors", "projects": ["lab"]}
+    file.write_text(yaml.safe_dump({"routes": [UP], "keys": keys, "request_log": log}))
+    table = table_of(read_config(file, {}), PEPPER)
+    logs = {project.name: project.log and project.log.bodies for project in table.projects}
+    assert logs == {"shop": None, "lab": "errors"}

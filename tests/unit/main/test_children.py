@@ -15,7 +15,7 @@ import psutil
 import pytest
 from tests.support.agent_process import eventually
 
-from aicp.main.children import Child, ChildPlan
+from aicp.main.children import Child, ChildPlan, end_unplanned
 from aicp.telemetry.processes import identify
 
 SCRIPT = Path(__file__).parents[2] / "support" / "small_child.py"
@@ -24,13 +24,13 @@ SCRIPT = Path(__file__).parents[2] / "support" / "small_child.py"
 class Watched:
     """One child, what it said to the terminal, and the task that keeps it running."""
 
-    def __init__(self, data_dir: Path, mode: str = "serve", digest: str = "d1") -> None:
+    def __init__(self, data_dir: Path, mode: str = "serve", digest: str = "d1", *, hands_over: bool = False) -> None:
         for name in ("run", "logs"):
             (data_dir / name).mkdir(exist_ok=True)
         self.socket = data_dir / "s"
         self.said: list[str] = []
         command = (sys.executable, str(SCRIPT), str(self.socket), mode)
-        plan = ChildPlan("small", command, self.socket, 0.5, signal.SIGHUP)
+        plan = ChildPlan("small", command, self.socket, 0.5, signal.SIGHUP, hands_over)
         self.child = Child(plan, data_dir, {"AICP_PORT": "1"}, digest, self.said.append)
         self.record = data_dir / "run" / "small.json"
         self.keeper: asyncio.Task[str] | None = None
@@ -59,8 +59,8 @@ class Watched:
 async def watched(tmp_path: Path) -> AsyncIterator[Callable[..., Watched]]:
     made: list[Watched] = []
 
-    def make(mode: str = "serve", digest: str = "d1") -> Watched:
-        made.append(Watched(tmp_path, mode, digest))
+    def make(mode: str = "serve", digest: str = "d1", *, hands_over: bool = False) -> Watched:
+        made.append(Watched(tmp_path, mode, digest, hands_over=hands_over))
         return made[-1]
 
     yield make
@@ -152,3 +152,68 @@ async def test_children_write_to_their_own_log(watched: Callable[..., Watched]) 
     one = watched()
     await one.start()
     assert one.child.log.tail(1) == "started with 1\n"
+
+
+async def test_a_child_is_taken_over_from_and_only_the_new_one_is_watched(watched: Callable[..., Watched]) -> None:
+    one = watched()
+    former = await one.start()
+    assert await one.child.replace() == ""
+    present = one.pid()
+    leaving = one.record.with_name(f"small.{former}.json")
+    assert (identify(former) is not None, leaving.exists()) == (True, True)
+    assert one.said == [f"small was taken over by a new process (pid {former} -> {present})"]
+    os.kill(former, signal.SIGKILL)
+
+    async def forgotten() -> bool:
+        return not leaving.exists()
+
+    await eventually("the former one is forgotten", forgotten)
+    assert one.pid() == present, "its end is no reason to start one"
+    os.kill(present, signal.SIGKILL)
+    assert await one.until_other(present) != present
+
+
+async def test_one_that_cannot_take_over_changes_nothing(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    one = watched()
+    former = await one.start()
+    (tmp_path / "s.refuse").touch()
+    problem = await one.child.replace()
+    assert "the present one goes on" in problem
+    assert "it cannot take over" in problem
+    assert (one.pid(), identify(former) is not None) == (former, True)
+    assert not list(one.record.parent.glob("small.*.json"))
+
+
+async def test_a_next_supervisor_knows_of_one_that_leaves_and_stops_it_too(watched: Callable[..., Watched]) -> None:
+    first = watched()
+    former = await first.start()
+    await first.child.replace()
+    first.abandon()
+    second = watched()
+    assert await second.child.take_over()
+    await second.child.stop()
+    assert identify(former) is None
+    assert not list(first.record.parent.glob("small*.json"))
+
+
+async def test_a_child_that_hands_over_is_not_ended_for_other_settings(watched: Callable[..., Watched]) -> None:
+    first = watched()
+    former = await first.start()
+    first.abandon()
+    second = watched(digest="d2", hands_over=True)
+    assert await second.child.take_over()
+    assert second.pid() == former
+    second.keeper = asyncio.create_task(second.child.keep_running())
+    present = await second.until_other(former)
+    assert identify(former) is not None, "it ends with its last request"
+    assert json.loads(second.record.read_text())["settings"] == "d2"
+    assert present != former
+
+
+async def test_what_there_is_too_much_of_ends(tmp_path: Path, watched: Callable[..., Watched]) -> None:
+    one = watched()
+    pid = await one.start()
+    one.abandon()
+    said: list[str] = []
+    await end_unplanned(tmp_path / "run", "small*.json", {"other"}, said.append)
+    assert (identify(pid), one.record.exists(), len(said)) == (None, False, 1)

@@ -21,7 +21,7 @@ import { useProject } from "../../queries/project";
 import { useMay } from "../../queries/session";
 import { userChoices } from "../../queries/users";
 
-const KINDS = ["service", "model", "upload", "job", "batch", "file", "key", "price", "cache_rule", "user", "project", "node", "engine", "setting", "request"] as const;
+const KINDS = ["service", "model", "upload", "job", "batch", "file", "key", "price", "cache_rule", "user", "project", "node", "engine", "setting", "request", "logged_request"] as const;
 const OUTCOMES = { done: "info", refused: "warning" } as const;
 const KEYS = ["actor", "object", "since", "until"];
 

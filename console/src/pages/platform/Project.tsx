@@ -21,6 +21,7 @@ import { limitsText } from "./limitValues";
 import { Members } from "./Members";
 import { ProjectDialog } from "./ProjectDialog";
 import { ProjectServices, ProjectUsage } from "./ProjectParts";
+import { RequestLogTab } from "./RequestLogRule";
 
 export function ProjectPage() {
   const { t } = useTranslation();
@@ -35,6 +36,7 @@ export function ProjectPage() {
   const count = (value: number | null | undefined) => value ?? "–";
   const items = [
     { key: "summary", label: t("models.tabSummary"), children: <div className="stack wide"><Members project={name} />{may("service:read", name) && <ProjectServices project={name} />}{may("usage:read", name) && <ProjectUsage project={name} />}</div> },
+    ...(may("usage:read", name) ? [{ key: "requests", label: t("requests.rule"), children: <RequestLogTab project={name} /> }] : []),
     { key: "events", label: t("events.title"), children: <Events key="events" project={name} /> },
     ...(may("audit:read", name) ? [{ key: "changes", label: t("projects.changes"), children: <Events key="changes" audit project={name} /> }] : []),
     { key: "yaml", label: "YAML", children: <Code text={toYaml({ ...data })} /> },

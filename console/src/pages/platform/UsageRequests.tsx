@@ -51,7 +51,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
         { key: "key", title: t("usage.by.key"), optional: true, render: (_, record) => <span className="mono">{record.api_key_id}</span> },
         { key: "project", title: t("keys.project"), optional: true, render: (_, record) => record.project },
         { key: "endpoint", title: t("usage.endpoint"), optional: true, render: (_, record) => <span className="mono">{record.endpoint}</span> },
-        { key: "request", title: t("audit.request"), render: (_, record) => <span className="mono small">{record.request_id}</span> },
+        { key: "request", title: t("audit.request"), render: (_, record) => <Link to={`/platform/requests?request=${encodeURIComponent(record.request_id)}`} className="mono small">{record.request_id}</Link> },
       ]}
       empty={{ icon: <BarChartOutlined />, title: t("usage.none"), text: t("usage.noneText") }}
     />

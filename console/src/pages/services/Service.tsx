@@ -15,6 +15,7 @@ import { replicasQuery, serviceQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { Logs } from "./Logs";
 import { Metrics } from "./Metrics";
+import { OwnListener } from "./OwnListener";
 import { Replicas } from "./Replicas";
 import { Revisions } from "./Revisions";
 import { Samples } from "./Samples";
@@ -87,6 +88,7 @@ function ServiceTabs({ service }: { service: Service }) {
     { key: "metrics", label: t("services.metrics"), children: <Metrics service={service.name} type={service.type} /> },
     { key: "revisions", label: t("services.revisions"), children: <Revisions service={service} /> },
     { key: "samples", label: t("services.samples"), children: <Samples service={service} /> },
+    { key: "listener", label: t("listeners.tab"), children: <OwnListener model={service.name} /> },
     { key: "events", label: t("events.title"), children: <Events kind="service" name={service.name} /> },
     { key: "yaml", label: "YAML", children: <ServiceYaml service={service} /> },
   ];

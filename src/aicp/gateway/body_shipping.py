@@ -1,0 +1,68 @@
+"""Kept bodies on their way to the control plane: sealed segments, oldest first, each until it is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from aicp.core.errors import AicpError
+from aicp.gateway.body_segments import BodySegments
+
+log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_REFUSED_FOR_GOOD = frozenset({400, 409, 413, 422})
+
+
+class Archive(Protocol):
+    """Who keeps bodies."""
+
+    async def bodies(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        """Keeps a batch, once however often it comes. Raises AicpError."""
+        ...
+
+
+class BodyShipping:
+    """Ships what `segments` hold."""
+
+    def __init__(self, segments: BodySegments, gateway_id: str, control: Archive) -> None:
+        self._segments, self._gateway_id, self._control = segments, gateway_id, control
+        self.refused = 0
+        """Bodies that were refused for good and are dropped."""
+
+    async def run(self) -> None:
+        """Ships for ever."""
+        pause = _EVERY_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self.ship()
+                pause = _EVERY_SECONDS
+            except (AicpError, OSError) as error:
+                if pause == _EVERY_SECONDS:
+                    log.warning("bodies of requests wait on disk until they can be kept: %s", error)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def ship(self) -> None:
+        """Ships what was written so far. Raises AicpError or OSError; then it is tried again."""
+        waiting = self._segments.sealed()
+        if not waiting:
+            await asyncio.to_thread(self._segments.seal)
+            waiting = self._segments.sealed()
+        for number, path in waiting:
+            lines = await asyncio.to_thread(self._segments.lines, path)
+            if lines:
+                await self._send(number, lines)
+            await asyncio.to_thread(self._segments.done, number)
+
+    async def _send(self, number: int, lines: list[bytes]) -> None:
+        try:
+            await self._control.bodies(self._gateway_id, number, lines)
+        except AicpError as error:
+            if error.status not in _REFUSED_FOR_GOOD:
+                raise
+            self.refused += len(lines)
+            log.error("bodies of %d requests were refused and are dropped: %s", len(lines), error)
