@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -27,6 +29,8 @@ _EVERY_SECONDS = 1.0
 _ENDS_WITHIN_SECONDS = 120.0
 """An answer whose request is accounted for and whose end is never told has ended by then."""
 _MOST_HELD_BYTES = 1 << 26
+_OWN_BYTES = 1 << 10
+"""What a request takes beside its bodies."""
 _EVENTS_FACTOR = 16
 """So much longer are a stream's events than the text in them that is kept."""
 _FINE = frozenset({"ok", "canceled"})
@@ -38,13 +42,14 @@ _encode = msgspec.json.Encoder().encode
 class Sighting:
     """One request whose bodies are kept, as a witness of its answer."""
 
-    __slots__ = ("_full", "_log", "_parts", "_told", "answer", "closed_at", "held", "over", "record", "request", "rule")
+    __slots__ = ("_full", "_log", "_most", "_parts", "_told", "answer", "closed_at", "held", "over", "record", "request", "rule")
 
     def __init__(self, owner: RequestLog, rule: RequestLogEntry, request: Seen) -> None:
         self._log, self.rule, self.request = owner, rule, request
         self.answer = Seen(whole=False)
         self._parts: list[bytes] = []
-        self.held = len(request.data)
+        self._most = 0
+        self.held = len(request.data) + _OWN_BYTES
         self.record: Record | None = None
         self._told = self._full = self.over = False
         self.closed_at = 0.0
@@ -57,11 +62,12 @@ class Sighting:
         if not answer.kind:
             answer.kind = content_type.decode("latin-1")[:100].lower()
             self._full = not is_text(answer.kind)
+            self._most = self.rule.max_body_bytes * (_EVENTS_FACTOR if answer.kind.startswith(EVENTS) else 1)
         answer.size += len(data)
         if self._full or not data:
             return
-        most = self.rule.max_body_bytes * (_EVENTS_FACTOR if answer.kind.startswith(EVENTS) else 1)
-        kept = data[: most + len(self.request.data) - self.held]
+        kept = data[: self._most]
+        self._most -= len(kept)
         if not self._log.hold(len(kept)):
             kept = b""
         self._full = len(kept) < len(data)  # what comes later is not put behind a gap
@@ -103,10 +109,14 @@ class RequestLog:
         """Bodies that found no room in memory, or could not be redacted or written."""
 
     def watch(self, rule: RequestLogEntry, request: Request, answer: Answer, meter: Meter) -> None:
-        """Looks at a request that begins, if chance wants it."""
+        """Looks at a request that begins, if chance wants it and there is room."""
         if rule.share < 1.0 and self._random() >= rule.share:
             return
-        sighting = Sighting(self, rule, self._seen(request, rule.max_body_bytes))
+        seen = _seen(request, rule.max_body_bytes)
+        if not self.hold(len(seen.data) + _OWN_BYTES):
+            self.dropped += 1
+            return
+        sighting = Sighting(self, rule, seen)
         answer.witnesses += (sighting,)
         meter.witnesses += (sighting,)
 
@@ -138,20 +148,23 @@ class RequestLog:
             self._give_up_late()
             await self.write()
 
-    async def write(self) -> None:
-        """Writes what has ended."""
+    async def write(self, most_seconds: float = math.inf) -> None:
+        """Writes what has ended; what is not written in that time is dropped."""
         ready, self._ready = self._ready, []
         if not ready:
             return
         try:
-            self.dropped += await asyncio.to_thread(self._write, ready)
+            self.dropped += await asyncio.to_thread(self._write, ready, time.monotonic() + most_seconds)
         finally:
             self._held -= sum(sighting.held for sighting in ready)
 
-    def _write(self, ready: list[Sighting]) -> int:
-        """How many could not be written."""
+    def _write(self, ready: list[Sighting], deadline: float) -> int:
+        """How many could not be written. Works for half of the time at most: requests come first."""
         lost = 0
-        for sighting in ready:
+        for number, sighting in enumerate(ready):
+            began = time.monotonic()
+            if began > deadline:
+                return lost + len(ready) - number
             try:
                 self._segments.append(_line(sighting))
             except OSError as error:
@@ -161,14 +174,8 @@ class RequestLog:
                 # what cannot be redacted is never written
                 lost += 1
                 log.exception("bodies of a request could not be redacted and are dropped")
+            time.sleep(time.monotonic() - began)
         return lost
-
-    def _seen(self, request: Request, most: int) -> Seen:
-        kind = request.headers.get(b"content-type", b"application/json").decode("latin-1")[:100].lower()
-        seen = Seen(kind, size=sum(map(len, request.parts)), whole=True)
-        if seen.size and is_text(kind) and self.hold(min(most, seen.size)):
-            seen.data = b"".join(request.parts)[:most] if len(request.parts) > 1 else request.parts[0][:most]
-        return seen
 
     def _give_up_late(self) -> None:
         late = self._clock.monotonic() - _ENDS_WITHIN_SECONDS
@@ -176,6 +183,14 @@ class RequestLog:
             if sighting.closed_at > late:
                 break
             sighting.end()
+
+
+def _seen(request: Request, most: int) -> Seen:
+    kind = request.headers.get(b"content-type", b"application/json").decode("latin-1")[:100].lower()
+    seen = Seen(kind, size=sum(map(len, request.parts)), whole=True)
+    if seen.size and is_text(kind):
+        seen.data = b"".join(request.parts)[:most] if len(request.parts) > 1 else request.parts[0][:most]
+    return seen
 
 
 def _line(sighting: Sighting) -> bytes:

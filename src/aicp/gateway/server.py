@@ -295,7 +295,7 @@ class _Process:
 
     async def _last_bodies(self) -> None:
         """What was not written yet is; what is not taken now waits on the disk."""
-        await self._request_log.write()
+        await self._request_log.write(_LAST_SHIPMENT_SECONDS)
         with suppress(AicpError, OSError):
             async with asyncio.timeout(_LAST_SHIPMENT_SECONDS):
                 await self._bodies.ship()

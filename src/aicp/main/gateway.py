@@ -40,11 +40,16 @@ def main(settings: Settings) -> int:
         takes_over=takes_over,
         ready_descriptor=ready,
         media=MediaRules(settings.media_fetch and not settings.offline, settings.media_allowed_networks),
-        sharing=_sharing(settings),
+        sharing=SharingRules(_coordinator(settings), settings.limits_without_coordinator == "refuse"),
         traces=_traces(settings),
     )
     uvloop.run(serve(config, restart=lambda: _ask_supervisor(settings.data_dir)))
     return 0
+
+
+def _coordinator(settings: Settings) -> str:
+    """Processes that share a port share their limits, too."""
+    return settings.gateway_coordinator or ("file:limits" if settings.gateway_processes > 1 else "")
 
 
 def _traces(settings: Settings) -> TraceRules | None:
@@ -52,12 +57,6 @@ def _traces(settings: Settings) -> TraceRules | None:
     if not endpoint:
         return None
     return TraceRules(endpoint, settings.otel_traces_sampler_arg, settings.otel_service_name)
-
-
-def _sharing(settings: Settings) -> SharingRules:
-    """Processes that share a port share limits, too."""
-    coordinator = settings.gateway_coordinator or ("file:limits" if settings.gateway_processes > 1 else "")
-    return SharingRules(coordinator, settings.limits_without_coordinator == "refuse")
 
 
 def _ask_supervisor(data_dir: Path) -> None:

@@ -57,8 +57,8 @@ def processes(text: str) -> int:
     return number
 
 
-def port_range_list(text: str) -> tuple[str, ...]:
-    """Ports and ranges of ports, comma-separated."""
+def ports(text: str) -> tuple[str, ...]:
+    """Ports and ranges of them, comma-separated."""
     port_ranges(names(text))
     return names(text)
 

@@ -119,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "reserved_ports",
-        read.port_range_list,
+        read.ports,
         "",
         "Ports that no listener of a service may take, comma-separated, ranges too: `5432, 9000-9099`.",
     ),

@@ -117,17 +117,14 @@ class Supervisor:
 
     async def _take_over(self) -> None:
         names = {child.plan.name for child in self._gateways}
-        free = True
         await end_unplanned(self._settings.data_dir / "run", "gateway-*.json", names, self._say)
+        taken = [child for child in self._children if await child.take_over()]
+        shared = any(child in taken for child in self._gateways)  # then one of them has the port, which is for all
         for child in self._children:
-            taken = await child.take_over()
-            if taken and child.plan.hands_over:
-                free = False  # one of them has the port, which the others share
-            if not taken and not isinstance(child.plan.listens, Path):
-                if not child.plan.hands_over:
-                    check_port(*child.plan.listens, "AICP_PORT")
-                elif free:
-                    check_port(*child.plan.listens, "AICP_GATEWAY_PORT")
+            plan = child.plan
+            if child in taken or isinstance(plan.listens, Path) or (plan.hands_over and shared):
+                continue
+            check_port(*plan.listens, "AICP_GATEWAY_PORT" if plan.hands_over else "AICP_PORT")
 
     async def _announce(self, began: float) -> None:
         loop = asyncio.get_running_loop()

@@ -10,15 +10,22 @@ import signal
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.support.clock import FakeClock
 from tests.support.control_plane import ControlPlane
 from tests.support.gateway_process import GatewayProcess, run_gateway, until
 from tests.support.http_wire import Asked, read_head, request
 from tests.support.openai_engine import Engine, Wire, answer_normally
 
 from aicp.core.route import RequestLogEntry, ScopeEntry
+from aicp.gateway import request_log
+from aicp.gateway.answer import Witness
+from aicp.gateway.body_segments import BodySegments
+from aicp.gateway.record import Record
+from aicp.gateway.request_log import RequestLog
 
 PATH = "/v1/chat/completions"
 CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "Write to ann@example.org"}]}
@@ -180,3 +187,47 @@ async def test_an_engine_that_breaks_off_leaves_its_part(
 def _written(directory: Path) -> list[str]:
     lines = [line for path in directory.glob("requests-*.log") for line in path.read_bytes().split(b"\n")[:-1]]
     return [json.loads(line)["request_id"] for line in lines]
+
+
+async def test_what_finds_no_room_is_dropped_and_counted_and_room_comes_back(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "_MOST_HELD_BYTES", 10_000)
+    log = RequestLog(BodySegments(tmp_path, reserve_bytes=0), clock, lambda: 0.0)
+
+    def watch(size: int) -> tuple[Witness, ...]:
+        seen: Any = SimpleNamespace(witnesses=())
+        asked: Any = SimpleNamespace(headers={}, parts=[b'"' + b"w " * (size // 2) + b'"'])
+        log.watch(RULE, asked, seen, SimpleNamespace(witnesses=()))  # type: ignore[arg-type]
+        return seen.witnesses
+
+    watched = [watch(3000) for _ in range(4)]
+    assert [len(one) for one in watched] == [1, 1, 0, 0]
+    (first,), (second,) = watched[:2]
+    first.saw(b"application/json", b'"' + b"x " * 2000)
+    first.saw(b"application/json", b'behind a gap"')
+    for number, witness in enumerate((first, second)):
+        witness.closed(Record(f"req_{number}", "k", "p", "s", "/v1/x", False, clock.now(), outcome="ok"))
+        witness.ended(whole=True)
+    await log.write()
+    lines = [json.loads(line) for path in tmp_path.glob("*.log") for line in path.read_bytes().splitlines()]
+    assert [(line["request_id"], line.get("answer")) for line in lines] == [("req_0", None), ("req_1", None)]
+    assert (lines[0]["answer_cut"], lines[0]["answer_bytes"]) == (True, 4014)
+    assert log.dropped == 2
+    assert len(watch(3000)) == 1
+    await log.write(most_seconds=-1.0)
+
+
+async def test_an_answer_whose_end_is_never_told_is_kept_after_a_while(tmp_path: Path, clock: FakeClock) -> None:
+    """A client may leave when its request is accounted for and the last of its answer has not come."""
+    log = RequestLog(BodySegments(tmp_path, reserve_bytes=0), clock, lambda: 0.0)
+    asked: Any = SimpleNamespace(headers={}, parts=[b'"hello there"'])
+    seen: Any = SimpleNamespace(witnesses=())
+    log.watch(RULE, asked, seen, SimpleNamespace(witnesses=()))  # type: ignore[arg-type]
+    (witness,) = seen.witnesses
+    witness.saw(b"application/json", b'"well"')
+    witness.closed(Record("req_1", "k", "p", "s", "/v1/x", False, clock.now(), outcome="ok"))
+    running = asyncio.ensure_future(log.run())
+    clock.advance(121)
+    await until(lambda: _written(tmp_path) == ["req_1"])
+    running.cancel()

@@ -45,6 +45,7 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
         { key: "prompt", title: t("usage.prompt"), number: true, render: (_, record) => formatCount(record.prompt_tokens) },
         { key: "completion", title: t("usage.completion"), number: true, render: (_, record) => formatCount(record.completion_tokens) },
         { key: "cost", title: t("usage.cost"), number: true, render: (_, record) => (record.cost_micros == null ? <span className="quiet">{t("usage.noPrice")}</span> : formatMoney(record.cost_micros, currency)) },
+        { key: "cache", title: t("cache.given"), optional: true, render: (_, record) => <FromCache result={record.cache} /> },
         { key: "queue", title: t("usage.queue"), number: true, optional: true, render: (_, record) => formatMs(record.queue_ms) },
         { key: "ttft", title: t("usage.ttft"), number: true, render: (_, record) => formatMs(record.ttft_ms) },
         { key: "duration", title: t("usage.duration"), number: true, render: (_, record) => formatMs(record.duration_ms) },
@@ -56,6 +57,13 @@ export function UsageRequests({ which }: { which: { since: string; project?: str
       empty={{ icon: <BarChartOutlined />, title: t("usage.none"), text: t("usage.noneText") }}
     />
   );
+}
+
+/** Whether its answer was kept from an earlier request; a model without a cache says nothing. */
+function FromCache({ result }: { result: string | null }) {
+  const { t } = useTranslation();
+  if (result === "exact" || result === "semantic") return <span className="pill good"><i aria-hidden />{t(`cache.results.${result}`)}</span>;
+  return <span className="quiet">{result === "miss" ? t("cache.results.miss") : "–"}</span>;
 }
 
 /** A request that was refused before its model was known has no service; one that an outside provider served has no page. */
