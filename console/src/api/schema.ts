@@ -400,6 +400,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Gateways
+         * @description Gateway processes that live, by place; one that leaves ends with its last request.
+         */
+        get: operations["list_gateways"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -547,6 +567,50 @@ export interface paths {
          */
         post: operations["rotate_key"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/listeners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Listeners
+         * @description Listeners of models that the caller's projects may use, and whether they are open.
+         */
+        get: operations["list_listeners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/listeners/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Listener
+         * @description Gives a service or route an address of its own, where requests need not name the model; same keys and limits.
+         */
+        put: operations["set_listener"];
+        post?: never;
+        /**
+         * Delete Listener
+         * @description Takes a model's own address away; requests in flight there end as they would.
+         */
+        delete: operations["delete_listener"];
         options?: never;
         head?: never;
         patch?: never;
@@ -900,6 +964,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Ports
+         * @description Ports that the platform uses or that are reserved, by number.
+         */
+        get: operations["list_ports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/prices": {
         parameters: {
             query?: never;
@@ -1040,6 +1124,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{name}/request-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request Log Rule
+         * @description What a project keeps of its requests beyond their facts.
+         */
+        get: operations["get_request_log_rule"];
+        /**
+         * Set Request Log Rule
+         * @description Sets what a project keeps of its requests from now on; what was kept before stays until its retention ends.
+         */
+        put: operations["set_request_log_rule"];
+        post?: never;
+        /**
+         * Delete Request Log Rule
+         * @description Keeps nothing of a project's requests from now on and deletes what was kept.
+         */
+        delete: operations["delete_request_log_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -1124,6 +1236,86 @@ export interface paths {
          * @description The log of one replica as text, also of one that ended.
          */
         get: operations["get_replica_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/request-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Request Log Rules
+         * @description What projects keep of their requests, by project; only those of which somebody has said so.
+         */
+        get: operations["list_request_log_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Requests
+         * @description Single requests, newest first.
+         */
+        get: operations["list_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request
+         * @description The facts of one request; it is here a second after its end.
+         */
+        get: operations["get_request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{request_id}/body": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Request Body
+         * @description What was asked and answered, where that is kept. Who reads it is in the audit log.
+         */
+        get: operations["get_request_body"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2223,6 +2415,12 @@ export interface components {
          */
         BatchState: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
         /**
+         * Bodies
+         * @description Of which requests the bodies are kept.
+         * @enum {string}
+         */
+        Bodies: "off" | "errors" | "all";
+        /**
          * CacheMode
          * @description `measure` answers the very same request from the cache, and only counts what likeness would have answered.
          * @enum {string}
@@ -2860,6 +3058,63 @@ export interface components {
             suggestions: string[];
         };
         /**
+         * GatewayStatus
+         * @description The last word of a gateway process. `seen_at` is the control plane's time.
+         */
+        GatewayStatus: {
+            /**
+             * Coordinator
+             * @description of shared limits: `connected`, `lost`, or empty where none are shared
+             * @default
+             */
+            coordinator: string;
+            /** Etag */
+            etag: string;
+            /** Id */
+            id: string;
+            /**
+             * Inflight
+             * @default {}
+             */
+            inflight: {
+                [key: string]: number;
+            };
+            /**
+             * Leaving
+             * @description another process has taken over; it ends with its requests
+             * @default false
+             */
+            leaving: boolean;
+            /**
+             * Listeners
+             * @description models with listeners; empty: open, else why not
+             * @default {}
+             */
+            listeners: {
+                [key: string]: string;
+            };
+            /** Pid */
+            pid: number | null;
+            /**
+             * Seen At
+             * Format: date-time
+             */
+            seen_at: string;
+            /**
+             * Slot
+             * @description place of its files, which no two live processes share
+             * @default 1
+             */
+            slot: number;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * Version
+             * @default
+             */
+            version: string;
+        };
+        /**
          * HealthStatus
          * @description All is well; anything else is an error answer.
          */
@@ -3044,6 +3299,25 @@ export interface components {
          */
         JobState: "queued" | "running" | "succeeded" | "failed" | "canceled";
         /**
+         * KeptBody
+         * @description One body: `text` None where it was no text or nothing came; `bytes` is what it had, `cut` that an end is missing.
+         *
+         *     An answer that was a stream is put together from its events.
+         */
+        KeptBody: {
+            /** Bytes */
+            bytes: number;
+            /** Cut */
+            cut: boolean;
+            /**
+             * Kind
+             * @description its content type
+             */
+            kind: string;
+            /** Text */
+            text: string | null;
+        };
+        /**
          * KeyState
          * @description Whether gateways take a key: `expired` ended by its date, `revoked` for good.
          * @enum {string}
@@ -3153,6 +3427,144 @@ export interface components {
             offset: number;
             /** Total */
             total: number;
+        };
+        /**
+         * Listener
+         * @description An address that serves one public model name, with the same keys and limits as everywhere.
+         */
+        Listener: {
+            /** Address */
+            address: string;
+            /**
+             * Model
+             * @description public model name: of a service or a route
+             */
+            model: string;
+            /** Port */
+            port: number;
+            /**
+             * Reason
+             * @description why it is not open, in words
+             * @default
+             */
+            reason: string;
+            /**
+             * Set At
+             * Format: date-time
+             */
+            set_at: string;
+            /** Set By */
+            set_by: string | null;
+            /** @default waiting */
+            state: components["schemas"]["ListenerState"];
+            /** Tls Certificate */
+            tls_certificate: string | null;
+            /** Tls Key */
+            tls_key: string | null;
+        };
+        /**
+         * ListenerSet
+         * @description Where a model is to be served beside the gateway's own address.
+         */
+        ListenerSet: {
+            /**
+             * Address
+             * @description IP address of the gateway's machine; 0.0.0.0: all
+             * @default 127.0.0.1
+             */
+            address?: string;
+            /** Port */
+            port: number;
+            /**
+             * Tls Certificate
+             * @description PEM file of the certificate chain on the gateway's machine; it may be replaced while it is in use
+             */
+            tls_certificate?: string | null;
+            /**
+             * Tls Key
+             * @description PEM file of its private key
+             */
+            tls_key?: string | null;
+        };
+        /**
+         * ListenerState
+         * @description What the gateways say of a listener.
+         * @enum {string}
+         */
+        ListenerState: "open" | "failed" | "waiting";
+        /**
+         * LoggedRequest
+         * @description One request, and whether its bodies were kept.
+         */
+        LoggedRequest: {
+            /** Api Key Id */
+            api_key_id: string;
+            /**
+             * Cache
+             * @description `exact`, `semantic` or `miss` where the model has a cache for the project
+             */
+            cache: string | null;
+            /**
+             * Cache Model
+             * @description public model name whose cache was asked
+             */
+            cache_model: string | null;
+            /** Cached Tokens */
+            cached_tokens: number | null;
+            /** Completion Tokens */
+            completion_tokens: number | null;
+            /**
+             * Cost Micros
+             * @description millionths of the platform's currency; None where the model had no price
+             */
+            cost_micros: number | null;
+            /** Duration Ms */
+            duration_ms: number | null;
+            /**
+             * Endpoint
+             * @description path such as /v1/chat/completions
+             */
+            endpoint: string;
+            /**
+             * Has Body
+             * @default false
+             */
+            has_body: boolean;
+            outcome: components["schemas"]["Outcome"];
+            /** Project */
+            project: string;
+            /** Prompt Tokens */
+            prompt_tokens: number | null;
+            /**
+             * Queue Ms
+             * @description time it waited for a place; None where it did not
+             */
+            queue_ms: number | null;
+            /** Replica Id */
+            replica_id: string | null;
+            /** Request Id */
+            request_id: string;
+            /**
+             * Saved Tokens
+             * @description what the engine took when it gave the answer that the cache has given again
+             */
+            saved_tokens: number | null;
+            /** Service */
+            service: string;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Status */
+            status: number | null;
+            /**
+             * Stream
+             * @default false
+             */
+            stream: boolean;
+            /** Ttft Ms */
+            ttft_ms: number | null;
         };
         /**
          * Login
@@ -3691,10 +4103,44 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[GatewayStatus] */
+        Page_GatewayStatus_: {
+            /** Items */
+            items: components["schemas"]["GatewayStatus"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Job] */
         Page_Job_: {
             /** Items */
             items: components["schemas"]["Job"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[Listener] */
+        Page_Listener_: {
+            /** Items */
+            items: components["schemas"]["Listener"][];
             /**
              * Limit
              * @default 100
@@ -3810,6 +4256,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[Port] */
+        Page_Port_: {
+            /** Items */
+            items: components["schemas"]["Port"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Project] */
         Page_Project_: {
             /** Items */
@@ -3848,6 +4311,23 @@ export interface components {
         Page_Replica_: {
             /** Items */
             items: components["schemas"]["Replica"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[RequestLogRule] */
+        Page_RequestLogRule_: {
+            /** Items */
+            items: components["schemas"]["RequestLogRule"][];
             /**
              * Limit
              * @default 100
@@ -3995,7 +4475,7 @@ export interface components {
          * @description One thing a user may do. `*_READ` sees, `*_WRITE` changes.
          * @enum {string}
          */
-        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "batch:read" | "batch:write" | "usage:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "price:write" | "provider:read" | "provider:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
+        Permission: "model:read" | "model:write" | "service:read" | "service:write" | "log:read" | "key:read" | "key:write" | "playground:use" | "job:read" | "job:write" | "batch:read" | "batch:write" | "usage:read" | "body:read" | "node:read" | "node:write" | "engine:read" | "engine:write" | "price:write" | "provider:read" | "provider:write" | "project:read" | "project:write" | "member:write" | "user:read" | "user:write" | "audit:read";
         /**
          * Plan
          * @description What will run and why; the answer to a publish before it happens.
@@ -4144,6 +4624,34 @@ export interface components {
              */
             policy: string;
         };
+        /**
+         * Port
+         * @description A port, or a range of them, that no new listener may take.
+         */
+        Port: {
+            /**
+             * Address
+             * @default
+             */
+            address: string;
+            /** First */
+            first: number;
+            /**
+             * Holder
+             * @description the model or replica that has it
+             * @default
+             */
+            holder: string;
+            /** Last */
+            last: number;
+            use: components["schemas"]["PortUse"];
+        };
+        /**
+         * PortUse
+         * @description Who has a port.
+         * @enum {string}
+         */
+        PortUse: "control" | "gateway" | "listener" | "engine" | "reserved";
         /**
          * Preferences
          * @description What the console remembers of a user.
@@ -4409,6 +4917,12 @@ export interface components {
             service: components["schemas"]["Service"];
         };
         /**
+         * Redactor
+         * @description What is taken out of bodies before they are written anywhere. Secrets always are.
+         * @enum {string}
+         */
+        Redactor: "secrets" | "emails" | "phone_numbers" | "credit_cards" | "chinese_ids" | "ip_addresses";
+        /**
          * Replica
          * @description One running copy of a service revision (`generation`).
          */
@@ -4464,6 +4978,23 @@ export interface components {
          */
         ReplicaState: "pending" | "allocated" | "starting" | "loading" | "ready" | "degraded" | "draining" | "stopped" | "failed" | "lost" | "fenced";
         /**
+         * RequestBodies
+         * @description The bodies of one request as they were kept; what was taken out stands as `[redacted:...]`.
+         */
+        RequestBodies: {
+            answer: components["schemas"]["KeptBody"];
+            /**
+             * Kept Until
+             * Format: date-time
+             */
+            kept_until: string;
+            /** Project */
+            project: string;
+            request: components["schemas"]["KeptBody"];
+            /** Request Id */
+            request_id: string;
+        };
+        /**
          * RequestCounts
          * @description Lines of a batch: how many there are, how many were answered, and how many ended in an error.
          */
@@ -4483,6 +5014,110 @@ export interface components {
              * @default 0
              */
             total: number;
+        };
+        /**
+         * RequestLogRule
+         * @description What is kept of a project's requests; `set_at` None: nobody has ever set it, so no bodies are.
+         */
+        RequestLogRule: {
+            /** @default off */
+            bodies: components["schemas"]["Bodies"];
+            /**
+             * Max Body Bytes
+             * @default 65536
+             */
+            max_body_bytes: number;
+            /**
+             * Patterns
+             * @default []
+             */
+            patterns: string[];
+            /** Project */
+            project: string;
+            /**
+             * Redact
+             * @default [
+             *       "secrets",
+             *       "emails",
+             *       "phone_numbers",
+             *       "credit_cards",
+             *       "chinese_ids",
+             *       "ip_addresses"
+             *     ]
+             */
+            redact: components["schemas"]["Redactor"][];
+            /**
+             * Retention Days
+             * @default 30
+             */
+            retention_days: number;
+            /** Set At */
+            set_at: string | null;
+            /** Set By */
+            set_by: string | null;
+            /**
+             * Share
+             * @default 1
+             */
+            share: number;
+        };
+        /**
+         * RequestLogRuleSet
+         * @description What is to be kept of a project's requests from now on.
+         */
+        RequestLogRuleSet: {
+            /** @description off, errors (only of requests that failed) or all */
+            bodies: components["schemas"]["Bodies"];
+            /**
+             * Max Body Bytes
+             * @description of each body; the rest is cut off
+             * @default 65536
+             */
+            max_body_bytes?: number;
+            /**
+             * Patterns
+             * @description own regular expressions of what is taken out as well
+             * @default []
+             */
+            patterns?: string[];
+            /**
+             * Redact
+             * @description what is taken out; secrets are in every case
+             * @default [
+             *       "secrets",
+             *       "emails",
+             *       "phone_numbers",
+             *       "credit_cards",
+             *       "chinese_ids",
+             *       "ip_addresses"
+             *     ]
+             */
+            redact?: components["schemas"]["Redactor"][];
+            /**
+             * Retention Days
+             * @description bodies are deleted after so long
+             * @default 30
+             */
+            retention_days?: number;
+            /**
+             * Share
+             * @description of the requests that qualify, drawn by chance
+             * @default 1
+             */
+            share?: number;
+        };
+        /**
+         * RequestPage
+         * @description Requests, newest first; `next` leads on without passing over or repeating what comes in.
+         */
+        RequestPage: {
+            /** Items */
+            items: components["schemas"]["LoggedRequest"][];
+            /**
+             * Next
+             * @description what to send as `before` for the page after this one
+             */
+            next: string | null;
         };
         /**
          * Role
@@ -5356,6 +5991,7 @@ export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
 export type BatchProblem = components['schemas']['BatchProblem'];
 export type BatchState = components['schemas']['BatchState'];
+export type Bodies = components['schemas']['Bodies'];
 export type CacheMode = components['schemas']['CacheMode'];
 export type CacheRule = components['schemas']['CacheRule'];
 export type CacheRuleSet = components['schemas']['CacheRuleSet'];
@@ -5382,6 +6018,7 @@ export type EventPage = components['schemas']['EventPage'];
 export type File = components['schemas']['File'];
 export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
+export type GatewayStatus = components['schemas']['GatewayStatus'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
@@ -5389,11 +6026,16 @@ export type InstalledEnvironment = components['schemas']['InstalledEnvironment']
 export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
+export type KeptBody = components['schemas']['KeptBody'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
 export type LimitScope = components['schemas']['LimitScope'];
 export type LimitUse = components['schemas']['LimitUse'];
 export type LimitUsePage = components['schemas']['LimitUsePage'];
+export type Listener = components['schemas']['Listener'];
+export type ListenerSet = components['schemas']['ListenerSet'];
+export type ListenerState = components['schemas']['ListenerState'];
+export type LoggedRequest = components['schemas']['LoggedRequest'];
 export type Login = components['schemas']['Login'];
 export type Member = components['schemas']['Member'];
 export type MemberUpdate = components['schemas']['MemberUpdate'];
@@ -5425,16 +6067,20 @@ export type PageCacheStats = components['schemas']['Page_CacheStats_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
+export type PageGatewayStatus = components['schemas']['Page_GatewayStatus_'];
 export type PageJob = components['schemas']['Page_Job_'];
+export type PageListener = components['schemas']['Page_Listener_'];
 export type PageMember = components['schemas']['Page_Member_'];
 export type PageModel = components['schemas']['Page_Model_'];
 export type PageModelVersion = components['schemas']['Page_ModelVersion_'];
 export type PageNode = components['schemas']['Page_Node_'];
 export type PageOrganization = components['schemas']['Page_Organization_'];
 export type PagePool = components['schemas']['Page_Pool_'];
+export type PagePort = components['schemas']['Page_Port_'];
 export type PageProject = components['schemas']['Page_Project_'];
 export type PageProvider = components['schemas']['Page_Provider_'];
 export type PageReplica = components['schemas']['Page_Replica_'];
+export type PageRequestLogRule = components['schemas']['Page_RequestLogRule_'];
 export type PageRoute = components['schemas']['Page_Route_'];
 export type PageService = components['schemas']['Page_Service_'];
 export type PageServiceRevision = components['schemas']['Page_ServiceRevision_'];
@@ -5447,6 +6093,8 @@ export type Permission = components['schemas']['Permission'];
 export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
+export type Port = components['schemas']['Port'];
+export type PortUse = components['schemas']['PortUse'];
 export type Preferences = components['schemas']['Preferences'];
 export type Price = components['schemas']['Price'];
 export type PricePage = components['schemas']['PricePage'];
@@ -5460,9 +6108,14 @@ export type ProviderCreate = components['schemas']['ProviderCreate'];
 export type ProviderEndpoint = components['schemas']['ProviderEndpoint'];
 export type ProviderUpdate = components['schemas']['ProviderUpdate'];
 export type Published = components['schemas']['Published'];
+export type Redactor = components['schemas']['Redactor'];
 export type Replica = components['schemas']['Replica'];
 export type ReplicaState = components['schemas']['ReplicaState'];
+export type RequestBodies = components['schemas']['RequestBodies'];
 export type RequestCounts = components['schemas']['RequestCounts'];
+export type RequestLogRule = components['schemas']['RequestLogRule'];
+export type RequestLogRuleSet = components['schemas']['RequestLogRuleSet'];
+export type RequestPage = components['schemas']['RequestPage'];
 export type Role = components['schemas']['Role'];
 export type Rollback = components['schemas']['Rollback'];
 export type Route = components['schemas']['Route'];
@@ -7981,6 +8634,107 @@ export interface operations {
             };
         };
     };
+    list_gateways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_GatewayStatus_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -8958,6 +9712,315 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ApiKeyCreated"];
                 };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_listeners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Listener_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_listener: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListenerSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listener"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_listener: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be understood. */
             400: {
@@ -11464,6 +12527,107 @@ export interface operations {
             };
         };
     };
+    list_ports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Port_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_prices: {
         parameters: {
             query?: {
@@ -12628,6 +13792,317 @@ export interface operations {
             };
         };
     };
+    get_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestLogRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    set_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RequestLogRuleSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestLogRule"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_request_log_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_providers: {
         parameters: {
             query?: {
@@ -13280,6 +14755,443 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_request_log_rules: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RequestLogRule_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_requests: {
+        parameters: {
+            query?: {
+                api_key_id?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                /** @description only what did not go well */
+                failed?: boolean;
+                /** @description rows to answer at most */
+                limit?: number;
+                outcome?: components["schemas"]["Outcome"] | null;
+                project?: string | null;
+                /** @description the beginning of its id */
+                request_id?: string | null;
+                /** @description name of the model that answered */
+                service?: string | null;
+                /** @description from this moment on */
+                since?: string | null;
+                /** @description HTTP status of the answer */
+                status?: number | null;
+                /** @description a tag of the key */
+                tag?: string | null;
+                /** @description before this moment */
+                until?: string | null;
+                /** @description only requests whose bodies are kept */
+                with_body?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestPage"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedRequest"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_request_body: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestBodies"];
                 };
             };
             /** @description The request cannot be understood. */
