@@ -132,7 +132,13 @@ FAMILIES = tuple(
         ),
         ("retries_total", "counter", "requests", "Tries at another replica after one that failed.", ()),
         ("fallbacks_total", "counter", "requests", "Requests that went on to another destination of their route.", ()),
-        ("continuations_total", "counter", "requests", "Streams that went on at another replica after theirs died.", ()),
+        (
+            "continuations_total",
+            "counter",
+            "requests",
+            "Streams that went on at another replica when theirs died.",
+            (),
+        ),
         ("wrong_keys_total", "counter", "requests", "Requests whose key was none, or no longer one.", ()),
         (
             "cache_events_total",
@@ -157,7 +163,7 @@ FAMILIES = tuple(
             "request_bodies_dropped_total",
             "counter",
             "bodies",
-            "Bodies for the request log that were thrown away: too many at once, no room on disk, or refused by control.",
+            "Bodies for the request log that were thrown away: too many at once, or no room for them.",
             (),
         ),
         ("connections", "gauge", "connections", "Open connections of clients.", ()),

@@ -42,7 +42,20 @@ _encode = msgspec.json.Encoder().encode
 class Sighting:
     """One request whose bodies are kept, as a witness of its answer."""
 
-    __slots__ = ("_full", "_log", "_most", "_parts", "_told", "answer", "closed_at", "held", "over", "record", "request", "rule")
+    __slots__ = (
+        "_full",
+        "_log",
+        "_most",
+        "_parts",
+        "_told",
+        "answer",
+        "closed_at",
+        "held",
+        "over",
+        "record",
+        "request",
+        "rule",
+    )
 
     def __init__(self, owner: RequestLog, rule: RequestLogEntry, request: Seen) -> None:
         self._log, self.rule, self.request = owner, rule, request

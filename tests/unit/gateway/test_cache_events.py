@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.support.clock import FakeClock
+from tests.support.gateway_process import until
 from tests.support.kv_publisher import KvPublisher
 from tests.unit.gateway.test_routing import prompt_of, route_of, send, text_of
 
@@ -139,19 +140,21 @@ async def test_events_come_over_the_wire(tmp_path: Path) -> None:
         await publisher.subscribed.wait()
         many = [stored(*range(1000, 1300), name="z")]  # a frame that needs a long head
         await publisher.send(Batch(1.0, [*many, BlockRemoved(list(range(40, 65)))]))
-        while held.depth(blocks) == 16:
-            await asyncio.sleep(0)
+        await until(lambda: held.depth(blocks) != 16)
         assert held.depth(blocks) < 12
         publisher.skip()
         await publisher.send(Batch(2.0, [stored(5000, name="z")]))
-        while len(cache) != 1:
-            await asyncio.sleep(0)
+        await until(lambda: len(cache) == 1)
         publisher.close()
         with pytest.raises(EOFError):
             await listening
 
 
-@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n".ljust(64), (b"\xff" + bytes(8) + b"\x7f\x01").ljust(64)], ids=["HTTP", "ZMTP 1"])
+@pytest.mark.parametrize(
+    "greeting",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n".ljust(64), (b"\xff" + bytes(8) + b"\x7f\x01").ljust(64)],
+    ids=["HTTP", "ZMTP 1"],
+)
 async def test_what_is_no_publisher_is_told_apart(greeting: bytes, tmp_path: Path) -> None:
     async with KvPublisher(tmp_path / "e.sock.kv", greeting=greeting) as publisher:
         with pytest.raises(BrokenPublisherError):
