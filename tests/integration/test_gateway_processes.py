@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -134,6 +135,35 @@ def test_a_killed_process_is_started_again_alone(tmp_path: Path) -> None:
         pids = [platform.pid(name) for name in ("gateway", "gateway-2", "gateway-3")]
         assert platform.stop() == 0
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_a_limit_is_one_for_all_processes_and_outlives_each_of_them(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data", AICP_GATEWAY_PROCESSES="3").start()
+    try:
+        publish(platform)
+        eventually("three processes are told", lambda: len(processes(platform)) == 3)
+        created = json.loads(platform.cli("key", "create", "limited", "--limit", "rpm=20", "--json").stdout)
+        secret = created["secret"]
+        eventually("all know the key", lambda: _knows(platform, secret, 24))
+        with ThreadPoolExecutor(32) as pool:
+            statuses = Counter(pool.map(lambda _: platform.chat(secret, "demo", "hi").status_code, range(64)))
+        assert statuses == {200: 20, 429: 44}
+        killed = platform.kill("gateway")
+        platform.wait_restarted("gateway", killed)
+        assert "New processes serve" in platform.cli("gateway", "restart").stdout
+        eventually("three serve", lambda: len({one.pid for one in processes(platform)} - {killed}) == 3)
+        with ThreadPoolExecutor(16) as pool:
+            statuses = Counter(pool.map(lambda _: platform.chat(secret, "demo", "hi").status_code, range(16)))
+        assert statuses == {429: 16}
+        assert "shared limits" in platform.cli("status").stdout
+    finally:
+        platform.stop()
+
+
+def _knows(platform: Platform, secret: str, times: int) -> bool:
+    """Whether every process that answers one of so many connections knows a key."""
+    headers, url = {"Authorization": f"Bearer {secret}"}, f"{platform.gateway_url}/v1/models"
+    return all(httpx.get(url, headers=headers, trust_env=False).status_code == 200 for _ in range(times))
 
 
 def test_other_settings_and_a_dead_supervisor_leave_no_gap(tmp_path: Path) -> None:

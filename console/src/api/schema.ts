@@ -3062,6 +3062,12 @@ export interface components {
          * @description The last word of a gateway process. `seen_at` is the control plane's time.
          */
         GatewayStatus: {
+            /**
+             * Coordinator
+             * @description of shared limits: `connected`, `lost`, or empty where none are shared
+             * @default
+             */
+            coordinator: string;
             /** Etag */
             etag: string;
             /** Id */

@@ -163,6 +163,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
             ("nodes", _ready(nodes)),
             ("services", _ready(services)),
             ("gateway", _processes(gateways)),
+            *_coordinator(gateways),
         ]
     )
 
@@ -182,6 +183,14 @@ def _processes(found: Sequence[GatewayStatus] | None) -> str:
     pids = ", ".join(f"pid {one.pid}" for one in serving)
     leaving = f"; {len(found) - len(serving)} leaving" if len(found) > len(serving) else ""
     return f"{len(serving)} serving{f' ({pids})' if pids else ''}{leaving}"
+
+
+def _coordinator(found: Sequence[GatewayStatus] | None) -> list[tuple[str, str]]:
+    """Whether shared limits are shared at this moment; nothing where none are."""
+    lost = [f"pid {one.pid}" for one in found or () if one.coordinator == "lost"]
+    if lost:
+        return [("shared limits", f"the coordinator does not answer {', '.join(lost)}, which hold to their part")]
+    return [("shared limits", "connected")] if any(one.coordinator for one in found or ()) else []
 
 
 def _ready(found: Sequence[Node | Service] | None) -> str:

@@ -18,6 +18,9 @@ class GatewayFacts(Value):
     slot: int = Field(default=1, ge=1, description="place of its files, which no two live processes share")
     version: str = Field(default="", max_length=40)
     leaving: bool = Field(default=False, description="another process has taken over; it ends with its requests")
+    coordinator: str = Field(
+        default="", max_length=20, description="of shared limits: `connected`, `lost`, or empty where none are shared"
+    )
     listeners: dict[str, str] = Field(default={}, description="models with listeners; empty: open, else why not")
 
 

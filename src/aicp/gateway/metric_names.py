@@ -185,5 +185,13 @@ FAMILIES = tuple(
         ),
         ("compiled", "gauge", "1 or 0", "Whether the gateway runs in its compiled form.", ()),
         ("control_silent_seconds", "gauge", "seconds", "Since when the control plane has not answered.", ()),
+        (
+            "coordinator_connected",
+            "gauge",
+            "1 or 0",
+            "Whether the coordinator of shared limits answers; without it each process holds to its share, or refuses.",
+            (),
+        ),
+        ("coordinator_processes", "gauge", "processes", "Gateway processes that are known to share limits.", ()),
     )
 )

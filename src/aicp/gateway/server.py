@@ -317,6 +317,7 @@ class _Process:
             "slot": self._slot.number,
             "version": __version__,
             "leaving": self._live.leaving,
+            "coordinator": self._sharing.state(),
             "listeners": self._listeners.states(),
         }
 

@@ -2,8 +2,8 @@
 
 No process owns it, so none has to be elected, waited for or believed after a crash: who needs units takes the file's
 lock for some microseconds and changes one cell. A cell is a row of `coordination.py`, written in one piece; the kernel
-keeps it when its writer is killed, and ends the lock. A process that finds nobody else empties the file, and each start
-of the machine has a file of its own, because its clock begins anew.
+keeps it when its writer is killed, and ends the lock. Each start of the machine has a file of its own, because its
+clock begins anew.
 """
 
 from __future__ import annotations
@@ -54,10 +54,6 @@ class SharedLedger:
                 other.unlink(missing_ok=True)
         self._places: dict[str, int] = {}
         self._sequence = 0
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        if self._presence.living == 1:
-            os.ftruncate(self._file, 0)
-        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     async def settle(self, asks: Sequence[Ask]) -> Settled:
         """See Coordinator."""
@@ -136,7 +132,10 @@ class SharedLedger:
     def _read(self, place: int) -> _Cell | None:
         data = os.pread(self._file, _CELL_BYTES, place * _CELL_BYTES)
         length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-        return _decode(data[_LENGTH_BYTES : _LENGTH_BYTES + length]) if length else None
+        try:
+            return _decode(data[_LENGTH_BYTES : _LENGTH_BYTES + length]) if length else None
+        except msgspec.DecodeError:
+            return None  # of another version, or a disk that failed: it begins anew
 
 
 def _boot() -> str:

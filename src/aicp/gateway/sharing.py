@@ -28,6 +28,10 @@ class Sharing:
     budgets: Budgets
     leases: Leases | None = None
 
+    def state(self) -> str:
+        """For the control plane: connected, lost, or nothing where limits are not shared."""
+        return "" if self.leases is None else "connected" if self.leases.connected else "lost"
+
     def gauges(self) -> dict[str, float]:
         """For /metrics, where limits are shared."""
         if self.leases is None:

@@ -176,7 +176,8 @@ SETTINGS: tuple[Setting, ...] = (
         read.coordinator,
         "",
         "Where gateways of several machines share limits: `redis://:password@host:6379`, `rediss://` with TLS, or "
-        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: nowhere.",
+        "`valkey://`, `valkeys://`. `file:/folder` shares them among processes of this machine. Default: `file:limits` "
+        "in the gateway's directory for several `gateway_processes`, else nowhere.",
     ),
     Setting(
         "limits_without_coordinator",

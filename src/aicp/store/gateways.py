@@ -28,6 +28,7 @@ class GatewayRow(Base):
     slot: Mapped[int] = mapped_column(default=1)
     version: Mapped[str] = mapped_column(String(40), default="")
     leaving: Mapped[bool] = mapped_column(default=False)
+    coordinator: Mapped[str] = mapped_column(String(20), default="")
     listeners: Mapped[dict[str, Any]] = mapped_column(default=dict)
     seen_at: Mapped[datetime]
 
