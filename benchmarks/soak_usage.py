@@ -10,6 +10,7 @@ which are kept apart from the rows, agree for every key.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import socket
@@ -55,6 +56,8 @@ class Lives:
     ready: Callable[[], bool]
     seconds: tuple[float, float]
     """How long it lives from when it was ready on; of one in five, from its start on."""
+    most: float = math.inf
+    """After so many kills it is left alive."""
     kills: int = 0
     failure: str = ""
     done: threading.Event = field(default_factory=threading.Event)
@@ -70,7 +73,7 @@ class Lives:
                 time.sleep(0.05)
             until = time.monotonic() + chance.uniform(*self.seconds)
             while process.poll() is None and not self.stop.is_set():
-                if time.monotonic() > until and not self.mercy.is_set():
+                if time.monotonic() > until and self.kills < self.most and not self.mercy.is_set():
                     process.kill()
                     process.wait()
                     self.kills += 1
@@ -161,16 +164,17 @@ def soak(
     seed: int = 1,
     minutes: float = 1e6,
     lives: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 12.0), (6.0, 40.0)),
+    most_kills: tuple[float, float] = (math.inf, math.inf),
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """The figures. Raises AssertionError when a row is missing, double or wrong."""
+    """The figures; `lives` and `most_kills`: of the gateway, of control. Raises AssertionError for a wrong row."""
     (directory / "log").mkdir()
     with (directory / "log" / "truth").open("wb") as file:
         file.truncate(rows)
     run = Soak(directory, rows, _free_port())
     began = time.monotonic()
-    control = Lives(run.control, run.control_answers, lives[1])
-    writer = Lives(run.writer, (directory / "log" / "began").exists, lives[0])
+    control = Lives(run.control, run.control_answers, lives[1], most_kills[1])
+    writer = Lives(run.writer, (directory / "log" / "began").exists, lives[0], most_kills[0])
     threads = [threading.Thread(target=control.live, args=(random.Random(seed),), daemon=True)]
     threads[0].start()
     try:

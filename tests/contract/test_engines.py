@@ -187,6 +187,12 @@ def test_fields_that_steer_the_engine_are_refused_and_public_ones_are_not(engine
     assert not public & set(engine.refused_fields)
 
 
+def test_what_it_goes_on_with_is_what_it_serves(engine: Engine) -> None:
+    assert set(engine.continues) <= {"/v1/chat/completions", "/v1/completions"} & set(engine.endpoints(ModelType.CHAT))
+    assert engine.continues.get("/v1/completions", "prompt") == "prompt"
+    assert engine.continues.get("/v1/chat/completions", "prefill") in ("prefill", "continue_final_message")
+
+
 def test_metrics_have_platform_names(engine: Engine) -> None:
     assert {"requests_running", "prompt_tokens_total", "generation_tokens_total"} <= set(engine.metrics)
 

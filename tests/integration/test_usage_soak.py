@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def test_rows_survive_the_death_of_gateway_and_control(tmp_path: Path) -> None:
-    figures = soak(tmp_path, 60_000, lives=((1.0, 4.0), (2.0, 8.0)))
+    figures = soak(tmp_path, 60_000, lives=((1.0, 4.0), (2.0, 8.0)), most_kills=(6, 3))
     assert figures["rows"] > 50_000
     assert figures["kills"]["gateway"] > 1
     assert figures["kills"]["control"] > 0

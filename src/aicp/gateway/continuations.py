@@ -8,6 +8,7 @@ tokens of anew at the seam, and chance is drawn anew: a rest is as good as the l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -78,6 +79,7 @@ class _Chunk(msgspec.Struct):
 
 
 _read_chunk = msgspec.json.Decoder(_Chunk).decode
+_read_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 _read_fields = msgspec.json.Decoder(Fields).decode
 _read_number = msgspec.json.Decoder(int | None).decode
 _read_text = msgspec.json.Decoder(str).decode
@@ -120,6 +122,11 @@ class Said:
 
     def read(self, data: bytes) -> None:
         """Takes whole events."""
+        if self.names and data.startswith(b"data: ") and data.endswith(b"\n\n"):
+            # the usual ones all at once: JSON holds no line ends, so that nothing else can be meant
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self._take(_read_chunks(b"[%b]" % data[6:-2].replace(b"\n\ndata: ", b",")))
+                return
         for event in split_events(data):
             told = event_data(event)
             if told and told != b"[DONE]":
@@ -134,26 +141,36 @@ class Said:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.plain = False
             return
-        self.plain = self.plain and chunk.error is None
-        for choice in chunk.choices:
-            self._take(choice)
+        self._take([chunk])
 
-    def _take(self, choice: _Choice) -> None:
-        delta = choice.delta
-        if choice.index or delta.refusal or delta.tool_calls or delta.function_call:
-            self.plain = False
-        text = delta.content or choice.text or ""
-        thoughts = {name: piece for name in _THOUGHTS if (piece := getattr(delta, name))}
-        for name, piece in thoughts.items():
-            self._thoughts.setdefault(name, []).append(piece)
-        if text:
-            self._texts.append(text)
-        if text or thoughts:
-            self.pieces += 1
-            self.blank = 0 if thoughts or text.strip() else self.blank + 1
-        self.size += len(text) + sum(map(len, thoughts.values()))
-        self.role = self.role or delta.role is not None
-        self.finished = self.finished or choice.finish_reason is not None
+    def _take(self, chunks: list[_Chunk]) -> None:
+        for chunk in chunks:
+            if chunk.error is not None:
+                self.plain = False
+            for choice in chunk.choices:
+                delta, text = choice.delta, choice.delta.content or choice.text
+                if choice.index or delta.refusal or delta.tool_calls or delta.function_call:
+                    self.plain = False
+                if text:
+                    self._texts.append(text)
+                    self.size += len(text)
+                    self.pieces += 1
+                    self.blank = 0 if text.strip() else self.blank + 1
+                if delta.reasoning or delta.reasoning_content:
+                    self._think(delta, new=not text)
+                if delta.role is not None:
+                    self.role = True
+                if choice.finish_reason is not None:
+                    self.finished = True
+
+    def _think(self, delta: _Delta, *, new: bool) -> None:
+        self.pieces += new
+        self.blank = 0
+        for name in _THOUGHTS:
+            piece = getattr(delta, name)
+            if piece:
+                self._thoughts.setdefault(name, []).append(piece)
+                self.size += len(piece)
 
     def ending(self, path: str) -> bytes:
         """The events that its answer lacks when nothing is left to say."""

@@ -96,6 +96,7 @@ class FileRoute(_Strict):
     model: str | None = None
     endpoints: list[str] = msgspec.field(default_factory=lambda: list(_ENDPOINTS))
     refused_fields: list[str] = []
+    continues: dict[str, Literal["prompt", "continue_final_message", "prefill"]] = {}
     project: str | None = None
     context_length: int | None = None
     price: FilePrice | None = None
@@ -294,6 +295,7 @@ def _route(route: FileRoute) -> RouteEntry:
         upstream_model=route.model or route.name,
         endpoints=route.endpoints,
         refused_fields=route.refused_fields,
+        continues={**route.continues},
         targets=targets,
         context_length=route.context_length,
         reason="" if targets else "it has no upstream",

@@ -405,11 +405,13 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: dict[str, 
 
 def test_arms_and_fallbacks_of_the_file(tmp_path: Path) -> None:
     other = {"name": "spare", "upstreams": [], "hidden": True}
-    routes = [UP | {"fallbacks": ["spare"]}, LEADS | {"sticky": "key"}, other]
+    goes_on = {"/v1/completions": "prompt"}
+    routes = [UP | {"fallbacks": ["spare"], "continues": goes_on}, LEADS | {"sticky": "key"}, other]
     file = tmp_path / "gateway.yaml"
     file.write_text(yaml.safe_dump({"routes": routes, "keys": [{"secret": make_key().secret}]}))
     table = table_of(read_config(file, {}), PEPPER)
     assert [(route.name, route.hidden) for route in table.routes] == [("a", False), ("spare", True)]
+    assert [route.continues for route in table.routes] == [goes_on, {}]
     assert table.choices == [
         ChoiceEntry("a", None, [ArmEntry("a")], ["spare"]),
         ChoiceEntry("b", None, [ArmEntry("a")], sticky="key"),

@@ -87,6 +87,8 @@ async def test_a_route_promises_only_what_every_serving_revision_can_do(platform
 async def test_a_replica_is_given_what_its_engine_computes_together(platform: Platform):
     await platform.publish("demo:v1", users=16)
     await platform.passes()
+    platform.engine.continues = {"/v1/completions": "prompt"}
+    assert (await platform.routes.current()).routes[0].continues == {"/v1/completions": "prompt"}
     [target] = (await platform.routes.current()).routes[0].targets
     assert target.max_requests is None, "an engine that names no bound gets everything"
     platform.engine.parallel = "lanes"
