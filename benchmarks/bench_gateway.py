@@ -45,8 +45,8 @@ METHOD = (
     "of single rounds. Ours is `aicp-server gateway` with a hashed key that has limits, a route over 8 replicas, and "
     "its usage log on disk, which a control plane counts; sglang-router runs with cache_aware over the same 8; LiteLLM "
     "with one worker over the same 8, without database. Processor time is that of all threads, with what follows the "
-    "answers. Routing is measured in virtual time, as by `make bench-routing`; against sglang-router both real gateways "
-    "replay a part of the same trace, sped up by the same factor, and are told the size of the simulated caches."
+    "answers. Routing is measured in virtual time, as by `make bench-routing`; against sglang-router the real "
+    "gateways replay a part of the same trace, sped up by the same factor; both are told how large the caches are."
 )
 NOTE = (
     "Measured on shared cores with other work at the same time: single values lie far apart, and only comparisons "
@@ -74,7 +74,8 @@ def main() -> None:
         ground = Ground(Programs(Path(folder)), environment, given.rounds)
         for name in names:
             print(f"measuring {name}", flush=True)
-            figures.setdefault(PLACES.get(name, name), {}).update(SECTIONS[name](ground))
+            place = PLACES.get(name) or name
+            figures.setdefault(place, {}).update(SECTIONS[name](ground))
     if len(sys.argv) > 1:
         print(json.dumps(figures, indent=2))
     else:

@@ -135,7 +135,9 @@ async def test_what_it_tells_of_its_cache_is_true(engine: RunningEngine) -> None
         assert status == 200, answer
         usage = answer["usage"]
         held.add(blocks, usage["prompt_tokens"] / len(body))
-        compared.append((ENDS[depth] * usage["prompt_tokens"] / len(body), usage["prompt_tokens_details"]["cached_tokens"]))
+        compared.append(
+            (ENDS[depth] * usage["prompt_tokens"] / len(body), usage["prompt_tokens_details"]["cached_tokens"])
+        )
         await asyncio.sleep(0.1)  # events take another way than answers
         cache.counted(name, usage["prompt_tokens"])
     listening.cancel()

@@ -139,9 +139,7 @@ class RunningEngine:
     peak_bytes: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def request(
-        self, method: str, path: str, body: Any = None, token: str = TOKEN, **more: str
-    ) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: Any = None, token: str = TOKEN, **more: str) -> tuple[int, Any]:
         """Status and parsed answer; text where the answer is not JSON. `more` are further headers."""
         connection = _UnixConnection(self.listen)
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None

@@ -6,7 +6,7 @@ A library for it would bring a C++ runtime of its own for what is a greeting, on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _GREETING = _SIGNATURE + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -22,7 +22,7 @@ class BrokenPublisherError(Exception):
     """What comes is no ZMTP, or more than anybody would send."""
 
 
-async def subscribe(path: str) -> AsyncIterator[list[bytes]]:
+async def subscribe(path: str) -> AsyncGenerator[list[bytes]]:
     """All messages from now on, each as its parts.
 
     Raises OSError or EOFError (asyncio.IncompleteReadError) when the connection cannot be made or ends, and
