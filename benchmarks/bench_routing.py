@@ -16,9 +16,10 @@ from report import write
 
 NOTE = (
     "Second half of Mooncake's conversation trace; the constants were set on the first. hit_of_ideal compares with the "
-    "longest prefix by exact, undelayed knowledge of every cache under the same rule for spills. A later spill gives more "
-    "hits to both: on the first half 4 equal replicas hit 0.290, 0.305 and 0.311 where 1, 3 and 5 usual prompts more may "
-    "wait before one is spared; ideal routing then waits for longer (p99 7.3, 7.3 and 9.4 s), the gateway's does not."
+    "longest prefix by exact, undelayed knowledge of every cache under the same rule for spills. A later spill gives "
+    "more hits to both: on the first half 4 equal replicas hit 0.290, 0.305 and 0.311 where 1, 3 and 5 usual prompts "
+    "more may wait before one is spared; ideal routing then waits for longer (p99 7.3, 7.3 and 9.4 s), the gateway's "
+    "does not."
 )
 
 if __name__ == "__main__":
