@@ -75,7 +75,8 @@ def main() -> None:
         ground = Ground(Programs(Path(folder)), environment, given.rounds)
         for name in names:
             print(f"measuring {name}", flush=True)
-            figures.setdefault(PLACES.get(name, name), {}).update(SECTIONS[name](ground))
+            place = PLACES.get(name) or name
+            figures.setdefault(place, {}).update(SECTIONS[name](ground))
     if len(sys.argv) > 1:
         print(json.dumps(figures, indent=2))
     else:

@@ -84,7 +84,7 @@ def _replay(ground: Ground, name: str, speeds: Sequence[float], seed: int) -> di
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aicp-bench-")))
         door: Door = stack.enter_context(DOORS[name](directory, plan.ports, environment=ground.peers, **_KINDS[name]))
         before = door.cpu_seconds()
-        output, _ = process.communicate(json.dumps({"port": door.port, "key": door.key}) + "\n", timeout=300)
+        output, _ = process.communicate(json.dumps({"port": door.port, "key": door.key}).encode() + b"\n", timeout=300)
         result: dict[str, Any] = json.loads(output)
         share = (door.cpu_seconds() - before) / result["seconds"]
     if result["errors"] or result["answered"] != result["requests"]:
@@ -93,13 +93,13 @@ def _replay(ground: Ground, name: str, speeds: Sequence[float], seed: int) -> di
 
 
 @contextmanager
-def _replaying(plan: Plan) -> Iterator[subprocess.Popen[str]]:
+def _replaying(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
     """The process of the replicas and clients once the replicas listen."""
     command = [sys.executable, Path(__file__).with_name("replay.py"), json.dumps(asdict(plan))]
-    process = start(command, LOAD_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = start(command, LOAD_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
+        if process.stdout.readline() != b"ready\n":
             raise RuntimeError("the simulated replicas did not start")
         yield process
     finally:

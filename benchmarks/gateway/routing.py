@@ -37,7 +37,7 @@ from aicp.gateway.metrics import Metrics
 from aicp.gateway.prompts import Prompt, read_prompt
 from aicp.gateway.replicas import Replica
 from aicp.gateway.routes import Route
-from aicp.gateway.routing import Option, choose, dispatch
+from aicp.gateway.routing import SPILL_PROMPTS, Option, choose, dispatch
 from aicp.gateway.speeds import Traffic
 from aicp.gateway.tokens import Tokens
 from aicp.gateway.visits import Visit
@@ -77,7 +77,7 @@ class Replay:
         entry = RouteEntry("m", "m", None, "chat", "vllm", "m", [CHAT.path], [], targets)
         self.route = Route(entry, tuple(Replica(target) for target in targets), Traffic())
         self.slack = 0.0
-        """What ideal routing spills beyond: the time of a usual prompt, here known."""
+        """What ideal routing spills beyond, by the usual prompt's time, which is known here."""
         self._texts: dict[int, str] = {}
         self._numbers = count()
         self.waits: list[float] = []
@@ -85,7 +85,7 @@ class Replay:
     def run(self, arrivals: Sequence[Arrival]) -> None:
         """Serves all arrivals."""
         tokens = statistics.mean(len(arrival.blocks) * BLOCK_TOKENS for arrival in arrivals)
-        self.slack = tokens * statistics.mean(1 / engine.prefill for engine in self.engines)
+        self.slack = SPILL_PROMPTS * tokens * statistics.mean(1 / engine.prefill for engine in self.engines)
         events: list[tuple[float, int, Callable[[], tuple[float, Callable[[], Any]] | None]]] = []
 
         def push(at: float, act: Callable[[], Any]) -> None:

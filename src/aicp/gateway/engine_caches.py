@@ -101,7 +101,7 @@ class EngineCache:
         self._held.clear()
 
     def missed(self) -> None:
-        """Something was told and not heard: what is known is still given up with the engine, and no more than that."""
+        """Something was told and not heard: what is learnt of from now on goes with the engine, the rest is a guess."""
         self._forget()
         self._whole = False
         self._held.bound(None)

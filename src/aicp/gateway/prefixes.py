@@ -14,7 +14,7 @@ from collections.abc import Sequence
 FIRST_BYTES = 256
 _SHARE = 32
 _MOST_BYTES = 1 << 20
-_BELIEVED = 0.9
+_BELIEVED = 0.95
 """Of a cache so much is taken to hold prompts: answers take the rest, and a wrong hope costs more than a missed hit."""
 
 

@@ -140,18 +140,20 @@ class Replica:
         silent = self.silent
         while silent and silent[0].due <= now:
             silent.popleft().drop(now)
-        reading = self.reading
+        reading, since = self.reading, self.read_from
         if not reading:
             return 0.0
-        if self.read_from is None:
+        if since is None:
             self.read_from = now
-        done = (now - self.read_from) / self.prefill_seconds
-        return self.queued - min(done, reading[0].tokens * _READ_MOST)
+            return self.queued
+        done, most = (now - since) / self.prefill_seconds, reading[0].tokens * _READ_MOST
+        return self.queued - (done if done < most else most)
 
     def advance(self, now: float | None) -> None:
         """Charges were taken back: if the first was among them, the next is read from now on."""
         reading = self.reading
         if reading and not reading[0].tokens:
+            reading.popleft()
             while reading and not reading[0].tokens:
                 reading.popleft()
             self.read_from = now

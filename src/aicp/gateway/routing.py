@@ -1,6 +1,6 @@
 """Which replica serves a request: the one where its answer is expected first, told in seconds.
 
-    cost = (queued + prompt - hit + ahead / 10) * prefill - 9 * hit * usual prefill + answer * decode * running / 20
+    cost = (queued + prompt - hit + ahead / 10) * prefill - 19 * hit * usual prefill + answer * decode * running / 20
 
 `queued` are the uncached tokens of prompts on their way to the replica or waiting there, without what is read of the
 first of them already; `hit` the tokens of this prompt that it holds, `ahead` the work of the last minutes that it was
@@ -27,7 +27,7 @@ _SESSION_TOKENS = 1024
 """A replica that served the session counts as one that holds the whole prompt, and so much at least."""
 _ANSWERS = 0.05
 """What an answer under way counts for, of the time that it takes: it slows the reading of prompts, and little."""
-_KEPT = 9.0
+_KEPT = 19.0
 """How many times the usual reading of its tokens a hit is worth beside what it saves now: the prefix will be wanted
 again, and what a second copy of it pushes out is missing elsewhere. Found on the first half of a real trace, see
 benchmarks/gateway/routing.py."""
@@ -39,7 +39,7 @@ _FADING = 0.998
 _AHEAD_PROMPTS = 10.0
 """It is reckoned up to so many usual prompts, so that one which was away for a while is not buried when it is back."""
 _SPILL_SHARE = 1.5
-_SPILL_PROMPTS = 1.0
+SPILL_PROMPTS = 4.0
 """So many usual prompts more than at the others may wait at a replica before it is spared."""
 
 
@@ -90,7 +90,7 @@ def dispatch(
         visit = Visit(_soonest(trusted, prompt, now, random))
         visit.expect(prompt, prompt.tokens, now)
         return visit
-    slack = _SPILL_PROMPTS * prompt.traffic.prompt_seconds
+    slack = SPILL_PROMPTS * prompt.traffic.prompt_seconds
     chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], slack, random)
     metrics.prefix_blocks += len(prompt.blocks)
     metrics.prefix_hits += chosen.hit

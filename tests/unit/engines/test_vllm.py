@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.support.engines import CPU, make_request, make_version
 
@@ -12,7 +14,7 @@ from aicp.core.model import Architecture, ModelType
 from aicp.core.quantity import GIB, MIB
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
-from aicp.engines.base import Engine, LaunchRequest, Sizing
+from aicp.engines.base import Engine, LaunchRequest, ReportsCache, Sizing
 
 ENGINE = Registry[Engine]("aicp.engines").get("vllm")
 GPU = Accelerator(vendor="nvidia", index=0, device_id="GPU-1", product="a card", memory_bytes=80 * GIB)
@@ -43,6 +45,14 @@ def test_heads_that_no_processor_kernel_takes_are_refused(facts: dict[str, int],
 @pytest.mark.parametrize(("mode", "step"), [(Mode.BALANCED, 256), (Mode.LONG_TEXT, 1024), (Mode.CUSTOM, 256)])
 def test_the_mode_sets_the_step(mode: Mode, step: int) -> None:
     assert values(make_request(mode=mode))["max_num_batched_tokens"] == step
+
+
+def test_what_generates_text_tells_of_its_cache_beside_its_socket() -> None:
+    command = ENGINE.launch(make_request()).command
+    told = json.loads(command[command.index("--kv-events-config") + 1])
+    assert isinstance(ENGINE, ReportsCache)
+    assert told["endpoint"] == f"ipc://{ENGINE.cache_events(ModelType.CHAT)}"
+    assert "--kv-events-config" not in ENGINE.launch(make_request(model_type=ModelType.EMBEDDING)).command
 
 
 def test_the_allocation_sets_the_threads() -> None:

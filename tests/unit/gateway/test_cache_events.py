@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,17 +16,19 @@ from tests.support.gateway_process import until
 from tests.support.kv_publisher import KvPublisher
 from tests.unit.gateway.test_routing import prompt_of, route_of, send, text_of
 
-from aicp.core.route import Target
+from aicp.core.route import RouteTable, Target
 from aicp.gateway.bodies import Fields, encode, read_fields
-from aicp.gateway.cache_events import AllBlocksCleared, Batch, BlockRemoved, BlockStored, feeder, hear
+from aicp.gateway.cache_events import AllBlocksCleared, Batch, BlockRemoved, BlockStored, Listening, feeder, hear
 from aicp.gateway.calls import make_call
 from aicp.gateway.endpoints import CHAT
-from aicp.gateway.engine_caches import EngineCache
+from aicp.gateway.engine_caches import EngineCache, Number
 from aicp.gateway.prefixes import ENDS, Held, chain
 from aicp.gateway.replicas import Replica
+from aicp.gateway.routes import Routes
 from aicp.gateway.tokens import Tokens
 from aicp.gateway.visits import Visit
 from aicp.gateway.zmtp import BrokenPublisherError
+from aicp.security.keys import encode_pepper
 
 BLOCK = 16
 BYTES = 4
@@ -37,13 +40,13 @@ class TokenCache:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self.blocks: OrderedDict[int, None] = OrderedDict()
+        self.blocks: OrderedDict[Number, None] = OrderedDict()
 
     def read(self, name: str, text: bytes) -> tuple[int, Told]:
         """How many tokens were found, and the events."""
-        numbers: list[int] = []
+        numbers: list[Number] = []
         for begin in range(0, len(text) // (BLOCK * BYTES) * BLOCK * BYTES, BLOCK * BYTES):
-            parent = numbers[-1] if numbers else 0
+            parent = numbers[-1] if numbers else b""
             numbers.append(hash((parent, text[begin : begin + BLOCK * BYTES])))
         known = next((n for n, number in enumerate(numbers) if number not in self.blocks), len(numbers))
         told: Told = []
@@ -133,6 +136,13 @@ def test_after_a_gap_the_index_is_a_guess_again() -> None:
     assert len(cache) == 0
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Lets the loop run until `condition` holds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what changes tells nobody
+            await asyncio.sleep(0.001)
+
+
 async def test_events_come_over_the_wire(tmp_path: Path) -> None:
     held, cache, _, blocks = known(64)
     async with KvPublisher(tmp_path / "e.sock.kv") as publisher:
@@ -150,13 +160,28 @@ async def test_events_come_over_the_wire(tmp_path: Path) -> None:
             await listening
 
 
-@pytest.mark.parametrize(
-    "greeting",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n".ljust(64), (b"\xff" + bytes(8) + b"\x7f\x01").ljust(64)],
-    ids=["HTTP", "ZMTP 1"],
-)
+async def test_the_replicas_of_the_table_in_use_are_heard(tmp_path: Path) -> None:
+    routes, route = Routes(tmp_path / "routes.json"), route_of(2)
+    path = tmp_path / "e.sock.kv"
+    teller = replace(route.entry.targets[0], cache_events=str(path))
+    table = RouteTable("1", encode_pepper(bytes(32)), [], [replace(route.entry, targets=[teller])])
+    async with KvPublisher(path) as publisher:
+        listening = asyncio.create_task(Listening(routes).run())
+        routes.swap(table)
+        await publisher.subscribed.wait()
+        assert routes.table is not None
+        [replica] = [replica for one in routes.table.routes for replica in one.replicas]
+        replica.held.add(chain(1, b"x" * 4096), 0.25)
+        await publisher.send(Batch(1.0, [stored(1, 2)]))
+        await until(lambda: replica.cache is not None and len(replica.cache) == 2)
+        await publisher.send(Batch(1.0, [AllBlocksCleared()]))
+        await until(lambda: not len(replica.held))
+        listening.cancel()
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" + bytes(8) + b"\x7f\x01"])
 async def test_what_is_no_publisher_is_told_apart(greeting: bytes, tmp_path: Path) -> None:
-    async with KvPublisher(tmp_path / "e.sock.kv", greeting=greeting) as publisher:
+    async with KvPublisher(tmp_path / "e.sock.kv", greeting=greeting.ljust(64)) as publisher:
         with pytest.raises(BrokenPublisherError):
             await hear(str(publisher.path), EngineCache(Held(1.0)))
 
