@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.support.clock import FakeClock
-from tests.support.gateway_process import until
 from tests.support.kv_publisher import KvPublisher
 from tests.unit.gateway.test_routing import prompt_of, route_of, send, text_of
 
