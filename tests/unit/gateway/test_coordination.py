@@ -260,7 +260,7 @@ def test_a_quota_of_the_day_is_one_for_all(world: Make) -> None:
 
 def test_a_budget_is_one_for_all(tmp_path: Path) -> None:
     clock, price = FakeClock(), PriceEntry(1_000_000, 1_000_000, 1_000_000)
-    made = [make_sharing(SharingRules("file:../shared"), tmp_path / str(number), clock) for number in range(3)]
+    made = [make_sharing(SharingRules("file:../ledger"), tmp_path / str(number), clock) for number in range(3)]
     for one in made:
         one.budgets.swap(table_with(LimitsEntry(budget_per_day=100)))
     for turn in range(10):
