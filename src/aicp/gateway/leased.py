@@ -88,6 +88,14 @@ class LeasedAccount(Account):
                 return self._refused(pool, max(int(ends - unix) + 1, 1))
         return None
 
+    def used(self, now: float, unix: float, calendar: Calendar) -> dict[str, tuple[int, int]]:
+        """See Account: what went through here, which the other processes' adds up with."""
+        found, now = super().used(now, unix, calendar), self._pools.clock.monotonic()
+        for pool in (self._requests_pool, self._slots, *self._rates):
+            if pool is not None:
+                found[pool.limit] = (0, pool.own.used(now) + pool.pending)
+        return found
+
     def request_room(self, now: float) -> Room | None:
         """See Account."""
         return None if self._requests_pool is None else self._requests_pool.told(self._pools.clock.monotonic())

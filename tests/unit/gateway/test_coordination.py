@@ -336,3 +336,29 @@ def break_off(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(process.coordinator, "settle", lost)
     monkeypatch.setattr(process.pools, "at_once", None)
+
+
+def test_what_is_used_of_a_limit_adds_up_over_the_processes(world: Make) -> None:
+    made = world(LimitsEntry(rpm=30, tpm=900, concurrency=20), 2)
+
+    def take(index: int) -> Grant:
+        for _ in range(9):
+            try:
+                return made.processes[index].reserve(10, 0)
+            except Shortage:
+                made.rounds()
+        raise AssertionError("nothing was granted")
+
+    grants = [take(index) for index in (0, 0, 1)]
+    made.processes[1].end(grants[2], 4, 0)
+
+    def used(name: str) -> int:
+        now = made.clock.monotonic()
+        parts = [process.accounts.used(now, AT) for process in made.processes]
+        return sum(sum(scope[name]) for process in parts for scope in process.values())
+
+    assert (used("rpm"), used("tpm"), used("concurrency")) == (3, 24, 2)
+    made.rounds()
+    assert (used("rpm"), used("tpm"), used("concurrency")) == (3, 24, 2)
+    made.clock.advance(61)
+    assert (used("rpm"), used("tpm")) == (0, 20)
