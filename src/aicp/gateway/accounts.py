@@ -69,6 +69,8 @@ class Accounts:
                 unix = at.timestamp()
                 refusal = account.over_quota(prompt + output, unix, self._today.at(unix))
             if refusal is not None:
+                for other in accounts if refusal.wait is not None else ():
+                    other.keep(refusal.limit if other is account else "")
                 raise over_limit(account, refusal)
         for account in accounts:
             account.begin(prompt, output, now)

@@ -65,14 +65,24 @@ class LeasedAccount(Account):
         pools = self._pools
         pools.check()
         now = pools.clock.monotonic()  # a request may have waited since
-        if self._slots is not None and pools.missing(self._slots, 1, now):
-            return self._refused(self._slots)
-        if self._requests_pool is not None and pools.missing(self._requests_pool, 1, now):
-            return self._refused(self._requests_pool)
-        for pool in self._rates:
-            if pools.missing(pool, min(pool.of(prompt, output), pool.most), now):
-                return self._refused(pool)
-        return None
+        short: Refusal | None = None
+        for pool in (self._slots, self._requests_pool, *self._rates):
+            if pool is None:
+                continue
+            need = min(pool.of(prompt, output), pool.most) if pool in self._rates else 1
+            if pools.missing(pool, need, now):
+                refusal = self._refused(pool)
+                if refusal.wait is None:
+                    return refusal
+                short = short or refusal  # asked for together, all of it comes together
+        return short
+
+    def keep(self, short: str) -> None:
+        """See Account."""
+        now = self._pools.clock.monotonic()
+        for pool in (self._slots, self._requests_pool, *self._rates, *self._days):
+            if pool is not None and pool.limit != short:
+                pool.keep(now)
 
     def over_quota(self, wanted: int, unix: float, calendar: Calendar) -> Refusal | None:
         """See Account. Without a coordinator it is the store's total and the own log."""

@@ -201,7 +201,8 @@ def _ask(pool: Pool, now: float) -> Ask:
     if now > pool.valid_until:
         pool.held = max(pool.pending, 0)
     free, target = pool.held - pool.pending - pool.used, _target(pool)
-    pool.away = max(free - target, 0) if pool.wanted or free > 2 * target else 0
+    given = now >= pool.meant_until and (pool.wanted or free > 2 * target)
+    pool.away = max(free - target, 0) if given else 0
     keep = max(pool.held - pool.used - pool.away, pool.pending)
     spare = keep - pool.pending
     extra = target - spare if 2 * spare <= target else 0

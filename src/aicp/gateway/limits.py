@@ -218,6 +218,9 @@ class Account:
                 return Refusal(minute.name, minute.most, minute.window.seconds_until(over, now))
         return None
 
+    def keep(self, short: str) -> None:
+        """A request that would take from it waits for its limit `short`, or for one of another account."""
+
     def over_quota(self, wanted: int, unix: float, calendar: Calendar) -> Refusal | None:
         """The same for days and months; `unix` is the time of day."""
         if not self._quotas:

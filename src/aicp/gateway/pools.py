@@ -10,6 +10,7 @@ from aicp.gateway.errors import unavailable
 from aicp.gateway.limits import Room, Window
 
 _MINUTE = 61
+_MEANT_SECONDS = 0.25
 _NO_COORDINATOR = (
     "Limits cannot be checked: their coordinator does not answer, and this gateway is set to serve nothing without it."
 )
@@ -32,6 +33,7 @@ class Pool:
         "least",
         "left",
         "limit",
+        "meant_until",
         "most",
         "name",
         "need",
@@ -74,6 +76,8 @@ class Pool:
         """Units a second, lately."""
         self.view = 0
         """At least so much was used in the day or month, by the store's total and the own log."""
+        self.meant_until = 0.0
+        """So long what is free is kept for a request that waits for units of another limit."""
         self.valid_until = self.dry_until = 0.0
         """When what is held is lost; until when there is nothing more, by the coordinator's word."""
         self.due = 0.0
@@ -124,6 +128,10 @@ class Pool:
     def end(self, amount: int) -> None:
         """It has ended."""
         self.pending = max(self.pending - amount, 0)
+
+    def keep(self, now: float) -> None:
+        """A request that would take from it waits for units of another limit."""
+        self.meant_until = now + _MEANT_SECONDS
 
     def lack(self, amount: int) -> None:
         """A request needs so much more than there is."""

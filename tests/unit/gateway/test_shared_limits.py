@@ -181,3 +181,10 @@ async def test_a_server_that_forgets_is_told_again(
         await asyncio.sleep(1.1)
         await ask_often([one, two], 16, 2, let)
         assert len(let) == 30
+
+
+async def test_a_first_request_under_many_limits_is_served(
+    gateways: list[GatewayProcess], control: ControlPlane
+) -> None:
+    await limit(gateways, control, LimitsEntry(rpm=30, tpm=6000, input_tpm=5000, concurrency=5, tokens_per_day=90_000))
+    assert [(await gateways[number % 3].ask(PATH, CHAT)).status for number in range(6)] == [200] * 6
