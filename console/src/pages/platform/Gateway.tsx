@@ -21,58 +21,60 @@ export function Gateway() {
     <div className="page">
       <Head title={t("nav.gateway")} sub={t("gateway.sub")} />
       {broken && <ProblemView error={broken.error} retry={() => void broken.refetch()} />}
-      <Panel title={t("gateway.processes")} extra={<span className="small quiet">{t("gateway.restartHint")}</span>} flush>
-        <Table<GatewayStatus>
-          size="small"
-          rowKey="id"
-          pagination={PAGING}
-          loading={gateways.isPending}
-          scroll={{ x: "max-content" }}
-          dataSource={gateways.data?.items}
-          locale={{ emptyText: t("gateway.noProcess") }}
-          columns={[
-            { key: "slot", title: t("gateway.place"), render: (_, one) => <span className="num">{one.slot}</span> },
-            { key: "pid", title: "PID", render: (_, one) => <span className="num">{one.pid ?? "–"}</span> },
-            { key: "version", title: t("gateway.version"), render: (_, one) => one.version || "–" },
-            { key: "state", title: t("services.state"), render: (_, one) => <Serving leaving={one.leaving ?? false} /> },
-            { key: "inflight", title: t("gateway.inflight"), align: "right", render: (_, one) => <span className="num">{sum(one.inflight)}</span> },
-            { key: "since", title: t("gateway.since"), render: (_, one) => (one.started_at ? <Time at={one.started_at} /> : "–") },
-          ]}
-        />
-      </Panel>
-      <Panel title={t("listeners.title")} flush>
-        <Table<Listener>
-          size="small"
-          rowKey="model"
-          pagination={PAGING}
-          loading={listeners.isPending}
-          scroll={{ x: "max-content" }}
-          dataSource={listeners.data?.items}
-          locale={{ emptyText: t("listeners.noneText") }}
-          columns={[
-            { key: "model", title: t("listeners.model"), render: (_, one) => <Link className="strong" to={`/services/${one.model}?tab=listener`}>{one.model}</Link> },
-            { key: "address", title: t("gateway.address"), render: (_, one) => <span className="mono">{listenerUrl(one)}</span> },
-            { key: "state", title: t("services.state"), render: (_, one) => <ListenerState listener={one} /> },
-            { key: "reason", title: "", render: (_, one) => <span className="small quiet">{localized(one.reason)}</span> },
-          ]}
-        />
-      </Panel>
-      <Panel title={t("gateway.ports")} flush>
-        <Table<Port>
-          size="small"
-          rowKey={(port) => `${port.use} ${port.first} ${port.address}`}
-          pagination={PAGING}
-          loading={ports.isPending}
-          scroll={{ x: "max-content" }}
-          dataSource={ports.data?.items}
-          columns={[
-            { key: "port", title: t("gateway.port"), render: (_, port) => <span className="num">{port.first === port.last ? port.first : `${port.first}–${port.last}`}</span> },
-            { key: "address", title: t("gateway.address"), render: (_, port) => <span className="mono">{port.address || "–"}</span> },
-            { key: "use", title: t("gateway.use"), render: (_, port) => t(`gateway.uses.${port.use}`) },
-            { key: "holder", title: t("gateway.holder"), render: (_, port) => port.holder || "–" },
-          ]}
-        />
-      </Panel>
+      <div className="stack wide">
+        <Panel title={t("gateway.processes")} extra={<span className="small quiet">{t("gateway.restartHint")}</span>} flush>
+          <Table<GatewayStatus>
+            size="small"
+            rowKey="id"
+            pagination={PAGING}
+            loading={gateways.isPending}
+            scroll={{ x: "max-content" }}
+            dataSource={gateways.data?.items}
+            locale={{ emptyText: <span className="quiet">{t("gateway.noProcess")}</span> }}
+            columns={[
+              { key: "slot", title: t("gateway.place"), render: (_, one) => <span className="num">{one.slot}</span> },
+              { key: "pid", title: "PID", render: (_, one) => <span className="num">{one.pid ?? "–"}</span> },
+              { key: "version", title: t("gateway.version"), render: (_, one) => one.version || "–" },
+              { key: "state", title: t("services.state"), render: (_, one) => <Serving leaving={one.leaving ?? false} /> },
+              { key: "inflight", title: t("gateway.inflight"), align: "right", render: (_, one) => <span className="num">{sum(one.inflight)}</span> },
+              { key: "since", title: t("gateway.since"), render: (_, one) => (one.started_at ? <Time at={one.started_at} /> : "–") },
+            ]}
+          />
+        </Panel>
+        <Panel title={t("listeners.title")} flush>
+          <Table<Listener>
+            size="small"
+            rowKey="model"
+            pagination={PAGING}
+            loading={listeners.isPending}
+            scroll={{ x: "max-content" }}
+            dataSource={listeners.data?.items}
+            locale={{ emptyText: <span className="quiet">{t("listeners.noneText")}</span> }}
+            columns={[
+              { key: "model", title: t("listeners.model"), render: (_, one) => <Link className="strong" to={`/services/${one.model}?tab=listener`}>{one.model}</Link> },
+              { key: "address", title: t("gateway.address"), render: (_, one) => <span className="mono">{listenerUrl(one)}</span> },
+              { key: "state", title: t("services.state"), render: (_, one) => <ListenerState listener={one} /> },
+              { key: "reason", title: "", render: (_, one) => <span className="small quiet">{localized(one.reason)}</span> },
+            ]}
+          />
+        </Panel>
+        <Panel title={t("gateway.ports")} flush>
+          <Table<Port>
+            size="small"
+            rowKey={(port) => `${port.use} ${port.first} ${port.address}`}
+            pagination={PAGING}
+            loading={ports.isPending}
+            scroll={{ x: "max-content" }}
+            dataSource={ports.data?.items}
+            columns={[
+              { key: "port", title: t("gateway.port"), render: (_, port) => <span className="num">{port.first === port.last ? port.first : `${port.first}–${port.last}`}</span> },
+              { key: "address", title: t("gateway.address"), render: (_, port) => <span className="mono">{port.address || "–"}</span> },
+              { key: "use", title: t("gateway.use"), render: (_, port) => t(`gateway.uses.${port.use}`) },
+              { key: "holder", title: t("gateway.holder"), render: (_, port) => port.holder || "–" },
+            ]}
+          />
+        </Panel>
+      </div>
     </div>
   );
 }
