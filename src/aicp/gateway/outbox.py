@@ -7,7 +7,10 @@ each other closely, the first one wakes it and the others find it awake. Nothing
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 
 class Way(Protocol):
@@ -40,5 +43,8 @@ class Outbox:
         """Sends what waits, now: to be called before a connection is closed that something may wait for."""
         waiting, self._waiting = self._waiting, []
         for way, data in waiting:
-            if not way.is_closing():
-                way.write(data)
+            try:
+                if not way.is_closing():
+                    way.write(data)
+            except Exception:  # one connection's trouble is not the others'
+                log.exception("a connection could not be written to")

@@ -60,3 +60,15 @@ async def test_what_is_written_while_it_flushes_goes_out_too() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert way.got == [b"answer to a"]
+
+
+async def test_a_connection_that_fails_holds_nobody_up() -> None:
+    class Broken(Way):
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("the handler is closed")
+
+    outbox, other = Outbox(), Way()
+    outbox.put(Broken(), b"a")
+    outbox.put(other, b"b")
+    await asyncio.sleep(0)
+    assert other.got == [b"b"]
