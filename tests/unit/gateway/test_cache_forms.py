@@ -94,7 +94,7 @@ def test_a_whole_answer_and_its_stream_say_the_same(content: str, thought: str, 
     body = encode({"id": "a", "object": "chat.completion", "created": 1, "choices": [choice], "usage": counted})
     assert kept_form(asked, record(), b"application/json", body) == ("json", body)
     stream = events_of(asked, body) + DONE
-    assert (b"usage" in stream.replace(encode(content)[1:-1], b"").replace(encode(thought)[1:-1], b"")) == usage
+    assert (b'"usage":' in stream) == usage  # a text would have its quotes escaped
     form = kept_form(asked, record(), b"text/event-stream; charset=utf-8", stream)
     assert form is not None
     whole = json.loads(form[1])

@@ -239,7 +239,7 @@ async def test_figures_are_for_the_platform_only(gateway: GatewayProcess, engine
     requests = [line for line in samples if "requests_total" in line and 'outcome="ok"' in line and "demo" in line]
     assert len(requests) == 1
     assert float(requests[0].split()[-1]) == 3
-    for word in ("inflight", "ttft_seconds_bucket", "duration_seconds_bucket", "tokens_total"):
+    for word in ("requests_running", "first_token_seconds_bucket", "latency_seconds_bucket", "tokens_total"):
         assert word in text, word
     for line in text.splitlines():
         assert line.startswith("# ") or len(line.rsplit(" ", 1)) == 2

@@ -38,6 +38,11 @@ LEADS: dict[str, Any] = {"name": "b", "arms": [{"route": "a"}]}
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "stand-alone-gateway.md"
 
 
+def _hear_hangups() -> None:
+    """Whoever started the tests may have had SIGHUP ignored, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @dataclass
 class StandAlone:
     """The process, its file and its key."""
@@ -66,7 +71,9 @@ class StandAlone:
         environment = os.environ | {"ENGINE": self.engine.address, "KEY": self.key}
         command = [sys.executable, "-m", "aicp.cli.app", "gateway", "--config", str(self.folder / "gateway.yaml")]
         with (self.folder / "log").open("a") as log:
-            self.process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=log, stdout=log)
+            self.process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stderr=log, stdout=log, preexec_fn=_hear_hangups
+            )
         async with asyncio.timeout(20):
             while not await self._serves():
                 assert self.process.returncode is None, self.log
