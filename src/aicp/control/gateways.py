@@ -31,6 +31,12 @@ class Gateways:
         caller.require(Permission.NODE_READ)
         async with self._database.snapshot() as tx:
             live = await StoredGateways(tx).live(self._clock.now())
+        if caller.visible_projects(Permission.SERVICE_READ) is not None:
+            # what others serve, and how much, is not everybody's business
+            live = [
+                one.model_copy(update={"listeners": {}, "inflight": {"all": sum(one.inflight.values())}})
+                for one in live
+            ]
         live.sort(key=lambda status: (status.slot, status.id))
         return Page(items=live, total=len(live), limit=max(len(live), 1))
 

@@ -111,6 +111,11 @@ class Purchase:
         for purse in self._purses:
             purse.leave(self._reserved)
 
+    def take_back(self) -> None:
+        """Reserves the same again, whatever else was reserved meanwhile."""
+        for purse in self._purses:
+            purse.begin(self._reserved)
+
     def close(self, record: Record, segment: int) -> None:
         """Replaces the reservation by the cost in `record`, which is written in `segment` of the log."""
         began = record.started_at.timestamp()

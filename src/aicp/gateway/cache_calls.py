@@ -104,7 +104,8 @@ class EmbeddingCall:
             request.id, key.id, key.project, route.service, endpoint.path, stream=False, started_at=request.at
         )
         meter = self._meter = Meter(record, site.log, site.metrics, site.clock, site.clock.monotonic())
-        meter.price, meter.witnesses = route.price, (self,)
+        hurry = haste(key.priority, {})
+        meter.price, meter.witnesses, meter.priority = route.price, (self,), hurry.of.name
         answer = Answer(self, request)
         answer.witnesses = (self,)
         call = make_call(endpoint, route, fields)
@@ -112,7 +113,7 @@ class EmbeddingCall:
         exchange = self._exchange = Exchange(site, route, call, meter, answer)
         self._alarm = asyncio.get_running_loop().call_later(seconds, self.give_up)
         try:
-            desk.admission.enter(exchange, key, haste(key.priority, {}), len(call.body))
+            desk.admission.enter(exchange, key, hurry, len(call.body))
         except ApiError as error:
             meter.close("unavailable", error.status)
             raise

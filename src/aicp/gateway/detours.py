@@ -6,12 +6,13 @@ from aicp.gateway.admission import Admission
 from aicp.gateway.api_keys import Key
 from aicp.gateway.arms import Arms
 from aicp.gateway.bodies import Fields
-from aicp.gateway.budgets import Budgets
+from aicp.gateway.budgets import Budgets, Purchase
 from aicp.gateway.calls import estimate, make_call
 from aicp.gateway.endpoints import Endpoint
 from aicp.gateway.errors import ApiError
 from aicp.gateway.exchange import Exchange
 from aicp.gateway.forms import Form
+from aicp.gateway.meter import Meter
 from aicp.gateway.priorities import Haste
 from aicp.gateway.prompts import read_prompt, session_of
 from aicp.gateway.requests import Request
@@ -22,7 +23,7 @@ from aicp.gateway.site import Site
 class Detour:
     """The ways of one request; `first` is where it begins. `fields` is its body before it is made ready for there."""
 
-    __slots__ = ("_budgets", "_endpoint", "_fields", "_key", "_request", "_site", "_ways", "first")
+    __slots__ = ("_budgets", "_endpoint", "_fields", "_key", "_request", "_site", "_ways", "first", "meter")
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Detour:
         self._site, self._budgets = site, budgets
         self._request, self._endpoint, self._key = request, endpoint, key
         self._fields = copy_of(fields)
+        self.meter: Meter | None = None
+        """Counts the request, once it is let in."""
         self.first, *self._ways = arms.ways(session_of(fields, request.headers), key.id, site.random)
 
     def begin(self, admission: Admission, exchange: Exchange, haste: Haste, size: int) -> None:
@@ -59,8 +62,8 @@ class Detour:
             try:
                 call = make_call(self._endpoint, route, fields, self._request.headers)
                 tokens = estimate(call, fields)
-                purchase = self._budgets.buy(self._key.purses, route.price, tokens, self._request.at)
                 prompt = read_prompt(route, self._key.project, fields, self._request.headers, call)
+                purchase = self._buy(route, tokens)
                 exchange.turn(route, call, prompt, purchase)
                 admission.enter(exchange, self._key, haste, len(call.body))
             except ApiError:  # it does not serve this endpoint, costs too much, or is busy, too
@@ -68,6 +71,18 @@ class Detour:
             self._site.metrics.fallbacks += 1
             return True
         return False
+
+    def _buy(self, route: Route, tokens: tuple[int, int]) -> Purchase | None:
+        """Reserves for another way instead of the one before. Raises ApiError and leaves all as it was."""
+        held = None if self.meter is None else self.meter.purchase
+        if held is not None:
+            held.give_back()
+        try:
+            return self._budgets.buy(self._key.purses, route.price, tokens, self._request.at)
+        except ApiError:
+            if held is not None:
+                held.take_back()
+            raise
 
 
 def copy_of(fields: Fields) -> Fields:

@@ -396,5 +396,5 @@ class Exchange:
 
     def _reset(self) -> None:
         """Nothing of an answer has come."""
-        self._status = self._size = 0
+        self._status, self._size, self._silent = 0, 0, True
         self._headers, self._parts, self._stream = {}, [], None

@@ -362,6 +362,8 @@ def _log(project: str, rule: FileRequestLog | None) -> RequestLogEntry | None:
     if rule is None:
         return None
     try:
+        if Path(rule.file).name != rule.file:
+            raise InvalidError("request_log.file is the name of a file; it lies in the gateway's directory.")
         Redactor(rule.redact, rule.patterns)
     except ValueError as error:
         raise InvalidError(f"One of request_log.patterns is refused: {error}.") from error

@@ -32,7 +32,7 @@ from aicp.gateway.own_listeners import model_here, only_here
 from aicp.gateway.priorities import Haste, haste
 from aicp.gateway.prompts import read_prompt
 from aicp.gateway.record import Record
-from aicp.gateway.relay import Relay, Relaying, relay
+from aicp.gateway.relay import Relay, Relaying, refuse_unread, relay
 from aicp.gateway.request_log import RequestLog
 from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
@@ -111,7 +111,7 @@ class Gateway:
             return self._call(request, endpoint, key, answer)
         elif key is not None and endpoint.work is Work.RELAY:
             if self.only is not None:
-                answer.error(only_here(self.only))
+                refuse_unread(request, answer, only_here(self.only))
                 return None
             return relay(self.relay, request, key, answer)
         elif endpoint.work is Work.HEALTH:
@@ -184,8 +184,8 @@ class Gateway:
         try:
             return self._take(request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
         except Shortage as shortage:
-            again = partial(self._take, request, key, hurry, route, detour, call, fields, lookup, record, meter)
-            shortage.go_on = partial(again, answer)
+            again = partial(self._take, request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
+            shortage.go_on = partial(self._still, request, route, again)
             raise
 
     def _take(
@@ -213,12 +213,25 @@ class Gateway:
             raise _cannot_record(error) from error
         prompt = read_prompt(route, key.project, fields, request.headers, call)
         exchange = Exchange(self.site, route, call, meter, answer, prompt)
+        if detour is not None:
+            detour.meter = meter
         if lookup is not None:
-            go_on = partial(self._send, exchange, key, hurry, len(call.body), detour)
+            send = partial(self._send, exchange, key, hurry, len(call.body), detour)
+            go_on = partial(self._still, request, route, send)
             desk = Desk(self.site, self.routes, self.admission)
             return lookup.answer(desk, key, record, meter, answer, exchange, go_on)
         self._send(exchange, key, hurry, len(call.body), detour)
         return exchange
+
+    def _still(self, request: Request, route: Route, go_on: Callable[[], Any]) -> Any:
+        """Goes on with a request that has waited, if its key may still be served there. Raises ApiError."""
+        self._check_again(request)
+        if request.refusal is not None or request.key is None:
+            raise request.refusal or wrong_key()
+        table = self.routes.table
+        if table is None or table.again(route, request.key) is None:
+            raise unknown_model(route.public)
+        return go_on()
 
     def _send(self, exchange: Exchange, key: Key, hurry: Haste, size: int, detour: Detour | None) -> None:
         """Lets a request begin, now or when its turn comes. Raises ApiError."""
@@ -241,7 +254,7 @@ class Gateway:
         if key is not None and endpoint is not None and endpoint.work is Work.CALL:
             meter = self._meter(request, key, self._record(request, key, endpoint), answer)
             meter.close("rejected", error.status)
-        answer.error(error)
+        refuse_unread(request, answer, error)
 
     def _record(self, request: Request, key: Key, endpoint: Endpoint) -> Record:
         return Record(request.id, key.id, key.project, "", endpoint.path, stream=False, started_at=request.at)

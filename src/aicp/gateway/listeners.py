@@ -44,6 +44,11 @@ class Listeners:
         self._open: dict[str, _Open] = {}
         self._problems: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self._ended = False
+
+    def end(self) -> None:
+        """Opens nothing any more: another process has taken over."""
+        self._ended = True
 
     def states(self) -> dict[str, str]:
         """By model: empty for one that is open, else what hinders it; one that was not tried yet is not in it."""
@@ -69,6 +74,8 @@ class Listeners:
 
     async def settle(self) -> None:
         """Makes what is open what is wanted, as far as that can be."""
+        if self._ended:
+            return
         wanted = dict(self._wanted)
         for model, opened in list(self._open.items()):
             if wanted.get(model) != opened.entry:
@@ -76,6 +83,8 @@ class Listeners:
         self._problems = {model: text for model, text in self._problems.items() if model in wanted}
         for model, entry in wanted.items():
             opened = self._open.get(model)
+            if self._ended:
+                return
             if opened is None:
                 await self._try(entry)
             elif opened.tls is not None:
@@ -101,6 +110,9 @@ class Listeners:
             self._problems[entry.model] = problem
             return
         self._problems.pop(entry.model, None)
+        if self._ended:
+            self._doors.close(_address(entry))
+            return
         self._open[entry.model] = _Open(entry, tls, stamp)
         log.info("the model %s is served on %s:%d", entry.model, entry.address, entry.port)
 

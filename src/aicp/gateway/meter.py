@@ -69,9 +69,7 @@ class Meter:
         series.open += 1
 
     def turn(self, service: str, price: PriceEntry | None, purchase: Purchase | None) -> None:
-        """Another service answers than the one that was to, at its price, for which `purchase` is reserved."""
-        if self.purchase is not None:
-            self.purchase.give_back()
+        """Another service answers than the one that was to, at its price, for which `purchase` is reserved instead."""
         self._record.service, self.price, self.purchase = service, price, purchase
         if self._series is not None:
             self._series.open -= 1

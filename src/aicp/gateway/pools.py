@@ -141,6 +141,8 @@ class Pool:
 
     def turn(self, period: int, view: int) -> None:
         """The day or month of now. What was held is of the one before."""
+        if period < self._period:
+            return  # a request that began before midnight
         if period != self._period:
             self._period = period
             self.row = self.name + "/" + str(period)

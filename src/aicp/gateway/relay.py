@@ -60,11 +60,19 @@ class Relay:
     limits: Limits
 
 
+def refuse_unread(request: Request, answer: Answer, error: ApiError) -> None:
+    """Answers with an error, maybe while the body still comes: a client that is cut off in it would never see it."""
+    if request.inflow is not None and not request.inflow.ended:
+        answer.leave_body()
+        request.inflow.leave()
+    answer.error(error)
+
+
 def relay(way: Relay | None, request: Request, key: Key, answer: Answer) -> Relaying | None:
     """Passes a request on in its key's name; None when it is answered already."""
     if way is None:
         message = "This gateway stands alone; files and batches are served where the whole platform runs."
-        answer.error(ApiError(404, message, code="not_supported"))
+        refuse_unread(request, answer, ApiError(404, message, code="not_supported"))
         return None
     return Relaying(way, request, key, answer)
 

@@ -274,6 +274,7 @@ class _Process:
         return taken
 
     def _close_doors(self) -> None:
+        self._listeners.end()
         self._doors.close_all()
         if self._offer is not None:
             self._offer.close()

@@ -79,6 +79,10 @@ class Child:
         record = _read(self._record)
         identity = read_identity(record)
         if identity is None or not identity.alive():
+            if self.plan.hands_over and self._leaving:
+                # its successor died before it served: this one may serve still, and is taken over from
+                self._identity, self._renew = self._leaving[-1].identity, True
+                return True
             return False
         if record.get("settings") == self._digest:
             self._identity = identity

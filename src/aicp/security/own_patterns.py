@@ -10,13 +10,18 @@ import importlib
 import re
 from typing import Any
 
-from aicp.security.windows import replace_in_windows
+from aicp.security.windows import WINDOW, replace_in_windows
 
 _parser: Any = importlib.import_module("re._parser")
 
 _MOST_WAYS = 256
 """From one place of a text."""
 _LONGEST_MATCH = 512
+_LONGEST_LOOK = 64
+_MOST_STEPS = 5000
+"""From one place, in all ways together: what is looked at again and again in each of them."""
+_STEPS_OF_A_CALL = 1 << 20
+"""Nobody else runs within a call: some milliseconds."""
 _NO_END = int(_parser.MAXREPEAT)
 _REFUSED = {"GROUPREF": "a reference to a group", "GROUPREF_EXISTS": "a condition on a group"}
 
@@ -41,11 +46,20 @@ class OwnPattern:
                 f"it can fit in more than {_MOST_WAYS} ways from one place, so that a text can make it slow; "
                 f"give its repetitions narrower bounds"
             )
-        self._longest = int(longest)
+        looked = _looked(parsed)
+        if looked > _LONGEST_LOOK:
+            raise ValueError(f"it looks further than {_LONGEST_LOOK} characters beside what it fits")
+        if ways * (longest + looked) > _MOST_STEPS:
+            raise ValueError(
+                f"it can take more than {_MOST_STEPS} steps from one place, so that a text can make it slow; "
+                f"give its repetitions narrower bounds"
+            )
+        self._longest = int(longest) + looked
+        self._window = max(_STEPS_OF_A_CALL // int(ways * self._longest), 64)
 
     def replace(self, text: str, mask: str) -> str:
         """`text` with `mask` for every match."""
-        return replace_in_windows(self._pattern, self._longest, text, mask)
+        return replace_in_windows(self._pattern, self._longest, text, mask, window=min(self._window, WINDOW))
 
 
 def _ways(parsed: Any) -> int:
@@ -56,6 +70,24 @@ def _ways(parsed: Any) -> int:
         if ways > _MOST_WAYS:
             return _MOST_WAYS + 1
     return ways
+
+
+def _looked(parsed: Any) -> int:
+    """How many characters a pattern's assertions look at beside what it fits, at most; their own count as well."""
+    looked = 0
+    for operation, given in parsed:
+        name = str(operation)
+        if name in ("ASSERT", "ASSERT_NOT"):
+            looked += int(given[1].getwidth()[1]) + _looked(given[1])
+        elif name == "BRANCH":
+            looked += sum(_looked(one) for one in given[1])
+        elif name == "SUBPATTERN":
+            looked += _looked(given[3])
+        elif name == "ATOMIC_GROUP":
+            looked += _looked(given)
+        elif name.endswith("_REPEAT"):
+            looked += int(given[1]) * _looked(given[2])
+    return looked
 
 
 def _ways_of(operation: str, given: Any) -> int:

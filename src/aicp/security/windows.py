@@ -6,18 +6,25 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-_WINDOW = 2048
+WINDOW = 2048
+"""Characters; what is slower than usual looks at fewer in one call."""
 
 
 def replace_in_windows(
-    pattern: re.Pattern[str], longest: int, text: str, mask: str, fits: Callable[[str], bool] | None = None
+    pattern: re.Pattern[str],
+    longest: int,
+    text: str,
+    mask: str,
+    fits: Callable[[str], bool] | None = None,
+    *,
+    window: int = WINDOW,
 ) -> str:
     """`text` with `mask` for every match, none of which is longer than `longest`, and for which `fits` holds."""
     reach = longest + 2  # what stands beside a match, which anchors look at
     found: list[tuple[int, int]] = []
     place = 0
     while place < len(text):
-        border = place + _WINDOW
+        border = place + window
         match = pattern.search(text, place, border + reach)
         if match is None or match.start() >= border:
             place = border

@@ -178,4 +178,8 @@ async def test_a_project_sees_those_of_what_it_may_use_alone(served: Served) -> 
         answer = await served.api.client().put(f"/api/v1/listeners/{name}", json={"port": free_port()})
         assert answer.status_code == 200
     assert set(await served.states(Role.VIEWER)) == {"chat", "everybodys"}
+    await served.beat({"theirs": "Port 1 is taken."})
+    for role, listeners in ((Role.VIEWER, {}), (Role.AUDITOR, {"theirs": "Port 1 is taken."})):
+        listed = (await served.api.client(role).get("/api/v1/gateways")).json()["items"]
+        assert [one["listeners"] for one in listed] == [listeners]
     assert set(await served.states(Role.AUDITOR)) == {"chat", "everybodys", "theirs"}

@@ -210,6 +210,19 @@ async def test_a_child_that_hands_over_is_not_ended_for_other_settings(watched: 
     assert present != former
 
 
+async def test_one_whose_successor_died_before_it_served_is_found_again(watched: Callable[..., Watched]) -> None:
+    """And with it whoever took over from it was noted as the present one: the supervisor was killed in between."""
+    first = watched()
+    former = await first.start()
+    first.abandon()
+    first.record.rename(first.record.with_name(f"small.{former}.json"))
+    second = watched(hands_over=True)
+    assert await second.child.take_over()
+    second.keeper = asyncio.create_task(second.child.keep_running())
+    present = await second.until_other(former)
+    assert identify(present) is not None
+
+
 async def test_what_there_is_too_much_of_ends(tmp_path: Path, watched: Callable[..., Watched]) -> None:
     one = watched()
     pid = await one.start()

@@ -123,11 +123,19 @@ def test_a_picture_becomes_its_size() -> None:
         ("a{0,5}", "where nothing is"),
         ("a{1000}", "512 characters"),
         ("(", "no regular expression"),
+        ("[ab]{1,256}(?:[ab][ab]){127}c", "steps from one place"),
+        ("a{1,256}(?=a{2000}b)", "looks further than"),
+        ("a(?=(?=a{65}b))", "looks further than"),
     ],
 )
 def test_an_own_pattern_that_can_be_slow_is_refused(pattern: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         OwnPattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", [r"(?<=id: )\d{6,12}", r"[A-Z]{2}\d{2}[A-Z0-9]{10,30}", r"\w{1,64}@corp\.example"])
+def test_usual_patterns_are_taken(pattern: str) -> None:
+    OwnPattern(pattern)
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000))

@@ -37,7 +37,7 @@ function RuleForm({ rule }: { rule: RequestLogRule }) {
   const written = Form.useWatch((values: Values) => values, form);
   const { message } = App.useApp();
   const set = useAction((values: Values) => setRequestLog(rule.project, bodyOf(values)), ["project", "event"], { form, names: { max_body_bytes: "kib", retention_days: "days", share: "percent" }, onDone: () => void message.success(t("requests.saved")) });
-  const initial: Values = { bodies: rule.bodies, percent: Math.round(rule.share * 100), redact: rule.redact, patterns: rule.patterns, kib: rule.max_body_bytes / KIB, days: rule.retention_days };
+  const initial: Values = { bodies: rule.bodies, percent: Number((rule.share * 100).toPrecision(12)), redact: rule.redact, patterns: rule.patterns, kib: rule.max_body_bytes / KIB, days: rule.retention_days };
   const number = { required: true, message: t("form.required") };
   return (
     <Panel title={t("requests.rule")} extra={<Link to={`/platform/requests?project=${rule.project}`}>{t("nav.requests")}</Link>}>
@@ -53,7 +53,7 @@ function RuleForm({ rule }: { rule: RequestLogRule }) {
           <Select mode="tags" open={false} suffixIcon={null} maxCount={10} tokenSeparators={["\n"]} />
         </Form.Item>
         <div className="pair">
-          <Form.Item name="percent" label={t("requests.share")} rules={[number]}><InputNumber min={0} max={100} suffix="%" style={{ width: "100%" }} /></Form.Item>
+          <Form.Item name="percent" label={t("requests.share")} rules={[number]}><InputNumber min={0} max={100} step={0.1} suffix="%" style={{ width: "100%" }} /></Form.Item>
           <Form.Item name="kib" label={t("requests.size")} rules={[number]}><InputNumber min={0.25} max={512} suffix="KiB" style={{ width: "100%" }} /></Form.Item>
         </div>
         <Form.Item name="days" label={t("requests.days")} rules={[number]}><InputNumber min={1} max={365} precision={0} style={{ width: "100%" }} /></Form.Item>
