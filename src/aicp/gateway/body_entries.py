@@ -9,13 +9,12 @@ from functools import lru_cache
 import msgspec
 
 from aicp.core.route import RequestLogEntry
+from aicp.gateway.body_trimming import without_tail, without_written_pieces
 from aicp.gateway.reassembly import reassemble
 from aicp.security.redacted_json import redact_json
 from aicp.security.redactors import Redactor
 
 EVENTS = "text/event-stream"
-_TAIL = 320
-"""The longest beginning of a secret that is not known for one without its end."""
 _TEXTS = ("application/json", "text/")
 _LEVEL = 3
 
@@ -71,28 +70,22 @@ def plain(body: bytes | None) -> str | None:
 
 def _kept(seen: Seen, most: int, redactor: Redactor) -> tuple[bytes | None, bool]:
     """What is kept of a body, None for what is no text, and whether an end of it is missing."""
-    limited = seen.size > len(seen.data)
+    cut = seen.size > len(seen.data) or not seen.whole
     if not seen.data or not is_text(seen.kind):
-        return None, limited or not seen.whole
-    data, json = seen.data, seen.kind.startswith("application/json")
+        return None, cut
+    data, json, ends = seen.data, seen.kind.startswith("application/json"), not cut
     if seen.kind.startswith(EVENTS):
-        data, json = reassemble(data), True
+        data, json, ends = reassemble(data, cut=cut), True, True  # its texts were cut by themselves
+    elif json:
+        data, readable = without_written_pieces(data)
+        ends, cut = ends and readable, cut or not readable
     text = data[:most].decode(errors="ignore")
-    if len(data) > most or (limited and data is seen.data):
-        limited, text = True, _without_tail(text)
+    if len(data) > most or not ends:
+        cut, text = True, without_tail(text)
     kept = (redact_json(text, redactor) if json else redactor.text(text)).encode(errors="replace")
     if len(kept) > most:  # a mask may be longer than what it stands for
-        limited, kept = True, kept[:most].decode(errors="ignore").encode()
-    return zlib.compress(kept, _LEVEL), limited or not seen.whole
-
-
-def _without_tail(text: str) -> str:
-    """A text that was cut, without what may be the beginning of something that must be taken out."""
-    end = len(text)
-    least = max(end - _TAIL, 0)
-    while end > least and "!" <= text[end - 1] <= "~":
-        end -= 1
-    return text[:end].rstrip(" 0123456789+().-")
+        cut, kept = True, kept[:most].decode(errors="ignore").encode()
+    return zlib.compress(kept, _LEVEL), cut
 
 
 @lru_cache(maxsize=256)

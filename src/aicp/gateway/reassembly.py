@@ -7,13 +7,17 @@ from typing import Any
 
 import msgspec
 
+from aicp.gateway.body_trimming import is_pieces, without_pieces, without_tail
+
 _PLACES = ("output_index", "content_index", "index")
 _LAST_TYPES = ("response.completed", "response.failed", "response.incomplete")
 _decode = msgspec.json.Decoder().decode
 
 
-def reassemble(events: bytes) -> bytes:
+def reassemble(events: bytes, *, cut: bool = False) -> bytes:
     """The answer that server-sent events amount to, as JSON; an end that is cut off is left out.
+
+    Where it was `cut`, or ends with an error, the last word of each text goes too: it may be the beginning of a secret.
 
     Of the Responses API that is the response itself. Of others every text by its place, such as `choices.0.content`,
     and of what else was said the last.
@@ -22,10 +26,12 @@ def reassemble(events: bytes) -> bytes:
     others: dict[str, Any] = {}
     for event in _events(events):
         if event.get("type") in _LAST_TYPES and "response" in event:
-            return msgspec.json.encode(event["response"])
+            return msgspec.json.encode(without_pieces(event["response"]))
         _take(event, texts, others)
     whole = {place: "".join(pieces) for place, pieces in texts.items()}
-    return msgspec.json.encode({**whole, **others})
+    if cut or "error" in others:
+        whole = {place: without_tail(text) for place, text in whole.items()}
+    return msgspec.json.encode({**whole, **without_pieces(others)})
 
 
 def _events(data: bytes) -> Iterator[dict[str, Any]]:
@@ -67,7 +73,7 @@ def _walk(value: Any, place: str, texts: dict[str, list[str]], others: dict[str,
     """Texts under `delta` come in pieces; so does `text` of the older schema."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name in ("index", "logprobs") or inner is None:
+            if name == "index" or inner is None or is_pieces(name, inner):
                 continue
             _walk(inner, place if name in ("delta", "function") else f"{place}.{name}", texts, others)
     elif isinstance(value, list):

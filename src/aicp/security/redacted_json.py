@@ -14,6 +14,8 @@ from aicp.security.redactors import Redactor, is_secret, mask
 _LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)("|\\?\Z)', re.DOTALL)
 _CUT_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
 _VALUE_FOLLOWS = re.compile(r"\s*+:\s*+")
+_LIST_FOLLOWS = re.compile(r"\s*+:\s*+\[[^\]{:]*+")
+_IN_LIST = re.compile(r"[^\]{:]*+")
 _NUMBER_FOLLOWS = re.compile(r"(\s*+:\s*+)[-+0-9.eE]++")
 _MASK = re.compile(r"\[redacted:[a-z]+\]")
 _LEAST = 8
@@ -28,12 +30,16 @@ def redact_json(text: str, redactor: Redactor, depth: int = 0) -> str:
     """`text` redacted; it may hold several values, and none of them whole."""
     made: list[str] = []
     known: dict[str, str] = {}
-    place, name = 0, ""
+    place, name, above = 0, "", ""
     for match in _LITERAL.finditer(text):
         between, place = text[place : match.start()], match.end()
         made.append(_outside(between, name, redactor))
         said = _said(match)
-        if name and _VALUE_FOLLOWS.fullmatch(between) and is_secret(name, said):
+        names = bool(name) and _VALUE_FOLLOWS.fullmatch(between) is not None
+        if names or not above or not _IN_LIST.fullmatch(between):
+            above = name if _LIST_FOLLOWS.fullmatch(between) else ""
+        owner = name if names else above
+        if owner and is_secret(owner, said):
             made.append(_SECRET)
         else:
             literal = match[0]

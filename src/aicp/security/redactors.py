@@ -15,6 +15,8 @@ from aicp.security.windows import replace_in_windows
 
 _SIGNS = r"[0-9A-Za-z_-]"
 _HAS_DIGIT = r"(?=[A-Za-z._~+/=-]{0,64}[0-9])"
+_PLAIN = r"[^\s\"'\\,;&}]"
+"""What a value without a space is made of, but for backslashes."""
 _SECRETS = tuple(
     (needles, re.compile(pattern))
     for needles, pattern in (
@@ -43,16 +45,20 @@ _SECRETS = tuple(
             r"(?i:[?&](?:x-amz-signature|x-amz-credential|x-amz-security-token|signature|token|sig)=)[^&\s\"']++",
         ),
         (
-            ("passw", "secret", "key", "token"),
-            r"(?i:(?:password|passwd|secret|api[_-]?key|(?:access|auth|refresh)_token)\"?\s{0,4}[=:]\s{0,4}\"?)"
-            r"(?!\[redacted:)[^\s\"',;&}]{4,}+",
+            ("passw", "passphrase", "secret", "key", "token"),
+            # in quotes of either kind, also where these stand in a string and have a backslash before them
+            r"(?i:(?:password|passwd|passphrase|secret(?:[_-]?(?:access[_-]?)?key)?|api[_-]?key|private[_-]?key|"
+            r"api[_-]?token|access[_-]?token|auth[_-]?token|refresh[_-]?token|session[_-]?token)"
+            r"\\{0,7}+[\"']?\s{0,4}[=:]\s{0,4}\\{0,7}+[\"']?)"
+            rf"(?!\\|\[redacted:)(?=[^\s\"',;&}}]{{4}}){_PLAIN}*+(?:\\(?!\\{{0,6}}[\"']){_PLAIN}*+)*+",
         ),
     )
 )
 """Each with words of which one must be there, in small letters: looking for a word is far quicker."""
 _SECRET_NAMES = re.compile(
-    r"(?i:password|passwd|passphrase|secret|client_?secret|api[_-]?key|apikey|authorization|x-api-key|private_?key|"
-    r"(?:access|auth|refresh|session|id)_?token)"
+    r"(?:[A-Za-z0-9]{1,40}+[_-]){0,4}(?:[a-z0-9]{1,40}(?=[A-Z]))?"  # `db_password`, `dbPassword`
+    r"(?i:passw(?:or)?d|passphrase|secret|client_?secret|secret[_-]?(?:access[_-]?)?key|(?:api|private)[_-]?key|"
+    r"authorization|(?:access|api|auth|refresh|session|id)[_-]?token)"
 )
 _LEAST_TOKEN = 12
 """A shorter text under the name `token` is a piece of what a model said."""

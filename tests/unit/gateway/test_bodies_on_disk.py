@@ -69,11 +69,8 @@ def test_a_secret_in_pieces_of_a_stream_is_whole_before_it_is_looked_for() -> No
 
 
 def test_streams_of_every_schema_are_put_together() -> None:
-    def stream(*events: object) -> bytes:
-        return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events)
-
     call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": '{"a"'}}
-    chat = stream(
+    chat = _stream(
         {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "He"}}]},
         {"id": "c", "choices": [{"index": 1, "delta": {"content": "x"}}, {"index": 0, "delta": {"content": "y"}}]},
         {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]},
@@ -94,19 +91,82 @@ def test_streams_of_every_schema_are_put_together() -> None:
         "choices.0.finish_reason": "stop",
         "usage": {"total_tokens": 3},
     }
-    messages = stream(
+    messages = _stream(
         {"type": "message_start", "message": {"id": "m", "role": "assistant"}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "He"}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "y"}},
     )
     assert json.loads(reassemble(messages))["content.0.text"] == "Hey"
-    responses = stream(
+    responses = _stream(
         {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "He"},
         {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "y"},
     )
     assert json.loads(reassemble(responses)) == {"content.0.0": "Hey"}
-    whole = responses + stream({"type": "response.completed", "response": {"id": "r", "output": []}})
+    whole = responses + _stream({"type": "response.completed", "response": {"id": "r", "output": []}})
     assert json.loads(reassemble(whole)) == {"id": "r", "output": []}
+
+
+PIECES: dict[str, object] = {
+    "logprobs": {"content": [{"token": "S3c", "top_logprobs": [{"token": "S3c"}]}]},
+    "prompt_logprobs": [None, {"1": {"decoded_token": "S3c"}}],
+    "token_ids": [7, 8],
+    "prompt_token_ids": [7, 8],
+}
+
+
+def test_log_probabilities_are_not_kept() -> None:
+    """They would say in pieces what is taken out of the text."""
+    hidden = {"content": "postgres://a:S3cretPass@db"}
+    answer = {"id": "c", "choices": [{"message": hidden, **PIECES}], **PIECES, "top_logprobs": 5, "usage": {"n": 1}}
+    made = entry(answer=body(json.dumps(answer).encode()))
+    shown = {"content": "postgres://[redacted:secret]@db"}
+    assert json.loads(plain(made.answer) or "") == {
+        "id": "c",
+        "choices": [{"message": shown}],
+        "top_logprobs": 5,
+        "usage": {"n": 1},
+    }
+    assert not made.answer_cut
+    none = b'{"id": "c",  "logprobs": null, "a": {"logprobs": []}}'
+    assert plain(entry(answer=body(none)).answer) == none.decode()
+
+
+@given(st.integers(0, 400))
+@settings(max_examples=100, deadline=None)
+def test_of_a_cut_answer_nothing_is_kept_from_its_log_probabilities_on(length: int) -> None:
+    text = json.dumps({"choices": [{"text": "two words", **PIECES, "message": {"content": "more"}}]}).encode()
+    made = entry(answer=body(text[:length], size=len(text)))
+    kept = plain(made.answer) or ""
+    assert "S3c" not in kept
+    assert "7" not in kept
+    assert made.answer_cut == (length < len(text))
+
+
+def test_log_probabilities_of_streams_are_not_kept() -> None:
+    last = {"choices": [{"index": 0, "delta": {"content": "Hey"}, **PIECES}], **PIECES}
+    assert json.loads(reassemble(_stream(last))) == {"choices.0.content": "Hey"}
+    whole = {"type": "response.completed", "response": {"output": [{"content": [{"text": "Hey", **PIECES}]}]}}
+    assert json.loads(reassemble(_stream(whole))) == {"output": [{"content": [{"text": "Hey"}]}]}
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_an_answer_that_breaks_off_loses_its_last_word(left: bool) -> None:
+    """Its client left, or it was longer than what is held of it."""
+    said = "It is postgres://admin:S3cretPass"
+    texts = _stream(*({"choices": [{"index": index, "delta": {"content": said}}]} for index in (0, 1)))
+    plainly, written = said.encode(), json.dumps({"choices": [{"text": said}]}).encode()[:-4]
+    for data, kind in ((texts, EVENTS), (written, JSON), (plainly, "text/plain")):
+        seen = Seen(kind, data, len(data) + (not left), whole=not left)
+        made = entry(answer=seen)
+        kept = plain(made.answer) or ""
+        assert "It is" in kept
+        assert "S3c" not in kept
+        assert made.answer_cut
+    assert said in (plain(entry(answer=body(texts, EVENTS)).answer) or ""), "what ends says all"
+
+
+def _stream(*events: object) -> bytes:
+    return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events)
 
 
 def test_what_is_no_text_is_told_by_its_kind_and_size() -> None:

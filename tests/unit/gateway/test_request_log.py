@@ -87,7 +87,7 @@ async def test_a_client_that_leaves_leaves_what_it_had_got(
 ) -> None:
     async def half(wire: Wire, asked: Asked) -> None:
         await wire.start()
-        await wire.event({"choices": [{"index": 0, "delta": {"content": "Half"}}]})
+        await wire.event({"choices": [{"index": 0, "delta": {"content": "Half an answ"}}]})
         await asyncio.sleep(60)
 
     engine.script = half
@@ -95,11 +95,11 @@ async def test_a_client_that_leaves_leaves_what_it_had_got(
     reader, writer = await gateway.connect()
     writer.write(request("POST", PATH, CHAT | {"stream": True}, key=gateway.key))
     await read_head(reader)
-    await reader.readuntil(b"Half")
+    await reader.readuntil(b"Half an answ")
     writer.transport.abort()
     (record,) = await kept(control, 1)
     assert (record["outcome"], record["answer_cut"]) == ("canceled", True)
-    assert json.loads(text_of(record, "answer"))["choices.0.content"] == "Half"
+    assert json.loads(text_of(record, "answer"))["choices.0.content"] == "Half an"
 
 
 async def test_of_errors_only_the_failed_are_kept(
@@ -171,7 +171,7 @@ async def test_an_engine_that_breaks_off_leaves_its_part(
         if not asked.json().get("stream"):
             return await wire.cut()
         await wire.start()
-        await wire.event({"choices": [{"index": 0, "delta": {"content": "Part"}}]})
+        await wire.event({"choices": [{"index": 0, "delta": {"content": "Part of"}}]})
         await wire.cut()
 
     engine.script = broken
@@ -182,6 +182,7 @@ async def test_an_engine_that_breaks_off_leaves_its_part(
     assert record["outcome"] in ("engine_error", "unavailable")
     assert "error" in text_of(record, "answer")
     assert ("Part" in text_of(record, "answer")) == bool(after)
+    assert "Part of" not in text_of(record, "answer"), "the last word may be the beginning of a secret"
 
 
 def _written(directory: Path) -> list[str]:

@@ -97,6 +97,68 @@ def test_a_fields_name_says_that_it_is_secret() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = 'hunter2'",
+        "{'api_key': 'hunter2'}",
+        "api_key='hunter2'",
+        'password: "hunter2"',
+        'curl -d "{\\"password\\": \\"hunter2\\"}" http://a.example',
+        'sh -c "curl -d \\"{\\\\\\"password\\\\\\": \\\\\\"hunter2\\\\\\"}\\""',
+        "aws_secret_access_key = hunter2/K7MDENG",
+        "SECRET_KEY=hunter2",
+        "passphrase: hunter2",
+        "AWS_SESSION_TOKEN=hunter2",
+        "dbPassword = hunter2\\x",
+    ],
+)
+def test_values_with_a_secret_name_in_prose(text: str) -> None:
+    assert "hunter2" not in ALL.text(text)
+    assert "[redacted:secret]" in ALL.text(text)
+    assert "hunter2" not in redact_json(json.dumps({"messages": [{"content": text}]}), ALL)
+    assert "hunter2" not in redact_json(json.dumps({"arguments": json.dumps({"a": text})}), ALL)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["db_password", "OPENAI_API_KEY", "secret_key", "aws_secret_access_key", "dbPassword", "x-api-key", "privateKey"],
+)
+def test_a_word_may_stand_before_a_secret_name(name: str) -> None:
+    body = {name: "x1", "lists": {name: ["ab", None, 'c"d'], "user": "ann"}, "names": [name, "ann"]}
+    hidden = "[redacted:secret]"
+    assert json.loads(redact_json(json.dumps(body, indent=9), ALL)) == {
+        name: hidden,
+        "lists": {name: [hidden, None, hidden], "user": "ann"},
+        "names": [name, "ann"],
+    }
+
+
+def test_names_that_only_hold_a_secret_name_say_nothing() -> None:
+    body = {
+        "max_tokens": 1000,
+        "usage": {"prompt_tokens": 1000, "cached_tokens": 12345},
+        "secretary": "Alice",
+        "password_policy": "strict",
+        "properties": {"password": {"type": "string"}, "required": ["password", "username"]},
+        "token": ["Hel", "lo"],
+        "eos_token_id": 12345,
+        "note": "the secretary: Alice, password_policy=strict, max_tokens: 1000, public_key: shown, secrets: none",
+    }
+    text = json.dumps(body)
+    assert redact_json(text, ALL) == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["a_", "password:", "\\", "'secret' : '", 'a\\"password\\"', "aB", "token", "key = \\"]
+)
+def test_long_texts_of_what_begins_like_a_secret_are_done_with(piece: str) -> None:
+    """What took more than time in proportion would not end here."""
+    text = piece * (400_000 // len(piece))
+    ALL.text(text)
+    redact_json(json.dumps({text: [text]}), ALL)
+
+
 def test_json_within_json_and_a_cut_end() -> None:
     inner = json.dumps({"password": "hunter2", "note": "line\nann@example.org"})
     clean = json.loads(redact_json(json.dumps({"arguments": inner}), ALL))
