@@ -73,7 +73,7 @@ def _kept(seen: Seen, most: int, redactor: Redactor) -> tuple[bytes | None, bool
     cut = seen.size > len(seen.data) or not seen.whole
     if not seen.data or not is_text(seen.kind):
         return None, cut
-    data, json, ends = seen.data, seen.kind.startswith("application/json"), not cut
+    data, json, ends = seen.data, seen.kind.startswith(("application/json", "text/json")), not cut
     if seen.kind.startswith(EVENTS):
         data, json, ends = reassemble(data, cut=cut), True, True  # its texts were cut by themselves
     elif json:

@@ -214,7 +214,8 @@ async def limit(gateway: GatewayProcess, control: ControlPlane, limits: LimitsEn
     key = replace(entry_of(gateway.key), limits=limits)
     control.publish(replace(control.table, etag=etag, keys=[key], routes=routes))
     await gateway.with_table(etag)
-    await until(lambda: etag in (gateway.directory / "routes.json").read_text())
+    kept = gateway.directory / "routes.json"
+    await until(lambda: kept.exists() and etag in kept.read_text())
 
 
 async def test_a_row_keeps_the_cost_of_the_price_it_began_with(
