@@ -19,15 +19,15 @@ const AT_ONCE = 100;
 const FRESH_MS = 5_000;
 
 /** Single requests, newest first, as far back as one wants to read. */
-export const requestsQuery = (query: RequestsWanted) =>
+export const requestsQuery = (wanted: RequestsWanted) =>
   infiniteQueryOptions({
-    queryKey: ["request", "list", query],
+    queryKey: ["request", "list", wanted],
     placeholderData: keepPreviousData,
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam: before }) => need(api.GET("/api/v1/requests", { params: { query: { ...query, before, limit: AT_ONCE } } })),
+    queryFn: ({ pageParam: before }) => need(api.GET("/api/v1/requests", { params: { query: { ...wanted, before, limit: AT_ONCE } } })),
     getNextPageParam: (last) => last.next ?? undefined,
-    // Whoever reads further back is left in peace.
-    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) > 1 ? false : FRESH_MS),
+    // Whoever reads further back is left in peace, and one request does not change.
+    refetchInterval: (query) => (wanted.request_id || (query.state.data?.pages.length ?? 0) > 1 ? false : FRESH_MS),
   });
 
 export const requestQuery = (id: string) =>

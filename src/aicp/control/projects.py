@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aicp.control.kept_bodies import forget_bodies
 from aicp.control.users import check_project_role
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
@@ -121,7 +122,7 @@ class Projects:
         return project
 
     async def delete(self, caller: Caller, name: str) -> None:
-        """Removes an empty project; its keys end. Raises ConflictError while something belongs to it."""
+        """Removes an empty project; its keys end and bodies go. Raises ConflictError while something belongs to it."""
         caller.require_everywhere(Permission.PROJECT_WRITE)
         if name == DEFAULT_PROJECT:
             raise ConflictError("The default project stays.", hint="Remove what is in it instead.")
@@ -134,6 +135,7 @@ class Projects:
             await self._audit(tx, caller, "project.delete", name)
         self._bell.ring("project", name)
         self._bell.ring("key")
+        await forget_bodies(self._database, name)
 
     async def members(
         self,

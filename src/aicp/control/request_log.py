@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from aicp.control.kept_bodies import forget_bodies, forget_some
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
@@ -29,7 +30,6 @@ from aicp.store.request_bodies import RequestBodies as StoredBodies
 from aicp.store.request_log import RequestLogRules
 from aicp.store.requests import Requests
 
-_AT_ONCE, _ROUNDS = 500, 20
 _NOT_OF_A_RULE = {"project", "set_at", "set_by"}
 
 
@@ -62,13 +62,21 @@ class RequestLog:
         rule = RequestLogRule(
             **{**dict(wanted), "redact": redact}, project=project, set_at=self._clock.now(), set_by=caller.user
         )
-        async with self._database.transaction() as tx:
-            await _require_project(tx, project)
-            before = await RequestLogRules(tx).find(project)
-            await RequestLogRules(tx).set(rule)
-            await self._audit(tx, caller, "request_log.set", before, rule)
+        while not await self._set(caller, rule):
+            pass
         self._bell.ring("project", project)
         return rule
+
+    async def _set(self, caller: Caller, rule: RequestLogRule) -> bool:
+        """A first rule is set where nothing is left of an earlier time; False when that takes another transaction."""
+        async with self._database.transaction() as tx:
+            await _require_project(tx, rule.project)
+            before = await RequestLogRules(tx).find(rule.project)
+            if before is None and not await forget_some(tx, rule.project):
+                return False
+            await RequestLogRules(tx).set(rule)
+            await self._audit(tx, caller, "request_log.set", before, rule)
+        return True
 
     async def delete_rule(self, caller: Caller, project: str) -> None:
         """Keeps nothing from now on and deletes what was kept. Raises NotFoundError."""
@@ -80,14 +88,7 @@ class RequestLog:
             await RequestLogRules(tx).delete(project)
             await self._audit(tx, caller, "request_log.delete", before, RequestLogRule(project=project))
         self._bell.ring("project", project)
-        await self._forget(project)
-
-    async def _forget(self, project: str) -> None:
-        """Deletes what a project without a rule still has; of very much the rest goes with the next retention."""
-        for _ in range(_ROUNDS):
-            async with self._database.transaction() as tx:
-                if await StoredBodies(tx).expire(project, self._clock.now() + timedelta(days=1), _AT_ONCE) < _AT_ONCE:
-                    return
+        await forget_bodies(self._database, project)
 
     async def accept(self, batch: BodyBatch) -> None:
         """Keeps a gateway's batch, once however often it is sent; nothing of projects that have no rule any more."""

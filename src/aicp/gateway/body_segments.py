@@ -115,11 +115,20 @@ class BodySegments:
             total -= size
 
     def _all(self) -> list[tuple[int, Path]]:
-        found = [(_SEGMENT.fullmatch(path.name), path) for path in self._directory.glob("requests-*.log")]
-        return sorted((int(match[1]), path) for match, path in found if match)
+        return _segments(self._directory)
 
     def _path(self, number: int) -> Path:
         return self._directory / f"requests-{number:08d}.log"
+
+
+def holds_bodies(directory: Path) -> bool:
+    """Whether bodies wait in a place."""
+    return any(_size(path) for _, path in _segments(directory))
+
+
+def _segments(directory: Path) -> list[tuple[int, Path]]:
+    found = [(_SEGMENT.fullmatch(path.name), path) for path in directory.glob("requests-*.log")]
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def _size(path: Path) -> int:

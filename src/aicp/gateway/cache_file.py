@@ -18,6 +18,8 @@ import msgspec
 
 log = logging.getLogger(__name__)
 
+CACHE_NAME = "cache.log"
+"""The file in a gateway's place."""
 _HEADER = b"aicp cache 1\n"
 _FRAME = struct.Struct(">II")
 _LONGEST_LINE = 1 << 24

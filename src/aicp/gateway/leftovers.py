@@ -1,6 +1,7 @@
-"""What processes that ended have left in their places: their open records are closed, and all is shipped.
+"""What processes that ended have left in their places: open records are closed, all is shipped, kept answers go.
 
-A process that takes a place does that for its own. Places that nobody takes again would keep their records for ever.
+A process that takes a place does that for its own. Places that nobody takes again would keep their records and bodies
+for ever, and answers of caches that were emptied since.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from aicp.core.errors import AicpError
+from aicp.gateway.body_segments import BodySegments, holds_bodies
+from aicp.gateway.body_shipping import Archive, BodyShipping
+from aicp.gateway.cache_file import CACHE_NAME, CacheFile
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.slots import Slot, slot_directory, slot_numbers, try_slot
 from aicp.gateway.usage import UsageLog, segments
@@ -22,11 +27,15 @@ _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
-class Leftovers:
-    """Settles free places beside `slot`. `counter_of` is who counts the usage of a place."""
+class Keeper(Counter, Archive, Protocol):
+    """Who counts usage and keeps bodies."""
 
-    def __init__(self, slot: Slot, counter_of: Callable[[Path], Counter]) -> None:
-        self._slot, self._counter_of = slot, counter_of
+
+class Leftovers:
+    """Settles free places beside `slot`. `keeper_of` is who takes the usage and the bodies of a place."""
+
+    def __init__(self, slot: Slot, keeper_of: Callable[[Path], Keeper]) -> None:
+        self._slot, self._keeper_of = slot, keeper_of
 
     async def run(self) -> None:
         """Looks every few seconds, for ever; less often while nobody takes what is shipped."""
@@ -44,7 +53,7 @@ class Leftovers:
         """Ships what lies in free places. Raises AicpError or OSError; then it lies there still."""
         home = self._slot.home
         for number in slot_numbers(home):
-            if number == self._slot.number or not _holds_records(slot_directory(home, number)):
+            if number == self._slot.number or not _holds_something(slot_directory(home, number)):
                 continue
             slot = try_slot(home, number)
             if slot is None:  # its process lives
@@ -55,13 +64,39 @@ class Leftovers:
                 slot.free()
 
     async def _ship(self, slot: Slot) -> None:
-        usage = UsageLog(slot.directory)
-        try:
-            shipping = Shipping(slot.directory, usage, slot.gateway_id, self._counter_of(slot.directory))
-            await shipping.ship()  # what was sealed
-            await shipping.ship()  # what that process had not sealed or closed any more
-        finally:
-            usage.close()
+        directory = slot.directory
+        CacheFile(directory / CACHE_NAME).remove()
+        records, bodies = _holds_records(directory), holds_bodies(directory)
+        if not records and not bodies:
+            return
+        keeper = self._keeper_of(directory)
+        if records:
+            await _ship_usage(slot, keeper)
+        if bodies:
+            await _ship_bodies(slot, keeper)
+
+
+async def _ship_usage(slot: Slot, keeper: Keeper) -> None:
+    usage = UsageLog(slot.directory)
+    try:
+        shipping = Shipping(slot.directory, usage, slot.gateway_id, keeper)
+        await shipping.ship()  # what was sealed
+        await shipping.ship()  # what that process had not sealed or closed any more
+    finally:
+        usage.close()
+
+
+async def _ship_bodies(slot: Slot, keeper: Keeper) -> None:
+    """All of them are sealed, as nobody writes there."""
+    segments = BodySegments(slot.directory)
+    try:
+        await BodyShipping(segments, slot.gateway_id, keeper).ship()
+    finally:
+        segments.close()
+
+
+def _holds_something(directory: Path) -> bool:
+    return _holds_records(directory) or holds_bodies(directory) or (directory / CACHE_NAME).exists()
 
 
 def _holds_records(directory: Path) -> bool:

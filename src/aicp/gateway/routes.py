@@ -15,6 +15,7 @@ from aicp.gateway.accounts import Accounts
 from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.arms import Arms
 from aicp.gateway.budgets import Budgets
+from aicp.gateway.cache_file import CACHE_NAME
 from aicp.gateway.caches import Caches
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
@@ -117,7 +118,7 @@ class Routes:
         self.table: Table | None = None
         self.accounts = accounts or Accounts()
         self.budgets = budgets or Budgets()
-        self.caches = Caches(path.with_name("cache.log"))
+        self.caches = Caches(path.with_name(CACHE_NAME))
 
     @property
     def etag(self) -> str:

@@ -32,7 +32,7 @@ from aicp.gateway.doors import Doors
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
 from aicp.gateway.handover import Offer, Taken, take_over
-from aicp.gateway.leftovers import Leftovers
+from aicp.gateway.leftovers import Keeper, Leftovers
 from aicp.gateway.listeners import Listeners, server_tls
 from aicp.gateway.live import Connections
 from aicp.gateway.media import Fetcher
@@ -74,13 +74,13 @@ async def serve(
     superior: Superior | None = None,
     *,
     slot: Slot | None = None,
-    counter_of: Callable[[Path], Counter] | None = None,
+    keeper_of: Callable[[Path], Keeper] | None = None,
     restart: Callable[[], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, or until another process has taken over; then lets requests in flight end.
 
     Raises OSError when it cannot listen. `superior` None is the control plane of `config`, `slot` None the first
-    free place in the directory. `counter_of` is who counts what ended processes left; `restart` has another process
+    free place in the directory. `keeper_of` is who takes what ended processes left; `restart` has another process
     take over, at SIGHUP or SIGUSR2.
     """
     config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ async def serve(
     for number in (signal.SIGHUP, signal.SIGUSR2):
         loop.add_signal_handler(number, restart or _nobody_restarts)
     process = _Process(config, SystemClock(), superior or _control_plane(config), slot or take_slot(config.directory))
-    await process.start(left.set, counter_of)
+    await process.start(left.set, keeper_of)
     # requests make no reference cycles: looking for some every few hundred objects costs a tenth of the processor
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 20, 50)
@@ -148,7 +148,7 @@ class _Process:
         self._private: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, leave: Callable[[], None], counter_of: Callable[[Path], Counter] | None) -> None:
+    async def start(self, leave: Callable[[], None], keeper_of: Callable[[Path], Keeper] | None) -> None:
         config, loop, slot = self._config, asyncio.get_running_loop(), self._slot
         kept = self._routes.load(newest(slot, "routes.json"))
         self._totals.load(newest(slot, "totals.json"))
@@ -156,7 +156,7 @@ class _Process:
         if taken is not None:
             await self._catch_up()
         taken = await self._open(taken)
-        leftovers = Leftovers(slot, counter_of or (lambda directory: self._control))
+        leftovers = Leftovers(slot, keeper_of or (lambda directory: self._control))
         jobs = [
             self._following.follow,
             self._following.beat,

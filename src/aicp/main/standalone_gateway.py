@@ -81,7 +81,7 @@ def _run(file: Path, keeper: int) -> int:
         traces=trace_rules(environment()),
     )
     restart = partial(os.kill, keeper, signal.SIGUSR2)
-    uvloop.run(serve(gateway, books, slot=slot, counter_of=books_of, restart=restart))
+    uvloop.run(serve(gateway, books, slot=slot, keeper_of=books_of, restart=restart))
     return 0
 
 

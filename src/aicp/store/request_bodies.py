@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, CursorResult, Index, LargeBinary, String, delete, select
+from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, String, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -64,6 +64,10 @@ class RequestBodies:
         """Deletes at most `limit` of a project's that began before then; how many those were."""
         return await self._delete(limit, RequestBodyRow.project == project, RequestBodyRow.started_at < before)
 
+    async def forget(self, project: str, limit: int) -> int:
+        """Deletes at most `limit` of a project's; how many those were."""
+        return await self._delete(limit, RequestBodyRow.project == project)
+
     async def forget_others(self, projects: Collection[str], limit: int) -> int:
         """Deletes at most `limit` of projects that are none of these; how many those were."""
         return await self._delete(limit, RequestBodyRow.project.not_in(projects))
@@ -71,12 +75,10 @@ class RequestBodies:
     async def _delete(self, limit: int, *conditions: ColumnElement[bool]) -> int:
         some = select(RequestBodyRow.request_id).where(*conditions).limit(limit)
         names = list(await self._session.scalars(some))
-        if not names:
-            return 0
-        statement = delete(RequestBodyRow).where(RequestBodyRow.request_id.in_(names))
-        result = await self._session.execute(statement.execution_options(synchronize_session=False))
-        assert isinstance(result, CursorResult)
-        return result.rowcount
+        if names:
+            statement = delete(RequestBodyRow).where(RequestBodyRow.request_id.in_(names))
+            await self._session.execute(statement.execution_options(synchronize_session=False))
+        return len(names)  # also those that another deletes just now: fewer than `limit` means that no more are left
 
 
 def _row(record: BodyRecord) -> dict[str, Any]:

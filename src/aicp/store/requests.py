@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, select, tuple_
+from sqlalchemy import ColumnElement, Text, and_, cast, func, literal_column, select, tuple_
 
 from aicp.core.errors import InvalidError
 from aicp.core.request_log import LoggedRequest, RequestPage, RequestQuery
@@ -14,6 +14,10 @@ from aicp.store.api_keys import ApiKeyRow
 from aicp.store.database import Transaction
 from aicp.store.request_bodies import RequestBodyRow
 from aicp.store.usage import FINE_OUTCOMES, UsageRecordRow
+
+_MANY = 1000
+_LAST = "\U0010ffff"
+"""Behind every other character."""
 
 
 class Requests:
@@ -37,9 +41,11 @@ class Requests:
     ) -> RequestPage:
         """What follows the request `before`, newest first. Raises InvalidError when that is none."""
         query = _all().where(*_conditions(which, projects))
+        if which.request_id:
+            query = query.where(await self._begins_with(which.request_id, projects))
         if before is not None:
             last = await self._session.get(UsageRecordRow, before)
-            if last is None:
+            if last is None or (projects is not None and last.project not in projects):
                 raise InvalidError(
                     f"There is no request {before!r} to go on from.", hint="Begin again without `before`."
                 )
@@ -50,6 +56,19 @@ class Requests:
         rows = (await self._session.execute(newest_first.limit(limit + 1))).all()
         items = [_value(row) for row in rows[:limit]]
         return RequestPage(items=items, next=items[-1].request_id if items and len(rows) > limit else None)
+
+    async def _begins_with(self, beginning: str, projects: Collection[str] | None) -> ColumnElement[bool]:
+        """A whole id is found by its key alone: others hardly begin with it, and there are millions."""
+        row = await self._session.get(UsageRecordRow, beginning)
+        if row is not None and (projects is None or row.project in projects):
+            return UsageRecordRow.request_id == beginning
+        if self._session.get_bind().dialect.name == "sqlite":  # whose LIKE no index serves; texts compare by bytes
+            between = UsageRecordRow.request_id >= beginning, UsageRecordRow.request_id < beginning + _LAST
+            some = list(await self._session.scalars(select(UsageRecordRow.request_id).where(*between).limit(_MANY)))
+            # few are looked up by id, and of many there will be enough among the newest
+            share = literal_column("0.9" if len(some) == _MANY else "0.000000001")
+            return and_(*(func.likelihood(bound, share) for bound in between))
+        return UsageRecordRow.request_id.startswith(beginning, autoescape=True)
 
 
 def _all() -> Any:
@@ -80,8 +99,6 @@ def _conditions(which: RequestQuery, projects: Collection[str] | None) -> list[C
         conditions.append(UsageRecordRow.started_at >= which.since)
     if which.until is not None:
         conditions.append(UsageRecordRow.started_at < which.until)
-    if which.request_id:
-        conditions.append(UsageRecordRow.request_id.startswith(which.request_id, autoescape=True))
     if which.failed:
         conditions.append(UsageRecordRow.outcome.not_in([outcome.value for outcome in FINE_OUTCOMES]))
     if which.with_body:

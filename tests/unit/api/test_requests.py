@@ -12,8 +12,11 @@ import pytest
 from tests.support.api import Api, serve_api
 from tests.support.identity import add_project, identity_cases
 
+from aicp.control import kept_bodies
+from aicp.control.kept_bodies import forget_bodies
 from aicp.core.identity import Role
 from aicp.store.database import Database
+from aicp.store.request_bodies import RequestBodies
 from aicp.store.request_log import RequestLogRules
 
 RULE = "/api/v1/projects/default/request-log"
@@ -124,6 +127,36 @@ async def test_a_rule_that_is_deleted_takes_what_was_kept_with_it(api: Api) -> N
     for name in ("req_1", "req_2"):
         assert (await admin.get(f"/api/v1/requests/{name}/body")).status_code == 404
         assert not (await admin.get(f"/api/v1/requests/{name}")).json()["has_body"]
+
+
+async def test_a_first_rule_begins_with_nothing(api: Api, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_bodies, "_AT_ONCE", 2)
+    admin = api.client()
+    await admin.put(RULE, json={"bodies": "all"})
+    for number in range(5):
+        await ship(api, f"req_{number}")
+    await admin.put(RULE, json={"bodies": "errors"})
+    await forget_bodies(sqlite, "default")
+    assert len((await admin.get("/api/v1/requests", params={"with_body": True})).json()["items"]) == 5
+    async with sqlite.transaction() as tx:  # whoever deleted it was cut off there
+        await RequestLogRules(tx).delete("default")
+    assert (await admin.put(RULE, json={"bodies": "all"})).status_code == 200
+    assert (await admin.get("/api/v1/requests", params={"with_body": True})).json()["items"] == []
+    assert (await admin.get("/api/v1/audit", params={"action": "request_log.set"})).json()["total"] == 3
+
+
+async def test_bodies_go_with_their_project(api: Api, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_bodies, "_AT_ONCE", 2)
+    admin = api.client()
+    for project in ("default", "other"):
+        await admin.put(f"/api/v1/projects/{project}/request-log", json={"bodies": "all"})
+    for number in range(5):
+        await ship(api, f"req_{number}", "other")
+    await ship(api, "mine")
+    assert (await admin.delete("/api/v1/projects/other")).status_code == 204
+    async with sqlite.snapshot() as tx:
+        left = [name for name in ("mine", *map("req_{}".format, range(5))) if await RequestBodies(tx).find(name)]
+    assert left == ["mine"]
 
 
 async def test_a_late_body_is_not_kept_beyond_its_retention(api: Api) -> None:

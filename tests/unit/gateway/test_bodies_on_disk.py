@@ -20,9 +20,11 @@ from aicp.core.request_log import BodyRecord
 from aicp.core.route import RequestLogEntry
 from aicp.gateway.body_entries import BodyEntry, Seen, fill, plain
 from aicp.gateway.body_file import BodyFile
-from aicp.gateway.body_segments import BodySegments
+from aicp.gateway.body_segments import BodySegments, holds_bodies
 from aicp.gateway.body_shipping import BodyShipping
+from aicp.gateway.leftovers import Leftovers
 from aicp.gateway.reassembly import reassemble
+from aicp.gateway.slots import take_slot
 from aicp.security.keys import make_key
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -210,6 +212,9 @@ class Control:
         if self.mood == "lost":
             raise AicpError("the answer is lost")
 
+    async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
+        raise AssertionError("there is none")
+
 
 _STEPS = st.lists(st.sampled_from(["write", "ship", "ship away", "ship lost", "kill", "kill in a line"]), max_size=40)
 
@@ -238,6 +243,37 @@ async def test_kills_and_lost_answers_lose_and_double_nothing_that_was_written(s
         segments.close()
     kept = [json.loads(one)["request_id"] for lines in control.kept.values() for one in lines]
     assert sorted(kept) == sorted(f"req_{number}" for number in range(written))
+
+
+async def test_what_lies_in_a_place_that_nobody_takes_again_is_shipped_and_kept_answers_go(tmp_path: Path) -> None:
+    mine, ended, alive = (take_slot(tmp_path) for _ in range(3))
+    control = Control()
+    for slot in (mine, ended, alive):
+        segments = BodySegments(slot.directory, reserve_bytes=0)
+        segments.append(line(f"req_{slot.number}"))
+        segments.close()
+        for name in ("cache.log", ".cache.log.new"):
+            (slot.directory / name).write_bytes(b"answers")
+    leftovers = Leftovers(mine, lambda directory: control)
+    ended.free()
+    control.mood = "away"
+    with pytest.raises(AicpError):
+        await leftovers.settle()
+    control.mood = "lost"
+    with pytest.raises(AicpError):
+        await leftovers.settle()
+    control.mood = ""
+    await leftovers.settle()
+    assert [json.loads(one)["request_id"] for lines in control.kept.values() for one in lines] == ["req_2"]
+    places = ((ended, []), (mine, [".cache.log.new", "cache.log"]), (alive, [".cache.log.new", "cache.log"]))
+    for slot, names in places:
+        assert sorted(path.name for path in slot.directory.glob("*cache.log*")) == names
+        assert holds_bodies(slot.directory) == bool(names)
+    again = take_slot(tmp_path)
+    assert again.number == 2
+    alive.free()
+    again.free()
+    mine.free()
 
 
 def test_a_file_takes_a_batch_once_and_is_rotated(tmp_path: Path) -> None:

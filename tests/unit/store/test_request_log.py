@@ -6,12 +6,16 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+from sqlalchemy import Engine, event
 from tests.support.clock import FakeClock
 
+from aicp.core.errors import InvalidError
 from aicp.core.request_log import Bodies, BodyRecord, Redactor, RequestLogRule, RequestQuery
 from aicp.core.route import RequestLogEntry
 from aicp.core.usage import Outcome, UsageBatch, UsageRecord
 from aicp.reconcile.request_bodies import Retention
+from aicp.store import requests
 from aicp.store.database import Database
 from aicp.store.organizations import Organizations
 from aicp.store.projects import Projects
@@ -168,3 +172,59 @@ async def test_pages_go_on_where_the_last_one_ended_whatever_comes_in(database: 
         before = page.next
     assert seen == [f"req_{n}" for n in range(6, -1, -1)]
     assert before is None
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+async def test_an_id_or_its_beginning_finds_what_one_may_see(
+    database: Database, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "_MANY", many)
+    names = {"word": "lab", "word.a": "shop", "word.b": "lab", "WORD.c": "shop", "worc": "shop", "wore": "shop"}
+    async with database.transaction() as tx:
+        records = [usage(name, project=project) for name, project in names.items()]
+        await Usage(tx).accept(UsageBatch(gateway_id="gw", sequence=1, records=records), AT)
+
+    async def found(beginning: str, projects: set[str] | None = None) -> list[str]:
+        async with database.snapshot() as tx:
+            page = await Requests(tx).page(RequestQuery(request_id=beginning), projects=projects)
+        return [item.request_id for item in page.items]
+
+    assert await found("word") == ["word"]
+    assert await found("word", {"shop"}) == ["word.a"], "an id that one may not see hides nothing"
+    assert await found("word.") == ["word.b", "word.a"]
+    assert await found("word.", {"lab"}) == ["word.b"]
+    assert await found("word_") == await found("word%") == await found("none") == []
+
+
+async def test_a_page_goes_on_only_from_what_one_may_see(database: Database) -> None:
+    async with database.transaction() as tx:
+        records = [usage("req_1"), usage("req_2", project="lab")]
+        await Usage(tx).accept(UsageBatch(gateway_id="gw", sequence=1, records=records), AT)
+    async with database.snapshot() as tx:
+        assert (await Requests(tx).page(RequestQuery(), projects={"shop"}, before="req_1")).items == []
+        told = []
+        for before in ("req_2", "req_9"):
+            with pytest.raises(InvalidError) as caught:
+                await Requests(tx).page(RequestQuery(), projects={"shop"}, before=before)
+            told.append(str(caught.value).replace(before, ""))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("which", [{}, {"project": "shop"}, {"api_key_id": "key_1"}, {"since": AT}])
+async def test_the_beginning_of_an_id_is_looked_up_in_an_index(sqlite: Database, which: dict[str, Any]) -> None:
+    statements: list[tuple[str, Any]] = []
+
+    def note(connection: object, cursor: object, statement: str, values: Any, *_: object) -> None:
+        statements.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        async with sqlite.snapshot() as tx:
+            await Requests(tx).page(RequestQuery(request_id="word.", **which))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    query, values = statements[-1]
+    async with sqlite.snapshot() as tx:
+        connection = await tx.session.connection()
+        plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)).all()
+    assert any("(request_id>? AND request_id<?)" in row[-1] for row in plan), plan
