@@ -162,6 +162,16 @@ async def test_a_fallback_costs_what_it_costs_and_is_passed_over_when_the_budget
     assert [(row["service"], bool(row["cost_micros"])) for row in rows] == [("second", True), ("third", False)]
 
 
+async def test_what_the_first_reserved_of_a_budget_is_there_for_its_fallback(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines, prices={"first": DEAR, "second": DEAR}, budget=1)
+    await engines["first"].stop()
+    assert (await gateway.ask(PATH, CHAT)).status == 200
+    (row,) = await gateway.recorded(1)
+    assert (row["service"], row["cost_micros"] > 1) == ("second", True)
+
+
 async def test_an_arm_has_its_own_price(
     gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
 ) -> None:
