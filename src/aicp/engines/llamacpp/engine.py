@@ -55,7 +55,8 @@ class LlamaCppEngine:
             Flag("flash_attn", "str", "the attention kernel that needs less memory", choices=("on", "off", "auto")),
         )
     }
-    continues: Mapping[str, str] = {"/v1/chat/completions": "prefill", "/v1/completions": "prompt"}
+    # not in chats: this version says again what the last message, which it goes on with, has already said
+    continues: Mapping[str, str] = {"/v1/completions": "prompt"}
     parallel = "parallel"
     refused_fields: Sequence[str] = (
         "cache_prompt",
