@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from aicp.gateway.prefixes import ENDS, Held
+from aicp.gateway.prefixes import ENDS, Block, Held
 
 Number = int | bytes
 """What an engine calls one of its blocks."""
@@ -26,7 +26,7 @@ class _Sent:
 
     __slots__ = ("blocks", "size", "stored", "tokens")
 
-    def __init__(self, blocks: Sequence[int], size: int) -> None:
+    def __init__(self, blocks: Sequence[Block], size: int) -> None:
         self.blocks, self.size = blocks, size
         self.tokens = 0
         self.stored: list[Number] = []
@@ -45,15 +45,15 @@ class EngineCache:
         self._most = 0
         self._whole = True
         """Whether all that it holds was told of."""
-        self._ours: dict[Number, list[int]] = {}
+        self._ours: dict[Number, list[Block]] = {}
         """What goes of ours when the engine's block goes."""
-        self._placed: set[int] = set()
+        self._placed: set[Block] = set()
         self._sent: OrderedDict[str, _Sent] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._depths)
 
-    def sent(self, name: str, blocks: Sequence[int], size: int) -> None:
+    def sent(self, name: str, blocks: Sequence[Block], size: int) -> None:
         """A request of that name is about to be sent; `size` is that of its whole body in bytes."""
         self._sent[name] = _Sent(blocks, size)
         if len(self._sent) > _MOST_NAMES:

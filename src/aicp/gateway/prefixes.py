@@ -1,19 +1,27 @@
 """Beginnings of prompts, told by bytes alone, and which of them a replica is likely to have in its KV cache.
 
-A prompt is cut into blocks; block k is numbered by `hash((number of block k - 1, its bytes))`, so its number stands for
-everything before it too (the chain of Mooncake's index, https://arxiv.org/abs/2407.00079). Python's own `hash` is
-SipHash with a key of this process: as fast here as xxh3, and nobody outside can make two beginnings collide.
+A prompt is cut into blocks; block k is numbered by `hash(its bytes, seed: the number of block k - 1)`, so its number
+stands for everything before it too (the chain of Mooncake's index, https://arxiv.org/abs/2407.00079). XXH3 is no lock,
+and needs to be none: the first seed is a secret of this process for each project, so nobody can make up beginnings that
+collide with another project's, and who makes up such of its own misleads only the choice of a replica for them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
+from xxhash import xxh3_64_intdigest
+
+Block = Hashable
+"""The number of a block; not called a number, lest the compiled form takes it apart and makes a new one of it."""
 FIRST_BYTES = 256
 _SHARE = 32
 _MOST_BYTES = 1 << 20
+_hash: Callable[[bytes, Any], Block] = xxh3_64_intdigest
+_MASK = (1 << 64) - 1
 _BELIEVED = 0.95
 """Of a cache so much is taken to hold prompts: answers take the rest, and a wrong hope costs more than a missed hit."""
 
@@ -32,40 +40,60 @@ ENDS = _ends()
 megabyte has few hundred. What comes after the first megabyte has no block."""
 
 
-def chain(start: int, data: bytes) -> list[int]:
+def chain(start: int, data: bytes) -> list[Block]:
     """The numbers of the whole blocks of `data`; `start` keeps apart what must not be shared."""
-    number, begin = start, 0
-    numbers: list[int] = []
+    number: Block = start & _MASK
+    begin = 0
+    numbers: list[Block] = []
     for end in ENDS[1 : bisect_right(ENDS, len(data))]:
-        number = hash((number, data[begin:end]))
+        number = _hash(data[begin:end], number)
         numbers.append(number)
         begin = end
     return numbers
 
 
+class _Use:
+    """A prompt that a replica was sent: of its first `left` blocks it is not yet looked at whether they are to go."""
+
+    __slots__ = ("blocks", "left")
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.blocks, self.left = blocks, len(blocks)
+
+
 class Held:
     """The blocks that a replica was sent last, up to about `tokens` tokens: what its own cache holds if it is an LRU.
 
-    A chain is used as a whole and forgotten from its end, so whoever holds a block holds all before it.
+    A chain is used as a whole and forgotten from its end, so whoever holds a block holds all before it. Every block
+    knows its last use, and what is forgotten is looked for from the oldest use on: to use a block is to write one
+    number, wherever it stands in the order.
     """
 
-    __slots__ = ("_blocks", "_first_most", "_most", "_tokens")
+    __slots__ = ("_blocks", "_bytes", "_first_most", "_most", "_told", "_tokens", "_uses")
 
     def __init__(self, tokens: float) -> None:
         self._most = self._first_most = tokens * _BELIEVED
+        self._bytes = 0
         self._tokens = 0.0
-        self._blocks: OrderedDict[int, float] = OrderedDict()
-        """Tokens by block, those used last at the end."""
+        self._blocks: dict[Block, _Use] = {}
+        self._uses: OrderedDict[_Use, None] = OrderedDict()
+        """The oldest first; those of which a later one has taken over everything are not among them."""
+        self._told = False
+        """Whether the replica tells what it gives up: then blocks may be missing before others."""
 
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def depth(self, blocks: Sequence[int]) -> int:
-        """How many of the first blocks are held; found by halving."""
-        held = self._blocks
-        if not blocks or blocks[0] not in held:
+    def depth(self, blocks: Sequence[Block], guess: int = 0) -> int:
+        """How many of the first blocks are held; found by halving, unless it is what was guessed, all or nothing."""
+        held, high = self._blocks, len(blocks)
+        if 0 < guess < high and blocks[guess - 1] in held and blocks[guess] not in held:
+            return guess
+        if not high or blocks[0] not in held:
             return 0
-        low, high = 1, len(blocks)
+        if blocks[high - 1] in held:
+            return high
+        low, high = 1, high - 1
         while low < high:
             middle = (low + high) // 2
             if blocks[middle] in held:
@@ -74,26 +102,37 @@ class Held:
                 high = middle
         return low
 
-    def add(self, blocks: Sequence[int], tokens_per_byte: float) -> None:
+    def add(self, blocks: Sequence[Block], tokens_per_byte: float) -> None:
         """The replica is sent a prompt of these blocks."""
-        held = self._blocks
+        held, use = self._blocks, _Use(blocks)
         known = self.depth(blocks)
-        for number in range(len(blocks) - 1, known - 1, -1):
-            tokens = (ENDS[number + 1] - ENDS[number]) * tokens_per_byte
-            held[blocks[number]] = tokens
-            self._tokens += tokens
-        for block in reversed(blocks[:known]):
-            held.move_to_end(block)
+        if self._told:
+            added = sum([ENDS[n + 1] - ENDS[n] for n, block in enumerate(blocks) if block not in held])
+        else:
+            added = ENDS[len(blocks)] - ENDS[known]
+        if known:
+            before = held[blocks[known - 1]]
+            if len(before.blocks) == known:
+                self._uses.pop(before, None)
+        for block in blocks:
+            held[block] = use
+        self._uses[use] = None
+        self._bytes += added
+        self._tokens += added * tokens_per_byte
         self._shrink()
 
-    def drop(self, block: int) -> None:
+    def drop(self, block: Block) -> None:
         """The replica has told that this block is gone."""
-        self._tokens -= self._blocks.pop(block, 0.0)
+        self._told = True
+        use = self._blocks.pop(block, None)
+        if use is not None:
+            self._less(use.blocks.index(block))
 
     def clear(self) -> None:
         """Nothing is held any more."""
         self._blocks.clear()
-        self._tokens = 0.0
+        self._uses.clear()
+        self._bytes, self._tokens = 0, 0.0
 
     def bound(self, tokens: float | None) -> None:
         """Holds at most so many tokens from now on; None: as many as at first."""
@@ -101,6 +140,20 @@ class Held:
         self._shrink()
 
     def _shrink(self) -> None:
-        held = self._blocks
-        while self._tokens > self._most and held:
-            self._tokens -= held.popitem(last=False)[1]
+        held, uses = self._blocks, self._uses
+        while self._tokens > self._most and uses:
+            use = next(iter(uses))
+            while use.left and self._tokens > self._most:
+                use.left -= 1
+                block = use.blocks[use.left]
+                if held.get(block) is use:
+                    del held[block]
+                    self._less(use.left)
+            if not use.left:
+                del uses[use]
+
+    def _less(self, place: int) -> None:
+        """A block is gone that was number `place` of its prompt; all bytes are taken for equally many tokens."""
+        size = ENDS[place + 1] - ENDS[place]
+        self._tokens -= self._tokens * size / self._bytes
+        self._bytes -= size

@@ -7,7 +7,7 @@ from math import inf
 
 from aicp.gateway.bodies import Fields
 from aicp.gateway.calls import Call
-from aicp.gateway.prefixes import FIRST_BYTES, chain
+from aicp.gateway.prefixes import FIRST_BYTES, Block, chain
 from aicp.gateway.routes import Route
 from aicp.gateway.speeds import Traffic
 
@@ -23,7 +23,7 @@ class Prompt:
     __slots__ = ("blocks", "per_byte", "session", "size", "tokens", "traffic", "whole")
 
     def __init__(
-        self, traffic: Traffic, blocks: list[int], session: list[int], size: int, most: float, *, whole: bool
+        self, traffic: Traffic, blocks: list[Block], session: list[Block], size: int, most: float, *, whole: bool
     ) -> None:
         self.traffic, self.blocks, self.session, self.size, self.whole = traffic, blocks, session, size, whole
         # a picture has many bytes and few tokens; a context holds no more than so many

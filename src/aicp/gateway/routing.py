@@ -49,12 +49,12 @@ class Option:
 
     __slots__ = ("cost", "hit", "plain", "replica", "uncached", "wait")
 
-    def __init__(self, replica: Replica, prompt: Prompt, now: float) -> None:
+    def __init__(self, replica: Replica, prompt: Prompt, now: float, guess: int = 0) -> None:
         self.replica = replica
         prefill, tokens, blocks = replica.prefill_seconds, prompt.tokens, prompt.blocks
         self.wait = wait = _wait(replica, prompt, now)
         self.plain = self.cost = wait + (REQUEST_TOKENS + tokens + _EVEN * replica.ahead) * prefill
-        self.hit = hit = replica.held.depth(blocks) if blocks else 0
+        self.hit = hit = replica.held.depth(blocks, guess) if blocks else 0
         self.uncached = tokens
         saved = 0.0
         if hit:
@@ -91,13 +91,24 @@ def dispatch(
         visit.expect(prompt, prompt.tokens, now)
         return visit
     slack = SPILL_PROMPTS * prompt.traffic.prompt_seconds
-    chosen, spilled = choose([Option(replica, prompt, now) for replica in trusted], slack, random)
+    chosen, spilled = choose(_options(trusted, prompt, now), slack, random)
     metrics.prefix_blocks += len(prompt.blocks)
     metrics.prefix_hits += chosen.hit
     metrics.spills += spilled
     visit = Visit(chosen.replica)
     visit.expect(prompt, chosen.uncached, now)
     return visit
+
+
+def _options(replicas: Sequence[Replica], prompt: Prompt, now: float) -> list[Option]:
+    """One for each. What a replica holds is often as much as another one does: the beginning that all prompts share."""
+    options: list[Option] = []
+    guess = 0
+    for replica in replicas:
+        option = Option(replica, prompt, now, guess)
+        options.append(option)
+        guess = option.hit or guess
+    return options
 
 
 def _wait(replica: Replica, prompt: Prompt, now: float) -> float:

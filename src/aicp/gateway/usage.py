@@ -26,7 +26,6 @@ from aicp.gateway.record import Record, read_name
 
 _SEGMENT = re.compile(r"usage-(\d{8,})\.log")
 _OPEN, _CLOSED = b"+", b"-"
-_CLOSED_LINE = re.compile(rb"\n-(\{[^\n]*\})(?=\n)")
 SEGMENT_BYTES = 1 << 20
 _SLACK_BYTES = 1 << 16
 """What a segment holds beyond that when the next one cannot begin."""
@@ -204,7 +203,9 @@ def closed_records(segment: bytes) -> list[bytes]:
 
     Not decoded: a loss takes the end of a line, or leaves NUL bytes, which JSON never holds.
     """
-    found: list[bytes] = _CLOSED_LINE.findall(b"\n" + segment)
+    lines = segment.split(b"\n")
+    lines.pop()
+    found = [line[1:] for line in lines if line.startswith(b"-{") and line.endswith(b"}")]
     return found if segment.find(b"\0") < 0 else [line for line in found if line.find(b"\0") < 0]
 
 

@@ -21,7 +21,7 @@ from aicp.gateway.cache_events import AllBlocksCleared, Batch, BlockRemoved, Blo
 from aicp.gateway.calls import make_call
 from aicp.gateway.endpoints import CHAT
 from aicp.gateway.engine_caches import EngineCache, Number
-from aicp.gateway.prefixes import ENDS, Held, chain
+from aicp.gateway.prefixes import ENDS, Block, Held, chain
 from aicp.gateway.replicas import Replica
 from aicp.gateway.routes import Routes
 from aicp.gateway.tokens import Tokens
@@ -86,7 +86,7 @@ def stored(*numbers: int, name: str = "a", parent: int | None = None) -> BlockSt
     return BlockStored(list(numbers), parent, BLOCK, session_id=name)
 
 
-def known(count: int = 4) -> tuple[Held, EngineCache, Callable[[Batch], None], list[int]]:
+def known(count: int = 4) -> tuple[Held, EngineCache, Callable[[Batch], None], list[Block]]:
     """A prompt of so many blocks of the engine, which are 1, 2, 3 ..., known by events that came after its count."""
     held = Held(1e6)
     cache = EngineCache(held)
