@@ -17,6 +17,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from aicp.core.clock import Clock
 from aicp.gateway.api_keys import Key
@@ -31,12 +32,12 @@ from aicp.gateway.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-_IN_USE_SECONDS = 600.0
-_SPARE = 0.02
+_IN_USE_SECONDS: Final = 600.0
+_SPARE: Final = 0.02
 """Of all places; a route with fewer than fifty has none to spare."""
-_MOST_BYTES = 256 * 2**20
+_MOST_BYTES: Final = 256 * 2**20
 """All bodies that wait, of all routes."""
-_LATEST_RETRY_SECONDS = 60
+_LATEST_RETRY_SECONDS: Final = 60
 
 Alarm = Callable[[float, Callable[[], None]], Callable[[], None]]
 """Calls the second argument after so many seconds, unless what it returned is called before."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from aicp.gateway import http
 from aicp.gateway.errors import ApiError
 from aicp.gateway.record import Record
 from aicp.gateway.requests import Request
 
-_STREAM_HEADERS = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_STREAM_HEADERS: Final = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Reply(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
 from msgspec import Raw
 
@@ -21,7 +22,7 @@ from aicp.gateway.limits import Account
 from aicp.security.keys import key_digest, key_id
 from aicp.security.passes import read_pass
 
-_LONGEST_KEY = 256
+_LONGEST_KEY: Final = 256
 
 
 class Key:

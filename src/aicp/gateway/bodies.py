@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -10,17 +10,17 @@ from aicp.gateway.errors import ApiError, invalid
 
 Fields = dict[str, msgspec.Raw]
 
-DEPTH = 64
-_CONTAINERS = 1_000_000
-_MOST_CHOICES = 128
-_FIRST_BYTES = 256
-_BLOCK = 1 << 16
-_BRACKETS = b"[]{}"
-_NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_fields = msgspec.json.Decoder(Fields)
-_text = msgspec.json.Decoder(str)
-encode = msgspec.json.Encoder().encode
+DEPTH: Final = 64
+_CONTAINERS: Final = 1_000_000
+_MOST_CHOICES: Final = 128
+_FIRST_BYTES: Final = 256
+_BLOCK: Final = 1 << 16
+_BRACKETS: Final = b"[]{}"
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_fields: Final = msgspec.json.Decoder(Fields)
+_text: Final = msgspec.json.Decoder(str)
+encode: Final = msgspec.json.Encoder().encode
 
 
 def read_fields(body: bytes) -> Fields:

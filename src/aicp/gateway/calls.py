@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -23,17 +24,17 @@ from aicp.gateway.streams import ChatStream, RawStream, Stream, TypedStream
 from aicp.gateway.tokenizing import Tokenizing, detokenized
 from aicp.gateway.tokens import Tokens
 
-_BYTES_PER_TOKEN = 4
-_MEDIUM_TOKENS = 1000
+_BYTES_PER_TOKEN: Final = 4
+_MEDIUM_TOKENS: Final = 1000
 """What an image, or another medium, is taken for, however many bytes it has."""
-_OUTPUT_TOKENS = 256
+_OUTPUT_TOKENS: Final = 256
 """What a request that names no maximum is taken for."""
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _ANSWERS = ("best_of", "n")
 """How many answers are made."""
-_number = msgspec.json.Decoder(int | None).decode
-_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
+_number: Final = msgspec.json.Decoder(int | None).decode
+_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_GENERATES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
 
 
 @dataclass(slots=True)
@@ -228,5 +229,5 @@ def _read_images(endpoint: Endpoint, path: str, route: Route, fields: Fields, st
     return _native(endpoint, path, route, fields, stream)
 
 
-_SPECIAL = {"/tokenize": _tokenize, "/detokenize": _detokenize, SPEECH.path: _speech, OCR.path: _read_images}
+_SPECIAL: Final = {"/tokenize": _tokenize, "/detokenize": _detokenize, SPEECH.path: _speech, OCR.path: _read_images}
 """Engines' paths whose requests are more than passed on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import cast
+from typing import Final, cast
 
 import httptools
 
@@ -21,12 +21,12 @@ from aicp.gateway.requests import HEADERS, Request, is_local
 
 log = logging.getLogger(__name__)
 
-_SMALL_BODY = 1 << 16
-_WAITING_REQUESTS = 32
-_WAITING_BYTES = 1 << 20
-_DISCARD_BYTES = 1 << 28
-_DISCARD_SECONDS = 60.0
-_DISCARD_IDLE_SECONDS = 5.0
+_SMALL_BODY: Final = 1 << 16
+_WAITING_REQUESTS: Final = 32
+_WAITING_BYTES: Final = 1 << 20
+_DISCARD_BYTES: Final = 1 << 28
+_DISCARD_SECONDS: Final = 60.0
+_DISCARD_IDLE_SECONDS: Final = 5.0
 
 
 class ClientConnection(asyncio.Protocol):

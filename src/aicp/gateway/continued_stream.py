@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aicp.gateway.continuations import Said, Splice, rest_of
 from aicp.gateway.errors import ApiError
 from aicp.gateway.streams import EventBuffer, Stream
 from aicp.gateway.tokens import Tokens
 
-_PIECES_BYTES = 1 << 16
+_PIECES_BYTES: Final = 1 << 16
 """More than that of an engine's events is not held: they are read, and their text, a fortieth of them, stays."""
-_MOST_CHARACTERS = 1 << 18
+_MOST_CHARACTERS: Final = 1 << 18
 """A longer answer is not continued."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from aicp.gateway.errors import ApiError, Dialect
 
@@ -44,15 +44,15 @@ def _call(path: str, field: str, *more: str, dialect: Dialect = Dialect.OPENAI, 
     return Endpoint(path, Work.CALL, b"POST", dialect, (path, *more), field, **special)
 
 
-CHAT = _call("/v1/chat/completions", "messages", counts_stream=True)
-COMPLETIONS = _call("/v1/completions", "prompt", counts_stream=True)
-EMBEDDINGS = _call("/v1/embeddings", "input")
-RESPONSES = _call("/v1/responses", "input")
-MESSAGES = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
-TOKENIZE = _call("/v1/tokenize", "", "/tokenize")
-DETOKENIZE = _call("/v1/detokenize", "tokens", "/detokenize")
-SPEECH = _call("/v1/audio/speech", "input", media=("ref_audio",))
-OCR = _call("/v1/ocr", "image", form=True, media=("image",))
+CHAT: Final = _call("/v1/chat/completions", "messages", counts_stream=True)
+COMPLETIONS: Final = _call("/v1/completions", "prompt", counts_stream=True)
+EMBEDDINGS: Final = _call("/v1/embeddings", "input")
+RESPONSES: Final = _call("/v1/responses", "input")
+MESSAGES: Final = _call("/v1/messages", "messages", dialect=Dialect.ANTHROPIC)
+TOKENIZE: Final = _call("/v1/tokenize", "", "/tokenize")
+DETOKENIZE: Final = _call("/v1/detokenize", "tokens", "/detokenize")
+SPEECH: Final = _call("/v1/audio/speech", "input", media=("ref_audio",))
+OCR: Final = _call("/v1/ocr", "image", form=True, media=("image",))
 _ENDPOINTS = (
     Endpoint("/healthz", Work.HEALTH, b"GET"),
     Endpoint("/metrics", Work.METRICS, b"GET"),
@@ -73,9 +73,9 @@ _ENDPOINTS = (
     SPEECH,
     OCR,
 )
-_BY_PATH = {endpoint.path.encode(): endpoint for endpoint in _ENDPOINTS}
-_MODEL = b"/v1/models/"
-_ONE_MODEL = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
+_BY_PATH: Final = {endpoint.path.encode(): endpoint for endpoint in _ENDPOINTS}
+_MODEL: Final = b"/v1/models/"
+_ONE_MODEL: Final = Endpoint("/v1/models/{id}", Work.MODELS, b"GET")
 _RELAYED = (b"/v1/files", b"/v1/batches")
 _RELAYED_PATHS = (
     (re.compile(rb"/v1/(files|batches)"), (b"GET", b"POST")),

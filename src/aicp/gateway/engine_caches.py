@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Final
 
 from aicp.gateway.prefixes import ENDS, Block, Held
 
 Number = int | bytes
 """What an engine calls one of its blocks."""
-_MOST_NAMES = 4096
-_SPARE = 1.25
+_MOST_NAMES: Final = 4096
+_SPARE: Final = 1.25
 """How much is held of a full engine, of the most that it told of, lest what was never told of stay for ever."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from aicp.gateway import http
 from aicp.gateway.accounts import limit_headers
@@ -42,8 +42,8 @@ from aicp.gateway.traces import PARENT, passed_on
 from aicp.gateway.tracing import Tracer
 from aicp.gateway.waiting import Waiting, fetched, supplied
 
-_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
-_JSON = b"application/json"
+_METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_JSON: Final = b"application/json"
 _JSON_TYPES = (_JSON, b"text/json")
 Job = Exchange | Waiting | Relaying | Seeking
 """A request under way, as its connection sees it."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
-JSON = b"application/json"
-BYTES = b"application/octet-stream"
-EVENTS = b"text/event-stream; charset=utf-8"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
-CLIENT_LEFT = 499
+JSON: Final = b"application/json"
+BYTES: Final = b"application/octet-stream"
+EVENTS: Final = b"text/event-stream; charset=utf-8"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CLIENT_LEFT: Final = 499
 """What is written down as the status of an answer that nobody waited for."""
 
-_STARTS = {
+_STARTS: Final = {
     int(status): b"HTTP/1.1 %d %b\r\ncontent-type: " % (status, status.phrase.encode())
     for status in HTTPStatus
     if status >= HTTPStatus.OK

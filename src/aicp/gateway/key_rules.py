@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from aicp.gateway.api_keys import Key
@@ -9,9 +11,9 @@ from aicp.gateway.bodies import Fields, encode
 from aicp.gateway.endpoints import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Endpoint
 from aicp.gateway.errors import invalid
 
-_EVERYWHERE = frozenset({"temperature", "top_p"})
+_EVERYWHERE: Final = frozenset({"temperature", "top_p"})
 """What every generating schema has; the others are OpenAI's older two."""
-_MOST = {
+_MOST: Final = {
     CHAT: ("max_tokens", "max_completion_tokens"),
     COMPLETIONS: ("max_tokens",),
     MESSAGES: ("max_tokens",),

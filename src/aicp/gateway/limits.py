@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aicp.core.route import LimitsEntry, Total
 from aicp.gateway.errors import ApiError
 from aicp.gateway.shortage import Shortage
 
-_MINUTE = 60
-_SLOTS = _MINUTE + 1
-_DAY = 86_400
+_MINUTE: Final = 60
+_SLOTS: Final = _MINUTE + 1
+_DAY: Final = 86_400
 
 
 class Window:
@@ -278,7 +279,7 @@ class Calendar:
     next_month: int
 
 
-_SENTENCES = {
+_SENTENCES: Final = {
     "concurrency": "{who} may have {most} requests at the same time, and they are under way.",
     "rpm": "{who} may send {most} requests a minute, and has.",
     "tpm": "{who} may use {most} tokens a minute, and this request would go beyond.",

@@ -9,37 +9,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aicp.gateway.bodies import Fields, read_value
 from aicp.gateway.errors import ApiError, invalid
 
-_OWN_DATA = frozenset({"metadata", "response_format", "structured_outputs", "guided_json", "json_schema"})
+_OWN_DATA: Final = frozenset({"metadata", "response_format", "structured_outputs", "guided_json", "json_schema"})
 """Fields of the body that no engine takes media from."""
-_SCHEMAS = frozenset({"parameters", "input_schema", "schema", "json_schema", "arguments"})
-_TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
-_SERVER = "server_url"
+_SCHEMAS: Final = frozenset({"parameters", "input_schema", "schema", "json_schema", "arguments"})
+_TOOL_USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+_SERVER: Final = "server_url"
 """It leads to a program, not to a medium: never fetched."""
 _MEDIA_FIELDS = ("image_url", "audio_url", "video_url", "file_url", _SERVER)
 _PLAIN_FIELDS = ("image", "audio", "video")
 """Fields in which some rerankers take a link, and others a picture in base64 or a choice of voices."""
-_WITH_URL = frozenset(
+_WITH_URL: Final = frozenset(
     {"url", "image", "audio", "video", "file", "document", "input_image", "input_audio", "input_file"}
 )
 """Types of parts, and of sources of parts, that name their link `url` alone."""
-_PLAIN_NAMES = frozenset(name.encode() for name in _PLAIN_FIELDS)
-_SIGN = re.compile(rb'"(?:(?<=url")|(?:%b)")' % b"|".join(_PLAIN_NAMES))
+_PLAIN_NAMES: Final = frozenset(name.encode() for name in _PLAIN_FIELDS)
+_SIGN: Final = re.compile(rb'"(?:(?<=url")|(?:%b)")' % b"|".join(_PLAIN_NAMES))
 """Without it in its JSON, or an escape, which may be a part of a name, a field holds no link.
 
 An expression that begins with one rare character: looking for each name by itself takes six times as long.
 """
-_CONTAINERS = (b"{", b"[")
-_LONG_TEXT = 256
+_CONTAINERS: Final = frozenset({b"{", b"["})
+_LONG_TEXT: Final = 256
 """Bytes between two quotation marks."""
-_SHORT_NAME = 8
-_LINK = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
-_FETCHABLE = re.compile(r"https?://", re.IGNORECASE)
-_DATA = "data:"
+_SHORT_NAME: Final = 8
+_LINK: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
+_FETCHABLE: Final = re.compile(r"https?://", re.IGNORECASE)
+_DATA: Final = "data:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def read_media(fields: Fields, own: tuple[str, ...] = ()) -> Media | None:
     held: list[str] = []
     for name, raw in fields.items():
         data = bytes(raw)
-        if data.startswith(_CONTAINERS) and name not in _OWN_DATA and _may_hold_link(data):
+        if data[:1] in _CONTAINERS and name not in _OWN_DATA and _may_hold_link(data):
             held.append(name)
     if not held and not own:
         return None
@@ -126,7 +126,7 @@ def _may_hold_link(data: bytes) -> bool:
         end = data.find(b'"', at + 1)
         if end < 0:
             return False
-        if data.endswith(b"url", at, end) or (end - at < _SHORT_NAME and data[at + 1 : end] in _PLAIN_NAMES):
+        if data[end - 3 : end] == b"url" or (end - at < _SHORT_NAME and data[at + 1 : end] in _PLAIN_NAMES):
             return True
         at = end
     return _SIGN.search(data) is not None

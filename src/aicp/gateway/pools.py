@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aicp.core.clock import Clock
 from aicp.gateway.coordination import SUM
 from aicp.gateway.errors import unavailable
 from aicp.gateway.limits import Room, Window
 
-_MINUTE = 61
-_MEANT_SECONDS = 0.25
-_NO_COORDINATOR = (
+_MINUTE: Final = 61
+_MEANT_SECONDS: Final = 0.25
+_NO_COORDINATOR: Final = (
     "Limits cannot be checked: their coordinator does not answer, and this gateway is set to serve nothing without it."
 )
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from xxhash import xxh3_64_intdigest
 
 Block = Hashable
 """The number of a block; not called a number, lest the compiled form takes it apart and makes a new one of it."""
-FIRST_BYTES = 256
-_SHARE = 32
-_MOST_BYTES = 1 << 20
-_hash: Callable[[bytes, Any], Block] = xxh3_64_intdigest
-_MASK = (1 << 64) - 1
-_BELIEVED = 0.95
+FIRST_BYTES: Final = 256
+_SHARE: Final = 16
+_MOST_BYTES: Final = 1 << 20
+_hash: Final[Callable[[bytes, Any], Block]] = xxh3_64_intdigest
+_MASK: Final = (1 << 64) - 1
+_BELIEVED: Final = 0.95
 """Of a cache so much is taken to hold prompts: answers take the rest, and a wrong hope costs more than a missed hit."""
 
 
@@ -35,8 +35,8 @@ def _ends() -> list[int]:
     return ends
 
 
-ENDS = _ends()
-"""ENDS[n] is how many bytes n blocks are: 256 each at first, later at most a 32nd of what is before them, so that a
+ENDS: Final = _ends()
+"""ENDS[n] is how many bytes n blocks are: 256 each at first, later at most a 16th of what is before them, so that a
 megabyte has few hundred. What comes after the first megabyte has no block."""
 
 
@@ -69,7 +69,7 @@ class Held:
     number, wherever it stands in the order.
     """
 
-    __slots__ = ("_blocks", "_bytes", "_first_most", "_most", "_told", "_tokens", "_uses")
+    __slots__ = ("_blocks", "_bytes", "_first_most", "_most", "_tokens", "_told", "_uses")
 
     def __init__(self, tokens: float) -> None:
         self._most = self._first_most = tokens * _BELIEVED

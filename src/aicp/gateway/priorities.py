@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from aicp.gateway.errors import invalid
 
-_PRIORITY_HEADER = b"x-priority"
-_SLO_HEADER = b"x-slo-ttft-ms"
-_LONGEST_MS = 3_600_000
+_PRIORITY_HEADER: Final = b"x-priority"
+_SLO_HEADER: Final = b"x-slo-ttft-ms"
+_LONGEST_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ CLASSES = (
     PriorityClass(3, "batch", 0.0, 2048, 1800.0, 120.0),
 )
 """Highest first. The shares make less than a whole: what waits always has a place that it can get."""
-NAMES = tuple(item.name for item in CLASSES)
-_BY_HEADER = {item.name.encode(): item for item in CLASSES}
+NAMES: Final = tuple(item.name for item in CLASSES)
+_BY_HEADER: Final = {item.name.encode(): item for item in CLASSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Haste:
     asked: bool = False
 
 
-_USUAL = {item.name: Haste(item, item.patience) for item in CLASSES}
+_USUAL: Final = {item.name: Haste(item, item.patience) for item in CLASSES}
 
 
 def haste(priority: str, headers: Mapping[bytes, bytes]) -> Haste:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
+from typing import Final
 
 from aicp.gateway.bodies import Fields
 from aicp.gateway.calls import Call
@@ -13,8 +14,8 @@ from aicp.gateway.speeds import Traffic
 
 _PARTS = ("tools", "system", "instructions", "messages", "prompt", "input")
 """What a prompt is made of, in the order of the usual templates."""
-_SESSION_HEADER = b"x-session-id"
-_SESSION_FIELD = "prompt_cache_key"
+_SESSION_HEADER: Final = b"x-session-id"
+_SESSION_FIELD: Final = "prompt_cache_key"
 
 
 class Prompt:

@@ -17,7 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from itertools import count
 from operator import attrgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from aicp.gateway.api_keys import Key
 from aicp.gateway.errors import ApiError
@@ -25,11 +25,11 @@ from aicp.gateway.priorities import PriorityClass
 from aicp.gateway.routes import Route
 from aicp.gateway.tokens import Tokens
 
-_PROMPT_TOKEN = 1.0
-_ANSWER_TOKEN = 2.0
-_NEW = 0.1
-_LATELY_SECONDS = 60.0
-_WEIGH_SECONDS = 1.0
+_PROMPT_TOKEN: Final = 1.0
+_ANSWER_TOKEN: Final = 2.0
+_NEW: Final = 0.1
+_LATELY_SECONDS: Final = 60.0
+_WEIGH_SECONDS: Final = 1.0
 _numbers = count()
 _rank = attrgetter("order")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from aicp.core.route import Target
 from aicp.gateway.engine_caches import EngineCache
@@ -10,17 +11,17 @@ from aicp.gateway.prefixes import Held
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
 
-_FAILURES_TO_OPEN = 3
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 10.0
-STEP_ANSWERS = 64
+_FAILURES_TO_OPEN: Final = 3
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 10.0
+STEP_ANSWERS: Final = 64
 """A step of an engine over so many answers is taken to need twice the time of one over few: about where a GPU is no
 longer bound by its memory alone."""
-FIRST_DECODE_SECONDS = 0.02 / STEP_ANSWERS
+FIRST_DECODE_SECONDS: Final = 0.02 / STEP_ANSWERS
 """For a step of one answer, where nothing is known."""
-_READ_MOST = 0.9
+_READ_MOST: Final = 0.9
 """Of a prompt that is being read no more than so much is taken to be done, however long it takes already."""
-_CACHE_TOKENS = 400_000
+_CACHE_TOKENS: Final = 400_000
 """What 50 GB hold of an 8B model's keys and values; the right order of magnitude is enough."""
 
 

@@ -6,15 +6,16 @@ import ipaddress
 import os
 import re
 from datetime import datetime
+from typing import Final
 
 from aicp.gateway.api_keys import Key
 from aicp.gateway.endpoints import Endpoint
 from aicp.gateway.errors import ApiError, Dialect
 from aicp.gateway.inflow import Inflow
 
-_SOUND_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-_RANDOM_BYTES = 6
-HEADERS = frozenset(
+_SOUND_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_RANDOM_BYTES: Final = 6
+HEADERS: Final = frozenset(
     {
         b"authorization",
         b"x-api-key",

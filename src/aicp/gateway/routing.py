@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from math import inf
 from operator import attrgetter
+from typing import Final
 
 from aicp.gateway.metrics import Metrics
 from aicp.gateway.prefixes import ENDS
@@ -22,24 +23,24 @@ from aicp.gateway.replicas import FIRST_DECODE_SECONDS, Replica
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Traffic, believed
 from aicp.gateway.visits import REQUEST_TOKENS, Visit
 
-_LOOK_SECONDS = 1.0
-_SESSION_TOKENS = 1024
+_LOOK_SECONDS: Final = 1.0
+_SESSION_TOKENS: Final = 1024
 """A replica that served the session counts as one that holds the whole prompt, and so much at least."""
-_ANSWERS = 0.05
+_ANSWERS: Final = 0.05
 """What an answer under way counts for, of the time that it takes: it slows the reading of prompts, and little."""
-_KEPT = 19.0
+_KEPT: Final = 19.0
 """How many times the usual reading of its tokens a hit is worth beside what it saves now: the prefix will be wanted
 again, and what a second copy of it pushes out is missing elsewhere. Found on the first half of a real trace, see
 benchmarks/gateway/routing.py."""
-_EVEN = 0.1
+_EVEN: Final = 0.1
 """What a replica's work of the last minutes beyond its share counts for: placing what nobody holds where least was
 placed spreads the work, and with it what pushes what out of the caches."""
-_FADING = 0.998
+_FADING: Final = 0.998
 """How much of that is left after a second."""
-_AHEAD_PROMPTS = 10.0
+_AHEAD_PROMPTS: Final = 10.0
 """It is reckoned up to so many usual prompts, so that one which was away for a while is not buried when it is back."""
-_SPILL_SHARE = 1.5
-SPILL_PROMPTS = 4.0
+_SPILL_SHARE: Final = 1.5
+SPILL_PROMPTS: Final = 4.0
 """So many usual prompts more than at the others may wait at a replica before it is spared."""
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-_KEPT = 0.95
-_FORGOTTEN_SECONDS = 300.0
-_ALIKE = 1.25
-FIRST_PREFILL_SECONDS = 1 / 2000
+_KEPT: Final = 0.95
+_FORGOTTEN_SECONDS: Final = 300.0
+_ALIKE: Final = 1.25
+FIRST_PREFILL_SECONDS: Final = 1 / 2000
 """For one prompt token, on a route of which nothing is known."""
-_FIRST_BYTES_PER_TOKEN = 4.0
-_FIRST_ANSWER_TOKENS = 200.0
-_FIRST_PROMPT_TOKENS = 1000.0
-_NEW_PROMPT = 0.01
+_FIRST_BYTES_PER_TOKEN: Final = 4.0
+_FIRST_ANSWER_TOKENS: Final = 200.0
+_FIRST_PROMPT_TOKENS: Final = 1000.0
+_NEW_PROMPT: Final = 0.01
 """Prompts differ by far more than answers do, so their mean is taken over more of them."""
 
 

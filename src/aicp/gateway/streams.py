@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -15,10 +15,10 @@ from aicp.gateway.tokens import Tokens, read_event, usage_of_part
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
-_END = re.compile(rb"\r?\n\r?\n")
-_LONGEST_EVENT = 16 * 2**20
-_TAIL = 4096
-_LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_LONGEST_EVENT: Final = 16 * 2**20
+_TAIL: Final = 4096
+_LAST_TYPES: Final = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
 class Stream(Protocol):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from aicp.gateway.reports import Event, Usage, read_events, read_usage, read_whole
 
-_MOST = 2**31 - 1
+_MOST: Final = 2**31 - 1
 
 
 class Tokens:

@@ -8,7 +8,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -19,11 +19,11 @@ from aicp.security.addresses import resolve_allowed
 
 log = logging.getLogger(__name__)
 
-_IDLE_CONNECTIONS = 256
-_QUEUE_FULL_SECONDS = 0.005
-_BARE_BYTES = 1 << 16
-_PORTS = {"http": 80, "https": 443}
-_WANTED = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"retry-after"})
+_IDLE_CONNECTIONS: Final = 256
+_QUEUE_FULL_SECONDS: Final = 0.005
+_BARE_BYTES: Final = 1 << 16
+_PORTS: Final = {"http": 80, "https": 443}
+_WANTED: Final = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"retry-after"})
 
 
 class Receiver(Protocol):

@@ -19,19 +19,20 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from aicp.gateway.record import Record, read_name
 
-_SEGMENT = re.compile(r"usage-(\d{8,})\.log")
+_SEGMENT: Final = re.compile(r"usage-(\d{8,})\.log")
 _OPEN, _CLOSED = b"+", b"-"
-SEGMENT_BYTES = 1 << 20
-_SLACK_BYTES = 1 << 16
+SEGMENT_BYTES: Final = 1 << 20
+_SLACK_BYTES: Final = 1 << 16
 """What a segment holds beyond that when the next one cannot begin."""
 
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class UsageLog:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aicp.core.clock import Clock
 from aicp.gateway.calls import Call
 from aicp.gateway.engine_errors import BUSY
@@ -9,7 +11,7 @@ from aicp.gateway.prompts import Prompt
 from aicp.gateway.replicas import STEP_ANSWERS, Charge, Replica
 from aicp.gateway.tokens import Tokens
 
-REQUEST_TOKENS = 64
+REQUEST_TOKENS: Final = 64
 """What a request costs besides its tokens, in tokens."""
 
 
