@@ -222,14 +222,20 @@ class Usage:
         await self._increase(UsageTtftRow, {group: {"requests": count} for group, count in classes.items()})
 
     async def _increase(self, table: type[Base], amounts: dict[tuple[Any, ...], dict[str, int]]) -> None:
+        """Adds to the rows of groups; all `amounts` have the same names."""
+        if not amounts:
+            return
+        columns = table.__table__.columns
         keys = [column.name for column in table.__table__.primary_key]
         # In one order everywhere: two gateways that report at once must not wait for each other in a circle.
-        for group, counts in sorted(amounts.items(), key=lambda item: item[0]):
-            statement = self._insert(table).values(dict(zip(keys, group, strict=True)) | counts)
-            grown = {name: getattr(table, name) + statement.excluded[name] for name in counts}
-            await self._session.execute(statement.on_conflict_do_update(index_elements=keys, set_=grown))
+        ordered = sorted(amounts.items(), key=lambda item: item[0])
+        statement = self._insert(table.__table__)
+        grown = {name: columns[name] + statement.excluded[name] for name in ordered[0][1]}
+        rows = [dict(zip(keys, group, strict=True)) | counts for group, counts in ordered]
+        connection = await self._session.connection()
+        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=grown), rows)
 
-    def _insert(self, table: type[Base]) -> Any:
+    def _insert(self, table: Any) -> Any:
         dialect = self._session.get_bind().dialect.name
         return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
@@ -250,14 +256,20 @@ def ttft_percentile(classes: Counter[int], share: float) -> float | None:
     return None
 
 
+_LENGTHS = {
+    column.name: column.type.length
+    for column in UsageRecordRow.__table__.columns
+    if isinstance(column.type, String) and column.type.length and column.name != "outcome"
+}
+
+
 def _storable(record: UsageRecord) -> UsageRecord:
     """`record` with texts that fit their columns: one odd record must not hold up all that a gateway has to report."""
     fitting: dict[str, str] = {}
-    for column in UsageRecordRow.__table__.columns:
-        text = getattr(record, column.name)
-        length = getattr(column.type, "length", None)
-        if isinstance(text, str) and length and column.name != "outcome" and (len(text) > length or "\0" in text):
-            fitting[column.name] = text.replace("\0", "")[:length]
+    for name, length in _LENGTHS.items():
+        text = getattr(record, name)
+        if text and (len(text) > length or "\0" in text):
+            fitting[name] = text.replace("\0", "")[:length]
     return record.model_copy(update=fitting) if fitting else record
 
 
