@@ -98,7 +98,11 @@ def test_a_quota_holds_over_a_killed_gateway_and_counts_what_control_has_counted
             eventually("the gateway is back", lambda: is_back(platform, secret), seconds=10)
     assert answer.json()["error"]["code"] == "insufficient_quota"
     assert killed
-    eventually("control has counted it", lambda: counted(platform, key_id, "prompt_tokens", "completion_tokens") == served, seconds=10)
+    eventually(
+        "control has counted it",
+        lambda: counted(platform, key_id, "prompt_tokens", "completion_tokens") == served,
+        seconds=10,
+    )
     assert ask(platform, secret).status_code == 429
 
 

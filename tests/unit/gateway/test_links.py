@@ -13,6 +13,7 @@ from aicp.gateway.bodies import read_fields
 from aicp.gateway.calls import make_call
 from aicp.gateway.endpoints import find_endpoint
 from aicp.gateway.errors import ApiError
+from aicp.gateway.links import read_media
 from aicp.gateway.routes import Route
 
 LINK, DATA = "http://169.254.169.254/latest/meta-data", "data:image/png;base64,AAAA"
@@ -130,6 +131,17 @@ def test_a_link_is_refused_by_the_name_of_its_field(path: str, field: str, body:
             Route(RouteEntry("demo", "demo", None, "chat", "test", "inner", PATHS, [], []), ()),
             read_fields(escaped.encode()),
         )
+
+
+@pytest.mark.parametrize("spaces", [16, 600])
+@pytest.mark.parametrize(("path", "field", "body"), media(LINK))
+def test_a_link_is_found_in_few_long_texts_and_in_many_short_ones(
+    path: str, field: str, body: dict[str, Any], spaces: int
+) -> None:
+    spread = json.dumps(NEEDED | body, separators=("," + " " * spaces, ":" + " " * spaces))
+    with pytest.raises(ApiError) as refused:
+        read_media(read_fields(spread.encode()), find_endpoint(b"POST", path.encode()).media)
+    assert (refused.value.param, refused.value.code) == (field, "url_not_allowed")
 
 
 @pytest.mark.parametrize(("path", "field", "body"), media(DATA))

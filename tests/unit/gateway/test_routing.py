@@ -17,7 +17,7 @@ from aicp.gateway.bodies import encode, read_fields
 from aicp.gateway.calls import make_call
 from aicp.gateway.endpoints import CHAT
 from aicp.gateway.metrics import Metrics
-from aicp.gateway.prefixes import ENDS, Held, chain
+from aicp.gateway.prefixes import ENDS, Block, Held, chain
 from aicp.gateway.prompts import Prompt, read_prompt
 from aicp.gateway.replicas import Replica
 from aicp.gateway.routes import Route
@@ -78,6 +78,26 @@ def test_the_index_is_bounded_and_hopes_for_nothing_that_was_never_sent(
         depth = held.depth(numbers)
         assert (len(held) - 1) * 256 * 0.25 <= tokens
         assert depth == 0 or held.depth(numbers[:depth]) == depth, "who holds a block holds all before it"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12), st.integers(0, 2)), max_size=60), st.integers(100, 3000)
+)
+def test_what_goes_first_is_what_was_used_longest_ago_from_the_ends_of_prompts(
+    sent: list[tuple[int, int, int]], tokens: int
+) -> None:
+    """Against the plain form: a row of blocks, of which those that are used go to the end, the deepest first."""
+    held, plain = Held(tokens), list[Block]()
+    for family, blocks, ending in sent:
+        numbers = chain(family, b"x" * ENDS[blocks] + bytes([ending]) * 600)
+        held.add(numbers, 0.25)
+        plain = [block for block in plain if block not in numbers] + numbers[::-1]
+        while len(plain) * 256 * 0.25 > 0.95 * tokens:
+            plain.pop(0)
+        assert len(held) == len(plain)
+        for other in (chain(f, b"x" * ENDS[12] + bytes([e]) * 600) for f in range(4) for e in range(3)):
+            depth = next((n for n, block in enumerate(other) if block not in plain), len(other))
+            assert [held.depth(other, guess) for guess in (0, depth, 5, 99)] == [depth] * 4
 
 
 def test_what_was_used_last_is_held_longest() -> None:
