@@ -9,12 +9,11 @@ from typing import Protocol
 
 from aicp.core.errors import AicpError
 from aicp.gateway.body_segments import BodySegments
+from aicp.gateway.shipping import REFUSED_FOR_GOOD, keep_shipping
 
 log = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-_REFUSED_FOR_GOOD = frozenset({400, 409, 413, 422})
 
 
 class Archive(Protocol):
@@ -35,16 +34,8 @@ class BodyShipping:
 
     async def run(self) -> None:
         """Ships for ever."""
-        pause = _EVERY_SECONDS
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self.ship()
-                pause = _EVERY_SECONDS
-            except (AicpError, OSError) as error:
-                if pause == _EVERY_SECONDS:
-                    log.warning("bodies of requests wait on disk until they can be kept: %s", error)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        trouble = "bodies of requests wait on disk until they can be kept"
+        await keep_shipping(self.ship, trouble, _LONGEST_PAUSE_SECONDS)
 
     async def ship(self) -> None:
         """Ships what was written so far. Raises AicpError or OSError; then it is tried again."""
@@ -62,7 +53,7 @@ class BodyShipping:
         try:
             await self._control.bodies(self._gateway_id, number, lines)
         except AicpError as error:
-            if error.status not in _REFUSED_FOR_GOOD:
+            if error.status not in REFUSED_FOR_GOOD:
                 raise
             self.refused += len(lines)
             log.error("bodies of %d requests were refused and are dropped: %s", len(lines), error)

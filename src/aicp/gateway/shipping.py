@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0
-_REFUSED_FOR_GOOD = frozenset({400, 409, 413, 422})
+REFUSED_FOR_GOOD = frozenset({400, 409, 413, 422})
+"""Answers to a batch that will never be another."""
 
 
 class Counter(Protocol):
@@ -24,6 +25,20 @@ class Counter(Protocol):
     async def usage(self, gateway_id: str, sequence: int, records: Sequence[bytes]) -> None:
         """Counts a batch once. Raises AicpError."""
         ...
+
+
+async def keep_shipping(ship: Callable[[], Awaitable[None]], trouble: str, longest_pause_seconds: float) -> None:
+    """Calls `ship` every second for ever, and less often while it fails, of which the log is told once."""
+    pause = _EVERY_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await ship()
+            pause = _EVERY_SECONDS
+        except (AicpError, OSError) as error:
+            if pause == _EVERY_SECONDS:
+                log.warning("%s: %s", trouble, error)
+            pause = min(pause * 2, longest_pause_seconds)
 
 
 class Shipping:
@@ -44,16 +59,7 @@ class Shipping:
 
     async def run(self) -> None:
         """Seals and ships for ever."""
-        pause = _EVERY_SECONDS
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self.ship()
-                pause = _EVERY_SECONDS
-            except (AicpError, OSError) as error:
-                if pause == _EVERY_SECONDS:
-                    log.warning("usage waits on disk until it can be counted: %s", error)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        await keep_shipping(self.ship, "usage waits on disk until it can be counted", _LONGEST_PAUSE_SECONDS)
 
     async def keep_on_disk(self) -> None:
         """Once a second: room is looked for again after a full disk, and what was written is forced to the disk."""
@@ -88,7 +94,7 @@ class Shipping:
             try:
                 await self._control.usage(self._gateway_id, number, records)
             except AicpError as error:
-                if error.status not in _REFUSED_FOR_GOOD:
+                if error.status not in REFUSED_FOR_GOOD:
                     raise
                 # one batch that cannot be counted must not hold back all later ones
                 log.error("%d usage records were refused and are kept in %s.refused: %s", len(records), path, error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,22 +13,10 @@ from functools import cache
 import pytest
 from tests.support.openapi import Operation, operations
 
-from aicp.client import (
-    batches,
-    cache_rules,
-    identity,
-    listeners,
-    models,
-    prices,
-    records,
-    requests,
-    rest,
-    routes,
-    services,
-    traffic,
-    uploads,
-)
+from aicp import client
+from aicp.client import records, requests
 
+MODULES = [importlib.import_module(module.name) for module in pkgutil.iter_modules(client.__path__, "aicp.client.")]
 NO_METHOD = {
     "healthz": "for whoever restarts processes",
     "readyz": "for load balancers",
@@ -48,21 +38,7 @@ _VERBS = {"get": "GET", "every": "GET", "lines": "GET", "events": "GET", "post":
 def calls() -> dict[tuple[str, str], set[str]]:
     """(method, path with {} for its variables) of every request in the client's source -> words of its functions."""
     found: dict[tuple[str, str], set[str]] = {}
-    for module in (
-        batches,
-        cache_rules,
-        identity,
-        listeners,
-        models,
-        prices,
-        records,
-        requests,
-        rest,
-        routes,
-        services,
-        traffic,
-        uploads,
-    ):
+    for module in MODULES:
         for function in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(function, ast.FunctionDef):
                 words = _words(function)
