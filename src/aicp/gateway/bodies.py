@@ -14,6 +14,7 @@ DEPTH: Final = 64
 _CONTAINERS: Final = 1_000_000
 _MOST_CHOICES: Final = 128
 _FIRST_BYTES: Final = 256
+_SHORT: Final = 1024
 _BLOCK: Final = 1 << 16
 _BRACKETS: Final = b"[]{}"
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
@@ -141,7 +142,9 @@ def too_deep(body: bytes, depth: int) -> bool:
 
 
 def _has_more(body: bytes, most: int) -> bool:
-    """Whether more than `most` brackets open anywhere. Jumps from one to the next: most of a body is text."""
+    """Whether more than `most` brackets open anywhere. Jumps from one to the next: most of a long body is text."""
+    if len(body) < _SHORT:
+        return body.count(b"[") + body.count(b"{") > most
     for bracket in (b"[", b"{"):
         at = body.find(bracket)
         while at >= 0:

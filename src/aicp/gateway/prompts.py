@@ -41,7 +41,7 @@ def read_prompt(
     entry = route.entry
     space = hash((project, entry.service, entry.upstream_model))
     data = b""
-    for name in _PARTS:
+    for name in _PARTS if len(call.body) >= FIRST_BYTES else ():
         part = fields.get(name)
         if part is not None:
             data = data + bytes(part) if data else bytes(part)

@@ -92,8 +92,8 @@ async def test_expect_with_a_body_too_large_or_a_wrong_key_is_refused_before_the
 async def test_a_body_too_large_is_refused_so_that_the_client_learns_why(
     gateway: GatewayProcess, chunked: bool
 ) -> None:
-    """The client writes all 60 MB before it reads, as most do; a reset would take the answer from it."""
-    size = 60 * 2**20
+    """The client writes all 100 MB before it reads, as most do; a reset would take the answer from it."""
+    size = 100 * 2**20
     reader, writer = await gateway.connect()
     framing = {"transfer-encoding": "chunked"} if chunked else {"content-length": str(size)}
     head = request("POST", PATH, key=gateway.key, headers=framing)
