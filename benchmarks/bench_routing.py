@@ -17,9 +17,9 @@ from report import write
 NOTE = (
     "Second half of Mooncake's conversation trace; the constants were set on the first. hit_of_ideal compares with the "
     "longest prefix by exact, undelayed knowledge of every cache under the same rule for spills. A later spill gives "
-    "more hits to both: on the first half 4 equal replicas hit 0.290, 0.305 and 0.311 where 1, 3 and 5 usual prompts "
-    "more may wait before one is spared; ideal routing then waits for longer (p99 7.3, 7.3 and 9.4 s), the gateway's "
-    "does not."
+    "more hits to both: on the first half 4 equal replicas hit 0.313, 0.316 and 0.317 where 4, 6 and 8 usual prompts "
+    "more may wait before one is spared (p99 7.3, 7.4 and 7.4 s); ideal routing waits for longer (11.0 and 15.9 s at 6 "
+    "and 8)."
 )
 
 if __name__ == "__main__":

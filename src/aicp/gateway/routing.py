@@ -40,7 +40,7 @@ _FADING: Final = 0.998
 _AHEAD_PROMPTS: Final = 10.0
 """It is reckoned up to so many usual prompts, so that one which was away for a while is not buried when it is back."""
 _SPILL_SHARE: Final = 1.5
-SPILL_PROMPTS: Final = 4.0
+SPILL_PROMPTS: Final = 6.0
 """So many usual prompts more than at the others may wait at a replica before it is spared."""
 
 
