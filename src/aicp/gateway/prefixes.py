@@ -18,6 +18,7 @@ from xxhash import xxh3_64_intdigest
 Block = Hashable
 """The number of a block; not called a number, lest the compiled form takes it apart and makes a new one of it."""
 FIRST_BYTES: Final = 256
+_LISTED: Final = 1 << 12
 _SHARE: Final = 16
 _MOST_BYTES: Final = 1 << 20
 _hash: Final[Callable[[bytes, Any], Block]] = xxh3_64_intdigest
@@ -53,12 +54,15 @@ def chain(start: int, data: bytes) -> list[Block]:
 
 
 class _Use:
-    """A prompt that a replica was sent: of its first `left` blocks it is not yet looked at whether they are to go."""
+    """A prompt that a replica was sent, from its block number `first` on.
 
-    __slots__ = ("blocks", "left")
+    Of the first `left` of `blocks` it is not yet looked at whether they are to go.
+    """
+
+    __slots__ = ("blocks", "first", "left")
 
     def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks, self.left = blocks, len(blocks)
+        self.blocks, self.first, self.left = blocks, 0, len(blocks)
 
 
 class Held:
@@ -66,10 +70,10 @@ class Held:
 
     A chain is used as a whole and forgotten from its end, so whoever holds a block holds all before it. Every block
     knows its last use, and what is forgotten is looked for from the oldest use on: to use a block is to write one
-    number, wherever it stands in the order.
+    reference, wherever it stands in the order. All bytes that are held are taken for equally many tokens.
     """
 
-    __slots__ = ("_blocks", "_bytes", "_first_most", "_most", "_tokens", "_told", "_uses")
+    __slots__ = ("_blocks", "_bytes", "_first_most", "_listed", "_most", "_most_listed", "_tokens", "_told", "_uses")
 
     def __init__(self, tokens: float) -> None:
         self._most = self._first_most = tokens * _BELIEVED
@@ -77,7 +81,9 @@ class Held:
         self._tokens = 0.0
         self._blocks: dict[Block, _Use] = {}
         self._uses: OrderedDict[_Use, None] = OrderedDict()
-        """The oldest first; those of which a later one has taken over everything are not among them."""
+        """The oldest first. Some hold nothing any more: later ones have taken over everything."""
+        self._listed, self._most_listed = 0, _LISTED
+        """Blocks that uses list, and with how many they are looked through for those that hold something."""
         self._told = False
         """Whether the replica tells what it gives up: then blocks may be missing before others."""
 
@@ -112,27 +118,32 @@ class Held:
             added = ENDS[len(blocks)] - ENDS[known]
         if known:
             before = held[blocks[known - 1]]
-            if len(before.blocks) == known:
-                self._uses.pop(before, None)
+            if before.first + len(before.blocks) == known and before in self._uses:
+                del self._uses[before]
+                self._listed -= len(before.blocks)
         for block in blocks:
             held[block] = use
         self._uses[use] = None
+        self._listed += len(blocks)
         self._bytes += added
         self._tokens += added * tokens_per_byte
         self._shrink()
+        if self._listed > self._most_listed:
+            self._sweep()
 
     def drop(self, block: Block) -> None:
         """The replica has told that this block is gone."""
         self._told = True
         use = self._blocks.pop(block, None)
         if use is not None:
-            self._less(use.blocks.index(block))
+            self._less(use.first + use.blocks.index(block))
 
     def clear(self) -> None:
         """Nothing is held any more."""
         self._blocks.clear()
         self._uses.clear()
         self._bytes, self._tokens = 0, 0.0
+        self._listed, self._most_listed = 0, _LISTED
 
     def bound(self, tokens: float | None) -> None:
         """Holds at most so many tokens from now on; None: as many as at first."""
@@ -148,9 +159,23 @@ class Held:
                 block = use.blocks[use.left]
                 if held.get(block) is use:
                     del held[block]
-                    self._less(use.left)
+                    self._less(use.first + use.left)
             if not use.left:
                 del uses[use]
+                self._listed -= len(use.blocks)
+
+    def _sweep(self) -> None:
+        """Uses list what they hold from now on, and nothing else; done again when twice as much is listed."""
+        held, uses = self._blocks, self._uses
+        self._uses, self._listed = OrderedDict(), 0
+        for use in uses:
+            places = [place for place, block in enumerate(use.blocks) if held.get(block) is use]
+            if places:
+                use.blocks = use.blocks[places[0] : places[-1] + 1]
+                use.first, use.left = use.first + places[0], len(use.blocks)
+                self._uses[use] = None
+                self._listed += use.left
+        self._most_listed = max(_LISTED, 2 * self._listed)
 
     def _less(self, place: int) -> None:
         """A block is gone that was number `place` of its prompt; all bytes are taken for equally many tokens."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+import tracemalloc
+from collections import Counter, deque
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +99,28 @@ def test_what_goes_first_is_what_was_used_longest_ago_from_the_ends_of_prompts(
         for other in (chain(f, b"x" * ENDS[12] + bytes([e]) * 600) for f in range(4) for e in range(3)):
             depth = next((n for n, block in enumerate(other) if block not in plain), len(other))
             assert [held.depth(other, guess) for guess in (0, depth, 5, 99)] == [depth] * 4
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_the_index_does_not_grow_with_what_is_sent_but_with_what_is_held(told: bool) -> None:
+    """Beginnings that go on and end by turns, and an engine that tells what it gives up before it is reckoned full."""
+    held, live = Held(4e6), deque[list[Block]]()
+    common = b"x" * 8192
+    tracemalloc.start()
+    sizes: list[int] = []
+    for number in range(9000):
+        text = common + bytes(2048 * (number % 2)) if not told else common + number.to_bytes(4, "big") * 128
+        blocks = chain(1, text)
+        held.add(blocks, 0.25)
+        live.append(blocks)
+        last = live.popleft() if len(live) > 20 else []
+        for block in last[32:] if told else ():
+            held.drop(block)
+        if number in (3000, 8999):
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(held) <= 32 + 20 * 2 + 4 * 2
+    assert sizes[1] - sizes[0] < 2_000_000
 
 
 def test_what_was_used_last_is_held_longest() -> None:
