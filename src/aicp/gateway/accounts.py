@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Final
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
 from aicp.gateway.limits import Account, Room, over_limit
 from aicp.gateway.record import Record
 from aicp.gateway.scopes import Scopes, Today
+
+_REQUESTS: Final = (
+    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %ds\r\n"
+)
+_TOKENS: Final = _REQUESTS.replace(b"requests", b"tokens")
 
 
 class Grant:
@@ -118,15 +124,12 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
         room = account.token_room(now)
         if room is not None and (tokens is None or room < tokens):
             tokens = room
-    text = "" if requests is None else _shown("requests", requests)
-    if tokens is not None:
-        text += _shown("tokens", tokens)
-    return text.encode()
+    if tokens is None:
+        return b"" if requests is None else _REQUESTS % _shown(requests)
+    shown = _TOKENS % _shown(tokens)
+    return shown if requests is None else _REQUESTS % _shown(requests) + shown
 
 
-def _shown(what: str, room: Room) -> str:
+def _shown(room: Room) -> tuple[int, int, int]:
     left, most, seconds = room
-    return (
-        f"x-ratelimit-limit-{what}: {most}\r\nx-ratelimit-remaining-{what}: {left}\r\n"
-        f"x-ratelimit-reset-{what}: {seconds}s\r\n"
-    )
+    return most, left, seconds

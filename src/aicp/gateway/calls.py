@@ -163,6 +163,12 @@ def _prompts(fields: Fields) -> int:
 
 
 def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+    if not stream and endpoint.counts_stream and route.entry.upstream_model == route.public:
+        return Call(path, encode(fields), stream, _events)  # what most are; nothing is made anew for it
+    return _streamed_or_renamed(endpoint, path, route, fields, stream)
+
+
+def _streamed_or_renamed(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
     dialect, show = endpoint.dialect, with_usage(fields) if stream and endpoint.counts_stream else True
 
     def open_stream(tokens: Tokens, name: str) -> Stream:
