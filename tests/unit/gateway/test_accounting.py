@@ -90,7 +90,7 @@ async def test_usage_waits_while_the_control_plane_is_down(gateway: GatewayProce
 
 
 async def test_a_batch_whose_answer_is_lost_is_counted_once(gateway: GatewayProcess, control: ControlPlane) -> None:
-    control.lose_usage_answers = 3
+    control.lose_usage_answers = 2
     names = {(await gateway.ask(PATH, CHAT)).headers["x-request-id"] for _ in range(20)}
     await until(lambda: set(ids(control)) >= names)
     await until(lambda: control.repeated >= 1)
