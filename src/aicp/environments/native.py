@@ -69,7 +69,10 @@ async def provide_program(build: NativeBuild, base: Path, tools: Installer, cach
 async def _compile(build: NativeBuild, tools: Installer, archive: Path) -> Path:
     tools.report(JobProgress(phase="unpacking the source", unit="steps"))
     with tarfile.open(archive) as tar:
-        tar.extractall(tools.directory / "source", filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later; the archive is known by its hash in any case
+            tar.extractall(tools.directory / "source", filter="data")
+        else:
+            tar.extractall(tools.directory / "source")
     source = next((tools.directory / "source").iterdir()) / build.directory
     target = tools.directory / "out"
     cores = len(os.sched_getaffinity(0))

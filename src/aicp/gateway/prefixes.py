@@ -19,7 +19,7 @@ Block = Hashable
 """The number of a block; not called a number, lest the compiled form takes it apart and makes a new one of it."""
 FIRST_BYTES: Final = 256
 _LISTED: Final = 1 << 12
-_SHARE: Final = 16
+_SHARE: Final = 8
 _MOST_BYTES: Final = 1 << 20
 _hash: Final[Callable[[bytes, Any], Block]] = xxh3_64_intdigest
 _MASK: Final = (1 << 64) - 1
@@ -37,7 +37,7 @@ def _ends() -> list[int]:
 
 
 ENDS: Final = _ends()
-"""ENDS[n] is how many bytes n blocks are: 256 each at first, later at most a 16th of what is before them, so that a
+"""ENDS[n] is how many bytes n blocks are: 256 each at first, later at most an eighth of what is before them, so that a
 megabyte has few hundred. What comes after the first megabyte has no block."""
 
 
