@@ -16,8 +16,11 @@ from urllib.parse import parse_qs
 from tests.support.http_wire import Asked, read_request
 
 from aicp.core.route import RouteTable
+from aicp.core.usage import UsageRecord
 
 TOKEN = "internal-token-of-the-test"
+UNKNOWN = {name: None for name, field in UsageRecord.model_fields.items() if not field.is_required()}
+"""What is not known of a request is not in its record."""
 
 
 @dataclass
@@ -177,7 +180,7 @@ class ControlPlane:
             self.repeated += 1
         else:
             self.batches.add(name)
-            self.usage.extend(batch["records"])
+            self.usage.extend(UNKNOWN | record for record in batch["records"])
         if self.lose_usage_answers:
             self.lose_usage_answers -= 1
             return 0, None

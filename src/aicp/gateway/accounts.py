@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
 
 from aicp.core.route import KeyEntry, LimitsEntry, RouteTable, Total, Totals
 from aicp.gateway.limits import Account, Room, over_limit
 from aicp.gateway.record import Record
 from aicp.gateway.scopes import Scopes, Today
-
-_REQUESTS: Final = (
-    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %ds\r\n"
-)
-_TOKENS: Final = _REQUESTS.replace(b"requests", b"tokens")
 
 
 class Grant:
@@ -124,12 +118,23 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
         room = account.token_room(now)
         if room is not None and (tokens is None or room < tokens):
             tokens = room
-    if tokens is None:
-        return b"" if requests is None else _REQUESTS % _shown(requests)
-    shown = _TOKENS % _shown(tokens)
-    return shown if requests is None else _REQUESTS % _shown(requests) + shown
+    shown = b"" if requests is None else _requests_shown(requests)
+    return shown if tokens is None else shown + _tokens_shown(tokens)
 
 
-def _shown(room: Room) -> tuple[int, int, int]:
+# a text that stands where it is filled in is compiled, and one that has a name is not
+def _requests_shown(room: Room) -> bytes:
     left, most, seconds = room
-    return most, left, seconds
+    return (
+        b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %ds\r\n"
+        % (most, left, seconds)
+    )
+
+
+def _tokens_shown(room: Room) -> bytes:
+    left, most, seconds = room
+    return b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %ds\r\n" % (
+        most,
+        left,
+        seconds,
+    )

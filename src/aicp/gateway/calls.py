@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from aicp.gateway import anthropic_messages, http, openai_responses
-from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, with_usage
+from aicp.gateway.bodies import Fields, check_fields, encode, flag_field, is_all, with_usage
 from aicp.gateway.continuations import HEADER, may_continue
 from aicp.gateway.continued_stream import ContinuedStream, no_stream
 from aicp.gateway.endpoints import CHAT, COMPLETIONS, MESSAGES, OCR, RESPONSES, SPEECH, Endpoint, served_by
@@ -37,7 +36,6 @@ _list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _GENERATES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
 
 
-@dataclass(slots=True)
 class Call:
     """One request, ready for any replica of its route.
 
@@ -46,20 +44,41 @@ class Call:
     comes.
     """
 
-    path: str
-    body: bytes
-    stream: bool
-    open_stream: Callable[[Tokens, str], Stream]
-    whole: Callable[[bytes, str], bytes] | None = None
-    kind: bytes | None = None
-    answers: bytes = http.JSON
-    raw: bool = False
-    size: int | None = None
-    """Bytes of text that its input amounts to, where it holds media."""
-    continues: str = ""
-    """How another replica goes on with a stream that breaks off; empty: none does."""
-    begun: ContinuedStream | None = None
-    """The stream whose rest this is."""
+    __slots__ = (
+        "answers",
+        "begun",
+        "body",
+        "continues",
+        "kind",
+        "open_stream",
+        "path",
+        "raw",
+        "size",
+        "stream",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        body: bytes,
+        stream: bool,
+        open_stream: Callable[[Tokens, str], Stream],
+        whole: Callable[[bytes, str], bytes] | None = None,
+        *,
+        kind: bytes | None = None,
+        answers: bytes = http.JSON,
+        raw: bool = False,
+        size: int | None = None,
+    ) -> None:
+        self.path, self.body, self.stream, self.open_stream, self.whole = path, body, stream, open_stream, whole
+        self.kind, self.answers, self.raw = kind, answers, raw
+        self.size = size
+        """Bytes of text that its input amounts to, where it holds media."""
+        self.continues = ""
+        """How another replica goes on with a stream that breaks off; empty: none does."""
+        self.begun: ContinuedStream | None = None
+        """The stream whose rest this is."""
 
     def stream_of(self, tokens: Tokens, name: str) -> Stream:
         """The relay of a stream that answers it."""
@@ -89,14 +108,21 @@ class Call:
 
 
 def make_call(
-    endpoint: Endpoint, route: Route, fields: Fields, headers: Mapping[bytes, bytes] = MappingProxyType({})
+    endpoint: Endpoint,
+    route: Route,
+    fields: Fields,
+    headers: Mapping[bytes, bytes] = MappingProxyType({}),
+    text: bytes = b"",
 ) -> Call:
-    """Raises ApiError 400 for what the schema or the engine does not allow; LinkedMedia where media must be fetched."""
+    """`text` is what `fields` were read of, or empty where they were changed since.
+
+    Raises ApiError 400 for what the schema or the engine does not allow; LinkedMedia where media must be fetched.
+    """
     if endpoint.form and isinstance(fields, Form):
         return _upload(endpoint, route, fields)
     check_fields(fields, route.refused_fields, endpoint.field)
-    media = read_media(fields, endpoint.media)
-    call = _call(endpoint, route, fields, "stream" in fields and flag_field(fields, "stream"))
+    media = read_media(fields, endpoint.media, text)
+    call = _call(endpoint, route, fields, "stream" in fields and flag_field(fields, "stream"), text)
     if call.stream and len(route.replicas) > 1 and headers.get(HEADER) != b"never" and may_continue(fields):
         call.continues = route.entry.continues.get(call.path, "")
     if media is not None:
@@ -104,10 +130,13 @@ def make_call(
     return call
 
 
-def _call(endpoint: Endpoint, route: Route, fields: Fields, stream: bool) -> Call:
+def _call(endpoint: Endpoint, route: Route, fields: Fields, stream: bool, text: bytes) -> Call:
     for path in endpoint.upstream:
         if path in route.endpoints:
-            return _SPECIAL.get(path, _native)(endpoint, path, route, fields, stream)
+            special = _SPECIAL.get(path)
+            if special is not None:
+                return special(endpoint, path, route, fields, stream)
+            return _native(endpoint, path, route, fields, stream, text)
     model = route.entry.upstream_model
     if CHAT.path in route.endpoints and endpoint is RESPONSES:
         return _through_chat(openai_responses.Translation(fields, model), stream)
@@ -162,9 +191,10 @@ def _prompts(fields: Fields) -> int:
         return 1
 
 
-def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool) -> Call:
+def _native(endpoint: Endpoint, path: str, route: Route, fields: Fields, stream: bool, text: bytes = b"") -> Call:
     if not stream and endpoint.counts_stream and route.entry.upstream_model == route.public:
-        return Call(path, encode(fields), stream, _events)  # what most are; nothing is made anew for it
+        # what most are: nothing is made anew for it
+        return Call(path, text if text and is_all(fields, text) else encode(fields), stream, _events)
     return _streamed_or_renamed(endpoint, path, route, fields, stream)
 
 

@@ -39,6 +39,7 @@ MODULES = (
     "queues",
     "replicas",
     "requests",
+    "routes",
     "routing",
     "site",
     "speeds",

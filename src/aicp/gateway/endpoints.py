@@ -95,7 +95,7 @@ def served_by(paths: frozenset[str]) -> str:
 
 def origin_form(target: bytes) -> bytes:
     """The path of a request's target; what is sent to a proxy names scheme and host before it."""
-    if target.startswith((b"http://", b"https://")):
+    if target[:1] != b"/" and target.startswith((b"http://", b"https://")):
         host, slash, path = target.partition(b"://")[2].partition(b"/")
         return slash + path if slash and not {*b"?#"} & {*host} else b"/"
     return target

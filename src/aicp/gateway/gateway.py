@@ -161,7 +161,8 @@ class Gateway:
         """
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
-        fields = read_upload(request) if endpoint.form else read_fields(request.body())
+        text = b"" if endpoint.form else request.body()
+        fields = read_upload(request) if endpoint.form else read_fields(text)
         name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
         if meter.trace is not None:
             meter.trace.named(name)
@@ -171,13 +172,14 @@ class Gateway:
             raise unknown_model(name)
         if key.defaults or key.max_output_tokens is not None:
             apply_rules(key, endpoint, fields)
+            text = b""  # it is not what they say any more
         lookup = look_up(key.caches, name, endpoint, fields, request.headers) if key.caches else None
         detour = None
         if route.arms is not None:
             detour = Detour(route.arms, self.site, self.routes.budgets, request, endpoint, key, fields)
             route = detour.first
         record.service, meter.price = route.service, route.price
-        call = make_call(endpoint, route, fields, request.headers)
+        call = make_call(endpoint, route, fields, request.headers, text if self.only is None else b"")
         record.stream = call.stream
         if not route.replicas:
             raise not_ready(route)
@@ -243,8 +245,8 @@ class Gateway:
     def _reserve(self, key: Key, request: Request, call: Call, fields: Fields, meter: Meter, answer: Answer) -> None:
         """Takes from the limits that the request falls under. Raises ApiError 429."""
         try:
-            tokens = estimate(call, fields)
-            meter.grant = self.routes.accounts.reserve(key.accounts, *tokens, meter.began, request.at)
+            prompt, output = estimate(call, fields)
+            meter.grant = self.routes.accounts.reserve(key.accounts, prompt, output, meter.began, request.at)
         finally:
             answer.more = limit_headers(key.accounts, meter.began)
 

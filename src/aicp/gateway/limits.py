@@ -185,8 +185,9 @@ class Account:
     def end(self, reserved: tuple[int, int], used: tuple[int, int], now: float) -> None:
         """Replaces a reservation (input, output) by what was used."""
         self._leave(reserved)
+        prompt, output = used
         for minute in self._minutes:
-            minute.window.add(minute.of(*used), now)
+            minute.window.add(minute.of(prompt, output), now)
 
     def _enter(self, prompt: int, output: int) -> None:
         given, made = self._pending
@@ -211,8 +212,9 @@ class Account:
             return Refusal("concurrency", self._concurrency, 1)
         if self._rpm is not None and self._requests.used(now) >= self._rpm:
             return Refusal("rpm", self._rpm, self._requests.seconds_until(1, now))
+        given, made = self._pending
         for minute in self._minutes:
-            used = minute.window.used(now) + minute.of(*self._pending)
+            used = minute.window.used(now) + minute.of(given, made)
             over = used + min(minute.of(prompt, output), minute.most) - minute.most
             if over > 0:
                 # what is still reserved goes by a minute after its end
@@ -260,11 +262,13 @@ class Account:
     def token_room(self, now: float) -> Room | None:
         """What is left of the tightest limit on tokens per minute."""
         tightest: Room | None = None
+        given, made = self._pending
         for minute in self._minutes:
-            left = max(minute.most - minute.window.used(now) - minute.of(*self._pending), 0)
+            reserved = minute.of(given, made)
+            left = max(minute.most - minute.window.used(now) - reserved, 0)
             if tightest is None or left < tightest[0]:
                 # what is reserved is there for a minute at least
-                seconds = _SLOTS if minute.of(*self._pending) else minute.window.seconds_until_empty(now)
+                seconds = _SLOTS if reserved else minute.window.seconds_until_empty(now)
                 tightest = (left, minute.most, seconds)
         return tightest
 

@@ -86,11 +86,14 @@ class Media:
         self.size += len(text)
 
 
-def read_media(fields: Fields, own: tuple[str, ...] = ()) -> Media | None:
+def read_media(fields: Fields, own: tuple[str, ...] = (), text: bytes = b"") -> Media | None:
     """The media of a body, None where it can hold none; `own` are fields that hold one themselves.
 
+    `text` is all that `fields` were read of, or empty: most bodies hold no link anywhere, which one look tells.
     Raises LinkedMedia where all links can be fetched, and ApiError 400 where one would send an engine elsewhere.
     """
+    if text and not own and not _may_hold_link(text):
+        return None
     held: list[str] = []
     for name, raw in fields.items():
         data = bytes(raw)

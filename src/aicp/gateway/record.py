@@ -7,8 +7,12 @@ from datetime import datetime
 import msgspec
 
 
-class Record(msgspec.Struct, gc=False):
-    """`aicp.core.usage.UsageRecord` as the data plane writes it; times in milliseconds."""
+def _interrupted() -> str:
+    return "interrupted"
+
+
+class Record(msgspec.Struct, gc=False, omit_defaults=True):
+    """`aicp.core.usage.UsageRecord` as the data plane writes it: what is None is not written. Times in milliseconds."""
 
     request_id: str
     api_key_id: str
@@ -22,16 +26,17 @@ class Record(msgspec.Struct, gc=False):
     queue_ms: float | None = None
     ttft_ms: float | None = None
     status: int | None = None
-    outcome: str = "interrupted"
+    outcome: str = msgspec.field(default_factory=_interrupted)
+    """Always written, for which it has a factory: the control plane demands it."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     cost_micros: int | None = None
-    cache: str | msgspec.UnsetType = msgspec.UNSET
-    """What the cache of its model did; not even written where that has none. So are the other two."""
-    cache_model: str | msgspec.UnsetType = msgspec.UNSET
+    cache: str | None = None
+    """What the cache of its model did; None where that has none. So are the other two."""
+    cache_model: str | None = None
     """Public name that the cache's rule is of."""
-    saved_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    saved_tokens: int | None = None
     """What the engine took when it gave the kept answer."""
 
 

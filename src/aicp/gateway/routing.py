@@ -1,6 +1,6 @@
 """Which replica serves a request: the one where its answer is expected first, told in seconds.
 
-    cost = (queued + prompt - hit + ahead / 10) * prefill - 19 * hit * usual prefill + answer * decode * running / 20
+    cost = (queued + prompt - hit + ahead / 5) * prefill - 19 * hit * usual prefill + answer * decode * running / 20
 
 `queued` are the uncached tokens of prompts on their way to the replica or waiting there, without what is read of the
 first of them already; `hit` the tokens of this prompt that it holds, `ahead` the work of the last minutes that it was
@@ -32,7 +32,7 @@ _KEPT: Final = 19.0
 """How many times the usual reading of its tokens a hit is worth beside what it saves now: the prefix will be wanted
 again, and what a second copy of it pushes out is missing elsewhere. Found on the first half of a real trace, see
 benchmarks/gateway/routing.py."""
-_EVEN: Final = 0.1
+_EVEN: Final = 0.2
 """What a replica's work of the last minutes beyond its share counts for: placing what nobody holds where least was
 placed spreads the work, and with it what pushes what out of the caches."""
 _FADING: Final = 0.998

@@ -7,10 +7,15 @@ import json
 import re
 import secrets
 import tracemalloc
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.gateway_bench import Bench
 from tests.support.http_wire import request
+
+from aicp.gateway.bodies import encode, is_all, read_fields
 
 PATH = "/v1/chat/completions"
 MODELS = b"GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %b\r\n\r\n"
@@ -111,3 +116,40 @@ async def test_a_flood_of_header_lines_is_refused_before_it_is_held(bench: Bench
     assert bench.client_wire.written.startswith(b"HTTP/1.1 431 ")
     assert sent < 100_000
     assert held < 1 << 19
+
+
+_TEXTS = st.text(st.sampled_from('aé"\\{}[]:, '), max_size=3)
+
+
+@given(
+    st.lists(st.tuples(_TEXTS, st.recursive(_TEXTS | st.integers(0, 20), st.lists, max_leaves=3)), max_size=5),
+    st.sampled_from([(",", ":"), (", ", ":"), (",", ": "), (", ", ": "), (",", " :")]),
+    st.booleans(),
+)
+def test_a_body_is_all_of_its_fields_only_where_it_is_written_in_no_other_way(
+    pairs: list[tuple[str, Any]], separators: tuple[str, str], ascii_only: bool
+) -> None:
+    def written(value: Any) -> str:
+        return json.dumps(value, separators=separators, ensure_ascii=ascii_only)
+
+    between, colon = separators
+    text = ("{" + between.join(written(name) + colon + written(value) for name, value in pairs) + "}").encode()
+    fields = read_fields(text)
+    if is_all(fields, text):
+        assert encode(fields) == text
+    plain = all(name.isascii() and not {*name} & {*'"\\'} for name, _ in pairs)
+    if pairs and plain and len(dict(pairs)) == len(pairs) and separators == (",", ":"):
+        assert is_all(fields, text)
+
+
+async def test_a_body_that_needs_no_change_goes_on_as_it_came_and_one_with_a_field_twice_does_not(bench: Bench) -> None:
+    def sent(body: bytes) -> bytes:
+        bench.client.data_received(request("POST", PATH, body, key=bench.key))
+        wire, bench.engine_wire.written = bench.engine_wire.written, b""
+        bench.answer()
+        return wire.partition(b"\r\n\r\n")[2]
+
+    plain = b'{"model":"demo","messages":[{"role":"user","content":"a \\u00e9 \xc3\xa9"}],"user":"x"}'
+    assert sent(plain) == plain
+    twice = b'{"messages":[{"content":"no"}],"model":"demo","user":"x","messages":[{"content":"yes"}]}'
+    assert sent(twice) == b'{"messages":[{"content":"yes"}],"model":"demo","user":"x"}'

@@ -71,7 +71,8 @@ function Live({ question, watched, by, project }: { question: Question; watched:
   const to = Date.parse(watched.now.at) / 1000;
   const name = (group: string) => group || t("traffic.refused");
   const series = trafficSeries(watched.looks, by, question.read, question.together, name, project);
-  return <Panel title={title}><LazyChart label={title} height={180} format={question.format} group="traffic" empty={t("traffic.none")} span={{ from: to - SHOWN_SECONDS, to, step: STEP_SECONDS }} series={series} /></Panel>;
+  const empty = t(question.title === "chartTtft" && watched.now.services.length > 0 ? "traffic.noStream" : "traffic.none");
+  return <Panel title={title}><LazyChart label={title} height={180} format={question.format} group="traffic" empty={empty} span={{ from: to - SHOWN_SECONDS, to, step: STEP_SECONDS }} series={series} /></Panel>;
 }
 
 function Rows({ rows }: { rows: TrafficRow[] }) {
