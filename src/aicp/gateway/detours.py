@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from aicp.gateway.admission import Admission
 from aicp.gateway.api_keys import Key
 from aicp.gateway.arms import Arms
@@ -18,6 +20,8 @@ from aicp.gateway.prompts import read_prompt, session_of
 from aicp.gateway.requests import Request
 from aicp.gateway.routes import Route
 from aicp.gateway.site import Site
+
+log = logging.getLogger(__name__)
 
 
 class Detour:
@@ -46,7 +50,11 @@ class Detour:
         """Lets the request in, here or further on. Raises ApiError when it had better not wait anywhere."""
 
         def take(error: ApiError) -> bool:
-            return self._take(admission, exchange, haste, error)
+            try:
+                return self._take(admission, exchange, haste, error)
+            except Exception:  # its client still gets the error that made it look for another way
+                log.exception("another way could not be tried")
+                return False
 
         exchange.detour = take
         try:

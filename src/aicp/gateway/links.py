@@ -136,7 +136,7 @@ def _may_hold_link(data: bytes) -> bool:
         end = data.find(b'"', at + 1)
         if end < 0:
             return False
-        if data[end - 3 : end] == b"url" or (end - at < _SHORT_NAME and data[at + 1 : end] in _PLAIN_NAMES):
+        if data[max(end - 3, 0) : end] == b"url" or (end - at < _SHORT_NAME and data[at + 1 : end] in _PLAIN_NAMES):
             return True
         at = end
     return _SIGN.search(data) is not None

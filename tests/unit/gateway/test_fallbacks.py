@@ -75,6 +75,16 @@ async def served(gateway: GatewayProcess, count: int = 1) -> list[tuple[str, str
     return [(record["service"], record["outcome"]) for record in await gateway.recorded(count)]
 
 
+async def test_a_prompt_that_begins_with_an_empty_one_goes_on_too(
+    gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine]
+) -> None:
+    await publish(gateway, control, engines)
+    await engines["first"].stop()
+    answer = await gateway.ask("/v1/completions", {"model": "chat", "prompt": ["", "x" * 300]})
+    assert answer.status == 200
+    assert await served(gateway) == [("second", "ok")]
+
+
 @pytest.mark.parametrize("places", [None, 1])
 async def test_a_dead_engine_is_passed_over(
     gateway: GatewayProcess, control: ControlPlane, engines: dict[str, Engine], places: int | None

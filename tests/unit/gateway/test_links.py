@@ -144,6 +144,13 @@ def test_a_link_is_found_in_few_long_texts_and_in_many_short_ones(
     assert (refused.value.param, refused.value.code) == (field, "url_not_allowed")
 
 
+@pytest.mark.parametrize("value", [["", "x" * 300], {"": "x" * 300}, [{"": "x" * 300}]])
+def test_a_text_that_begins_with_nothing_holds_no_link(value: Any) -> None:
+    text = json.dumps({"": value, "input": value}, separators=(",", ":")).encode()
+    assert read_media(read_fields(text)) is None
+    assert read_media(read_fields(text), (), text) is None
+
+
 @pytest.mark.parametrize(("path", "field", "body"), media(DATA))
 def test_the_same_shape_with_data_passes(path: str, field: str, body: dict[str, Any]) -> None:
     assert attempt(path, NEEDED | body) is None

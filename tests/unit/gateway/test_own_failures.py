@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.gateway_bench import ANSWER, Bench
 
+from aicp.core.route import ArmEntry, ChoiceEntry, Target
+from aicp.gateway import detours
 from aicp.gateway import gateway as front
 from aicp.gateway.openai_responses import Translation
 
@@ -48,6 +51,23 @@ async def test_an_answer_on_which_the_gateway_stumbles_is_500_with_one_record(
     assert b"detail" not in bench.client_wire.written
     assert "a detail that is nobody's business" in caplog.text
     assert [(record["outcome"], record["status"]) for record in bench.records()] == [("engine_error", 500)]
+
+
+async def test_a_detour_on_which_the_gateway_stumbles_leaves_the_first_error_and_one_record(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(bench.table.routes[0], name="other", targets=[Target("rep_2", "unix:/elsewhere")])
+    choice = ChoiceEntry("chat", "default", [ArmEntry("demo")], ["other"])
+    bench.routes.swap(replace(bench.table, routes=[*bench.table.routes, other], choices=[choice]))
+    monkeypatch.setattr(detours, "make_call", failing)
+    bench.ask("/v1/chat/completions", model="chat", messages=[{"role": "user", "content": "Hi"}])
+    body = b'{"error":{"message":"no"}}'
+    head = b"HTTP/1.1 500 No\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    bench.engine.data_received(head + body)
+    assert b"HTTP/1.1 50" in bench.client_wire.written
+    assert "a detail that is nobody's business" in caplog.text
+    assert [record["outcome"] for record in bench.records()] == ["engine_error"]
+    assert bench.replica.inflight == 0
 
 
 async def test_a_client_that_reads_slowly_slows_its_engine_and_nobody_else_s(bench: Bench) -> None:
