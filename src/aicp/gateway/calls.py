@@ -28,8 +28,8 @@ _MEDIUM_TOKENS: Final = 1000
 """What an image, or another medium, is taken for, however many bytes it has."""
 _OUTPUT_TOKENS: Final = 256
 """What a request that names no maximum is taken for."""
-_OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_ANSWERS = ("best_of", "n")
+_OUTPUT_FIELDS: Final = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
+_ANSWERS: Final = frozenset({"best_of", "n"})
 """How many answers are made."""
 _number: Final = msgspec.json.Decoder(int | None).decode
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -160,12 +160,11 @@ def estimate(call: Call, fields: Fields) -> tuple[int, int]:
     """Tokens of input and output that a request may take, before its engine has counted them."""
     wanted = _OUTPUT_TOKENS if call.path in _GENERATES else 0
     answers, most = 1, 0
-    for name in _OUTPUT_FIELDS:
-        if name in fields:
-            most = max(most, _whole(fields[name]))
-    for name in _ANSWERS:
-        if name in fields:
-            answers = max(answers, _whole(fields[name]))
+    for name, raw in fields.items():
+        if name in _OUTPUT_FIELDS:
+            most = max(most, _whole(raw))
+        elif name in _ANSWERS:
+            answers = max(answers, _whole(raw))
     if call.path == COMPLETIONS.path:
         answers *= _prompts(fields)
     size = len(call.body) if call.size is None else call.size
@@ -175,7 +174,7 @@ def estimate(call: Call, fields: Fields) -> tuple[int, int]:
 def _whole(raw: msgspec.Raw) -> int:
     """A whole number; 0 for what the engine will refuse."""
     try:
-        return max(_number(bytes(raw)) or 0, 0)
+        return max(_number(raw) or 0, 0)
     except msgspec.DecodeError:
         return 0
 
