@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from gateway import fairness, life, neighbours, peer_routing, plain, routing, stream
+from gateway import fairness, life, peer_routing, plain, routing, stream
 from gateway.peers import peers_environment, peers_versions
 from gateway.programs import LOAD_CORE, Programs
 from gateway.stage import Ground
@@ -52,9 +52,7 @@ METHOD = (
 NOTE = (
     "Measured on shared cores with other work at the same time: single values lie far apart, and only comparisons "
     "within one run mean something. load_average is that of the end. A p99 of gaps holds what the machine did to the "
-    "engine and the client too, so it is read against that of the direct connection. slowdown_beside_busy_core tells "
-    "whether the two cores are two: 1 is yes, 1.7 is two threads of one core, and then rates of one core are not what "
-    "they are called."
+    "engine and the client too, so it is read against that of the direct connection."
 )
 
 
@@ -73,7 +71,6 @@ def main() -> None:
     environment = peers_environment()
     figures: dict[str, Any] = {"note": NOTE, "method": METHOD, "peers": peers_versions(environment)}
     figures["rounds"] = given.rounds
-    figures["slowdown_beside_busy_core"] = neighbours.slowdown()
     with tempfile.TemporaryDirectory(prefix="aicp-bench-") as folder:
         ground = Ground(Programs(Path(folder)), environment, given.rounds)
         for name in names:
