@@ -118,23 +118,18 @@ def limit_headers(accounts: tuple[Account, ...], now: float) -> bytes:
         room = account.token_room(now)
         if room is not None and (tokens is None or room < tokens):
             tokens = room
-    shown = b"" if requests is None else _requests_shown(requests)
-    return shown if tokens is None else shown + _tokens_shown(tokens)
+    shown = b"" if requests is None else _shown(b"requests", requests)
+    return shown if tokens is None else shown + _shown(b"tokens", tokens)
 
 
-# a text that stands where it is filled in is compiled, and one that has a name is not
-def _requests_shown(room: Room) -> bytes:
+def _shown(what: bytes, room: Room) -> bytes:
     left, most, seconds = room
-    return (
-        b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %ds\r\n"
-        % (most, left, seconds)
-    )
-
-
-def _tokens_shown(room: Room) -> bytes:
-    left, most, seconds = room
-    return b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %ds\r\n" % (
+    # the text stands where it is filled in: one with a name would not be compiled
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n" % (
+        what,
         most,
+        what,
         left,
+        what,
         seconds,
     )
