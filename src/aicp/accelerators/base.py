@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from aicp.core.accelerator import Accelerator, AcceleratorMetrics
 from aicp.core.launch import DeviceShare
+from aicp.core.slice import Slicing
 
 
 class AcceleratorDriver(Protocol):
@@ -43,8 +44,11 @@ class Metered(Protocol):
 class Sliceable(Protocol):
     """A vendor whose devices can be cut."""
 
-    def slice_profiles(self, device_id: str) -> list[str]:
-        """Names of the shapes this device can be cut into; empty when it cannot be cut now."""
+    def slicing(self, device: Accelerator) -> list[Slicing]:
+        """Ways this device can be cut, the best first; empty when it cannot be cut now. Never raises.
+
+        The agent drops those whose enforcer is not available on the node.
+        """
         ...
 
 

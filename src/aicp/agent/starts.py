@@ -62,7 +62,8 @@ def prepare_start(
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
     plan = LaunchPlan(
         command=_command(spec, values),
-        env=build_environment(site, replica_id, spec, allocation, values, run),
+        env=build_environment(site, replica_id, spec, allocation, values, run)
+        | {name: value for one in applied for name, value in one.env.items()},
         directory=str(files.home),
         identity_file=str(files.identity_file),
         token_digest=digest_of(token),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
+from aicp.core.slice import Slicing
 from aicp.core.value import Value
 
 
@@ -53,6 +54,8 @@ class Accelerator(Value):
     driver_version: str | None = None
     health: AcceleratorHealth = AcceleratorHealth.HEALTHY
     health_reason: str | None = None
+    simulated: bool = Field(default=False, description="made up by the `simulated` driver: nothing can run on it")
+    slicing: list[Slicing] = Field(default=[], description="ways it can be cut on its node, the best first")
     features: list[str] = []
     facts: dict[str, Any] = {}
     metrics: AcceleratorMetrics = AcceleratorMetrics()

@@ -6,17 +6,26 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
+from aicp.core.slice import SlicePolicy
 from aicp.core.value import Value
 
 
 class DeviceShare(Value):
-    """What one replica member gets of one accelerator: 100 % and the asked memory, or a slice of it."""
+    """What one replica member gets of one accelerator: the whole of it, or a slice.
+
+    `mechanism` is set for slices alone and names the enforcer that holds the slice to its size; `profile` the fixed
+    shape it was cut by, where there are such; `rounding` what differs from what was asked.
+    """
 
     vendor: str
     device_id: str
     index: int
     compute_percent: int = 100
     memory_bytes: int = 0
+    mechanism: str | None = None
+    policy: SlicePolicy = SlicePolicy.CAP
+    profile: str | None = None
+    rounding: str | None = None
 
 
 class Allocation(Value):

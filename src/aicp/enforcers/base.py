@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from aicp.core.launch import Allocation
@@ -12,13 +13,14 @@ from aicp.core.launch import Allocation
 class Applied:
     """What an enforcer does for one replica.
 
-    `join` are files into which the process writes its own pid before it becomes the engine. `note` says to people what
-    is enforced and with what rounding, or why nothing is.
+    `join` are files into which the process writes its own pid before it becomes the engine, `env` variables it gets.
+    `note` says to people what is enforced and with what rounding, or why nothing is.
     """
 
     enforced: bool
     note: str
     join: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,13 @@ class Consumption:
 class Enforcer(Protocol):
     """The required part. A driver's module ends in `driver = ...`. `group` is a replica's id, unique on the node.
 
-    Every method is idempotent and none raises because the mechanism is absent or not writable.
+    Every method is idempotent and none raises because the mechanism is absent or not writable. The engine joins its
+    group by itself before it becomes the engine, so no moment exists in which it runs outside its limits.
     """
+
+    def unavailable(self) -> str | None:
+        """Why this machine cannot enforce by it, in words; None where it can."""
+        ...
 
     def apply(self, group: str, allocation: Allocation) -> Applied:
         """Makes the group, or brings the limits of an existing one to `allocation`."""

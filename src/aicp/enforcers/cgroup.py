@@ -96,6 +96,9 @@ class CgroupEnforcer:
         self._mount = mount
         self._memberships = memberships
 
+    def unavailable(self) -> str | None:
+        return None if self._parent("cpu") is not None else "control groups are not writable here"
+
     def apply(self, group: str, allocation: Allocation) -> Applied:
         found = self._make(group)
         if found is None:

@@ -9,6 +9,9 @@ from aicp.enforcers.base import Applied, Consumption
 class NoEnforcer:
     """For replicas that should run without limits, and for machines where nothing can be enforced."""
 
+    def unavailable(self) -> str | None:
+        return None
+
     def apply(self, group: str, allocation: Allocation) -> Applied:
         return Applied(False, "nothing is enforced")
 
