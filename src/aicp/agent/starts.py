@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from aicp.agent.records import ReplicaFiles
 from aicp.agent.site import Site
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.launch import Allocation, LaunchSpec, ReplicaMember
+from aicp.enforcers.base import Applied
 
 # the only variables of the platform's own environment that an engine sees
 INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -58,7 +59,7 @@ def prepare_start(
         "home": str(files.home),
         "threads": str(threads(allocation)),
     }
-    applied = [site.enforcers.get(name).apply(replica_id, allocation) for name in spec.enforcers]
+    applied = apply_limits(site, replica_id, spec.enforcers, allocation)
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
     plan = LaunchPlan(
         command=_command(spec, values),
@@ -74,6 +75,11 @@ def prepare_start(
     )
     address = f"unix:{socket_path}" if spec.listen == "unix" else f"http://127.0.0.1:{port}"
     return Start(plan, address, token, [one.note for one in applied])
+
+
+def apply_limits(site: Site, replica_id: str, enforcers: Sequence[str], allocation: Allocation) -> list[Applied]:
+    """Makes the replica's limits, or brings existing ones to `allocation`."""
+    return [site.enforcers.get(name).apply(replica_id, allocation) for name in enforcers]
 
 
 def threads(allocation: Allocation) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from aicp.core.errors import NotFoundError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.service import Plan, ServiceRevision, ServiceSpec
+from aicp.core.slice import SliceRequest
 from aicp.core.value import Page
 from aicp.scheduler.placement import Requirement
 from aicp.store.database import Base, Transaction
@@ -95,7 +96,7 @@ class Revisions:
                 version=revision.version.model_dump(mode="json"),
                 engine=revision.plan.engine,
                 engine_version=revision.plan.engine_version,
-                requirement=asdict(revision.requirement),
+                requirement=_requirement_json(revision.requirement),
                 plan=revision.plan.model_dump(mode="json"),
                 outcome=revision.outcome,
                 outcome_reason=revision.outcome_reason,
@@ -185,12 +186,21 @@ def _revision(row: RevisionRow) -> Revision:
         spec=ServiceSpec.model_validate(row.spec),
         type=ModelType(row.type),
         version=ModelVersion.model_validate(row.version),
-        requirement=Requirement(**row.requirement),
+        requirement=_requirement(row.requirement),
         plan=Plan.model_validate(row.plan),
         outcome=row.outcome,
         outcome_reason=row.outcome_reason,
         created_by=row.created_by,
     )
+
+
+def _requirement_json(need: Requirement) -> dict[str, Any]:
+    return {**asdict(need), "slice": need.slice.model_dump(mode="json") if need.slice else None}
+
+
+def _requirement(stored: dict[str, Any]) -> Requirement:
+    part = stored.get("slice")
+    return Requirement(**{**stored, "slice": SliceRequest.model_validate(part) if part else None})
 
 
 def _public(row: RevisionRow) -> ServiceRevision:
