@@ -48,11 +48,12 @@ async def resized_revision(
 def _requirement(current: Revision, asked: SliceSpec, part: SliceRequest) -> Requirement:
     before = current.requirement
     chosen = part.memory_bytes if _left_to_us(current) else current.plan.fit.needed_bytes or part.memory_bytes
-    memory = round_memory(asked.memory_bytes or chosen)
+    wanted = asked.memory_bytes or round_memory(chosen)
+    memory = round_memory(wanted)
     on_cpu = before.vendor == CPU
     return replace(
         before,
-        slice=SliceRequest(compute_percent=asked.compute_percent, memory_bytes=memory, policy=asked.policy),
+        slice=SliceRequest(compute_percent=asked.compute_percent, memory_bytes=wanted, policy=asked.policy),
         accelerator_memory_bytes=memory,
         memory_bytes=memory if on_cpu else before.memory_bytes,
         cpu_cores=before.cpu_cores * asked.compute_percent / part.compute_percent if on_cpu else before.cpu_cores,

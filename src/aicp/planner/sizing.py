@@ -268,7 +268,10 @@ def _slice_requirement(
         accelerator_memory_bytes=memory,
         cpu_cores=sizing.cpu_cores,
         memory_bytes=host,
-        slice=SliceRequest(compute_percent=part.compute_percent, memory_bytes=memory, policy=part.policy),
+        # as it was asked for, so that what is rounded can be told
+        slice=SliceRequest(
+            compute_percent=part.compute_percent, memory_bytes=part.memory_bytes or memory, policy=part.policy
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,12 +83,12 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
     own = sum(item.replica.memory_bytes or 0 for item in held)
-    given = {
-        (share.vendor, share.device_id)
-        for item in held
-        if item.replica.allocation
-        for share in item.replica.allocation.devices
-    }
+    given = Counter[tuple[str, str]]()
+    for item in held:
+        for share in item.replica.allocation.devices if item.replica.allocation else ():
+            # A whole device is its holder's, whatever the size that was asked for.
+            whole = share.mechanism is None
+            given[share.vendor, share.device_id] += sys.maxsize if whole else share.memory_bytes
     reasons = {
         NodeState.LOST: f"it does not answer{': ' + node.reason if node.reason else ''}",
         NodeState.CORDONED: "it is cordoned",
@@ -109,9 +111,11 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
                 product=item.product,
                 memory_bytes=item.memory_bytes,
                 foreign_bytes=0
-                if item.vendor == CPU or (item.vendor, item.device_id) in given
-                else item.metrics.memory_used_bytes or 0,
+                if item.vendor == CPU
+                else max(0, (item.metrics.memory_used_bytes or 0) - given[item.vendor, item.device_id]),
                 healthy=item.health != "failed",
+                slicing=tuple(item.slicing),
+                cores=item.cores,
             )
             for item in node.status.accelerators
         ),
