@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Index, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.errors import NotFoundError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.service import Plan, ServiceRevision, ServiceSpec
-from aicp.core.slice import SliceRequest
 from aicp.core.value import Page
 from aicp.scheduler.placement import Requirement
 from aicp.store.database import Base, Transaction
 
 PENDING, READY, ROLLED_BACK = "pending", "ready", "rolled_back"
+_REQUIREMENT = TypeAdapter(Requirement)
 
 
 class RevisionRow(Base):
@@ -96,7 +97,7 @@ class Revisions:
                 version=revision.version.model_dump(mode="json"),
                 engine=revision.plan.engine,
                 engine_version=revision.plan.engine_version,
-                requirement=_requirement_json(revision.requirement),
+                requirement=_REQUIREMENT.dump_python(revision.requirement, mode="json"),
                 plan=revision.plan.model_dump(mode="json"),
                 outcome=revision.outcome,
                 outcome_reason=revision.outcome_reason,
@@ -186,21 +187,12 @@ def _revision(row: RevisionRow) -> Revision:
         spec=ServiceSpec.model_validate(row.spec),
         type=ModelType(row.type),
         version=ModelVersion.model_validate(row.version),
-        requirement=_requirement(row.requirement),
+        requirement=_REQUIREMENT.validate_python(row.requirement),
         plan=Plan.model_validate(row.plan),
         outcome=row.outcome,
         outcome_reason=row.outcome_reason,
         created_by=row.created_by,
     )
-
-
-def _requirement_json(need: Requirement) -> dict[str, Any]:
-    return {**asdict(need), "slice": need.slice.model_dump(mode="json") if need.slice else None}
-
-
-def _requirement(stored: dict[str, Any]) -> Requirement:
-    part = stored.get("slice")
-    return Requirement(**{**stored, "slice": SliceRequest.model_validate(part) if part else None})
 
 
 def _public(row: RevisionRow) -> ServiceRevision:
