@@ -12,6 +12,7 @@ import psutil
 
 from aicp.core.accelerator import Accelerator, AcceleratorMetrics
 from aicp.core.launch import DeviceShare
+from aicp.core.slice import SlicePolicy, Slicing
 
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 says "no limit" with a number near 2^63
 _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
@@ -41,6 +42,11 @@ class CpuDriver:
                 metrics=self._metrics(),
             )
         ]
+
+    def slicing(self, device: Accelerator) -> list[Slicing]:
+        """Control groups cap processor time and memory, or guarantee a share of the time."""
+        policies = [SlicePolicy.CAP, SlicePolicy.WEIGHT]
+        return [Slicing(mechanism="cgroup", policies=policies, resizable=True)]
 
     def measure(self) -> dict[str, AcceleratorMetrics]:
         return {"cpu-0": self._metrics()}

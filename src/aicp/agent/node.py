@@ -14,13 +14,14 @@ from pathlib import Path
 import psutil
 
 import aicp
-from aicp.accelerators.base import AcceleratorDriver
+from aicp.accelerators.base import AcceleratorDriver, Sliceable
 from aicp.agent.model_copies import ModelCopies
 from aicp.core.accelerator import Accelerator
 from aicp.core.clock import Clock
 from aicp.core.ids import new_id
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.core.registry import Registry
+from aicp.enforcers.base import Enforcer
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class NodeInventory:
         node_id: str,
         data_dir: Path,
         accelerators: Registry[AcceleratorDriver],
+        enforcers: Registry[Enforcer],
         copies: ModelCopies,
         environments: Callable[[], list[EnvironmentStatus]],
         clock: Clock,
@@ -51,6 +53,7 @@ class NodeInventory:
         self._node_id = node_id
         self._data_dir = data_dir
         self._accelerators = accelerators
+        self._enforcers = enforcers
         self._copies = copies
         self._environments = environments
         self._clock = clock
@@ -91,11 +94,23 @@ class NodeInventory:
         found: list[Accelerator] = []
         for vendor in self._accelerators.names():
             try:
-                found.extend(self._accelerators.get(vendor).discover())
+                found.extend(self._cuttable(self._accelerators.get(vendor)))
             except Exception:
                 # a driver from outside may break its promise; the other vendors' devices must not vanish with it
                 log.exception("accelerator driver %s", vendor)
         return found
+
+
+    def _cuttable(self, driver: AcceleratorDriver) -> list[Accelerator]:
+        """The driver's devices, each with the ways it can be cut here: those whose enforcer this machine has."""
+        devices = driver.discover()
+        if not isinstance(driver, Sliceable):
+            return devices
+        known = {name for name in self._enforcers.names() if self._enforcers.get(name).unavailable() is None}
+        return [
+            device.model_copy(update={"slicing": [way for way in driver.slicing(device) if way.mechanism in known]})
+            for device in devices
+        ]
 
 
 def _operating_system() -> str:

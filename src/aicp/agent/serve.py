@@ -58,6 +58,7 @@ def build_parts(config: AgentConfig) -> AgentParts:
     source = CopySource(config.control_url, config.token, config.artifacts_dir, config.control_certificate)
     copies = ModelCopies(directory / "models", source, clock)
     environments = EngineEnvironments(config.environment_store)
+    enforcers = Registry[Enforcer]("aicp.enforcers")
     site = Site(
         node_id=node_id,
         data_dir=config.data_dir,
@@ -65,13 +66,13 @@ def build_parts(config: AgentConfig) -> AgentParts:
         copies=copies,
         engines=environments,
         accelerators=accelerators,
-        enforcers=Registry[Enforcer]("aicp.enforcers"),
+        enforcers=enforcers,
         clock=clock,
         engine_user=engine_user,
         namespaces=engine_user is not None and can_enter(),
         inherited=config.inherited,
     )
-    inventory = NodeInventory(node_id, config.data_dir, accelerators, copies, environments.statuses, clock)
+    inventory = NodeInventory(node_id, config.data_dir, accelerators, enforcers, copies, environments.statuses, clock)
     return AgentParts(inventory, Replicas(site), environments, copies)
 
 
