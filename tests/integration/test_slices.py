@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.support.platform import Platform, eventually
 
-from aicp.core.api_key import ApiKeyCreate
 from aicp.core.replica import Replica
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.cgroup]
@@ -56,7 +55,7 @@ def test_a_slice_is_held_and_changes_under_load(platform: Platform) -> None:
     assert (share.compute_percent, share.memory_bytes, share.mechanism) == (20, 2**30, "cgroup")
     assert "20 % of the card" in " ".join(replica.limits)
     assert quota_of(replica) == 20 * cores * 1000
-    secret = platform.client.keys.create(ApiKeyCreate(name="load", project="default")).secret
+    secret = platform.client.keys.create("load").secret
     statuses: list[int] = []
     stop = threading.Event()
 

@@ -58,13 +58,14 @@ async def test_without_memory_the_estimate_in_whole_units_is_taken(platform: Pla
 
 
 async def test_users_shrink_until_the_slice_holds_them(platform: Platform):
-    published = await platform.publish(compute=part(10, 2 * GIB))
+    published = await platform.publish(compute=part(10, 2 * GIB), context_length=32768)
     assert published.plan.users < 16
     assert "made smaller to fit" in next(item.reason for item in published.plan.choices if item.name == "users")
 
 
 async def test_a_device_is_never_promised_twice(platform: Platform):
     await platform.publish(name="first", compute=part(60, 4 * GIB))
+    await platform.passes()
     with pytest.raises(InvalidError) as refused:
         await platform.publish(name="second", compute=part(41, 2 * GIB))
     assert "40 %" in str(refused.value)
@@ -129,6 +130,7 @@ async def test_weights_where_no_mechanism_has_them(platform: Platform):
     way = host.slicing[0].model_copy(update={"policies": [SlicePolicy.CAP]})
     cards = [host.model_copy(update={"slicing": [way]})]
     platform.runner.statuses["node_a"] = status.model_copy(update={"accelerators": cards})
+    platform.clock.advance(60)
     await platform.node_loop.step()
     with pytest.raises(InvalidError) as refused:
         await platform.publish(compute=part(10, policy=SlicePolicy.WEIGHT))
