@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from aicp.core.launch import Allocation
 from aicp.core.slice import SliceSize
-from aicp.scheduler.card_index import CardSpot, Entry, Kind, NodeSpot
+from aicp.scheduler.card_index import CardSpot, Entry, Kind, NodeSpot, Sized
 from aicp.scheduler.placement import Placement, bind_slices, bind_whole, dislike
 from aicp.scheduler.resources import CPU, Commitment, Device, Order, Requirement, Snapshot
 from aicp.scheduler.room import DeviceRoom, NodeRoom
 from aicp.scheduler.topology import nearest
 
-_LOOK_AT = 64
+_LOOK_AT = 48
 """Fitting places that are compared before the best of them is taken."""
 _HOLDERS = 16
 """Nodes with the model's files that are tried before all others."""
@@ -32,7 +32,7 @@ Chosen = tuple[NodeSpot, "Kind | None", Sequence[tuple[DeviceRoom, SliceSize]]]
 class _Search:
     """What is worked out once for all equal requirements."""
 
-    kinds: tuple[tuple[Kind, tuple[SliceSize, ...]], ...]
+    kinds: tuple[tuple[Kind, tuple[Sized, ...]], ...]
     allowed: frozenset[int] | None
     """Nodes with the right labels; None where all are."""
     holders: tuple[int, ...]
@@ -94,7 +94,7 @@ class Board:
 
     def _largest_parts(self, need: Requirement, search: _Search) -> Iterator[int]:
         for kind, sizes in search.kinds:
-            for size in sizes:
+            for size, _ in sizes:
                 levels = kind.cut.get(size.mechanism, [])
                 tops = [
                     (min(level / size.compute_percent, entries[-1][0] / size.memory_bytes), entries[-1][1])
@@ -159,6 +159,11 @@ class Board:
         looked_at = 0
         for chosen in self._places(need, search):
             spot = chosen[0]
+            if best is not None and not packs and spot.room.services.get(service, 0) > best_score[0]:
+                looked_at += 1
+                if looked_at >= _LOOK_AT:
+                    break
+                continue
             if spot.order in avoid or (only is not None and spot.order not in only) or not _fits(need, chosen):
                 continue
             if search.allowed is not None and spot.order not in search.allowed:
@@ -201,12 +206,12 @@ class Board:
             yield from _on_node(need, self.nodes[order])
         if need.slice is not None and need.devices > 1:
             seen: set[int] = set()
-            for spot, _, _ in self._parts(search, need.vendor):
+            for spot, _, _ in self._parts(search):
                 if spot.order not in seen:
                     seen.add(spot.order)
                     yield from _on_node(need, spot)
         elif need.slice is not None:
-            yield from self._parts(search, need.vendor)
+            yield from self._parts(search)
         elif need.vendor == CPU or need.accelerators == 0:
             entries = self._hosts.get(need.pool, [])
             for _, order in entries[bisect_left(entries, (need.memory_bytes, -1)) :]:
@@ -214,11 +219,11 @@ class Board:
         else:
             yield from self._whole(need, search)
 
-    def _parts(self, search: _Search, vendor: str) -> Iterator[Chosen]:
+    def _parts(self, search: _Search) -> Iterator[Chosen]:
         """Single slices: cards that are cut already by how little they would have left, then cards to be cut."""
         heap: list[tuple[int, float, int, list[Entry], int, int, SliceSize]] = []
         for kind, sizes in search.kinds:
-            for rank, size in enumerate(sizes):
+            for rank, (size, _) in enumerate(sizes):
                 levels = kind.cut.get(size.mechanism)
                 if levels is not None:
                     _tightest(heap, levels, rank, size, kind.device)
@@ -233,9 +238,9 @@ class Board:
             else:
                 heapq.heappop(heap)
         for kind, sizes in search.kinds:
-            yield from self._uncut(kind, sizes, vendor)
+            yield from self._uncut(kind, sizes)
 
-    def _uncut(self, kind: Kind, sizes: Sequence[SliceSize], vendor: str) -> Iterator[Chosen]:
+    def _uncut(self, kind: Kind, sizes: Sequence[Sized]) -> Iterator[Chosen]:
         for order in kind.strained:
             card = self._cards[order]
             size = _first_fitting(card.room, sizes, card.node.memory_free)
@@ -291,11 +296,11 @@ def _left(level: int, free: int, size: SliceSize, device: Device) -> float:
     return (level - size.compute_percent) / 100 + (free - memory) / device.memory_bytes
 
 
-def _first_fitting(room: DeviceRoom, sizes: Sequence[SliceSize], host_free: int) -> SliceSize | None:
+def _first_fitting(room: DeviceRoom, sizes: Sequence[Sized], host_free: int) -> SliceSize | None:
     """The best slice that a card which is not cut yet can give."""
-    for size in sizes:
-        way = next(way for way in room.device.slicing if way.mechanism == size.mechanism)
-        if size.memory_bytes <= room.part(way, host_free).memory_bytes:
+    device = room.device
+    for size, most in sizes:
+        if size.memory_bytes <= (host_free if device.vendor == CPU else most - device.foreign_bytes):
             return size
     return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from aicp.core.slice import SliceRequest, SliceSize, size_slice
 from aicp.scheduler.resources import CPU, Device, NodeCapacity
@@ -18,13 +19,18 @@ Entry = tuple[int, int]
 """(what it is ordered by, number of the card or node)."""
 
 
+Sized = tuple[SliceSize, int]
+"""A slice, and how much memory the slices of such a card may have together where nobody else holds any."""
+
+
 class Kind:
     """Cards of one pool that are alike: vendor, product, memory, ways to be cut, and who may have them."""
 
-    __slots__ = ("cut", "device", "strained", "whole")
+    __slots__ = ("_clean", "cut", "device", "strained", "whole")
 
     def __init__(self, device: Device) -> None:
         self.device = device
+        self._clean = replace(device, foreign_bytes=0)
         self.cut: dict[str, list[list[Entry]]] = {}
         """By mechanism, by free hundredths: (free memory, card)."""
         self.whole: dict[int, list[Entry]] = {}
@@ -37,17 +43,15 @@ class Kind:
         mine = self.device
         return mine.memory_bytes == device.memory_bytes and mine.slicing == device.slicing
 
-    def sizes(self, asked: SliceRequest) -> list[SliceSize]:
+    def sizes(self, asked: SliceRequest) -> list[Sized]:
         """The slices it would give for what is asked, one for each way that can, the best first."""
-        return [
-            size
-            for way in self.device.slicing
-            if (size := size_slice(asked, way)) is not None and size.memory_bytes <= self._most(way.mechanism)
-        ]
-
-    def _most(self, mechanism: str) -> int:
-        way = next(way for way in self.device.slicing if way.mechanism == mechanism)
-        return cuttable_bytes(self.device, way) + self.device.foreign_bytes
+        found: list[Sized] = []
+        for way in self.device.slicing:
+            size = size_slice(asked, way)
+            most = cuttable_bytes(self._clean, way)
+            if size is not None and (size.memory_bytes <= most or self.device.vendor == CPU):
+                found.append((size, most))
+        return found
 
 
 class CardSpot:
@@ -73,7 +77,9 @@ class CardSpot:
                 return
             # Host memory changes with every replica of the node, so that it is looked at when the card is tried.
             free = 0 if kind.device.vendor == CPU else room.part(way, 0).memory_bytes
-            levels = kind.cut.setdefault(way.mechanism, [[] for _ in range(101)])
+            levels = kind.cut.get(way.mechanism)
+            if levels is None:
+                levels = kind.cut[way.mechanism] = [[] for _ in range(101)]
             self.entry = (levels[100 - room.compute], (free, self.order))
             insort(*self.entry)
         elif not room.whole and room.device.healthy:
