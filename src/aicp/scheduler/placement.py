@@ -7,12 +7,23 @@ Slices are hard: those of a device never add up to more than the device, see roo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aicp.core.launch import Allocation, DeviceShare
+from aicp.core.slice import SliceSize
 from aicp.scheduler.refusal import NodeReason, Refusal, refuse
-from aicp.scheduler.resources import CPU, Commitment, Device, NodeCapacity, Requirement, Snapshot
-from aicp.scheduler.room import CPU_SHARING, NodeRoom, slice_cores
+from aicp.scheduler.resources import (
+    CPU,
+    Commitment,
+    Device,
+    NodeCapacity,
+    Order,
+    PoolPolicy,
+    Requirement,
+    Snapshot,
+)
+from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom
 
 __all__ = [
     "CPU",
@@ -21,7 +32,9 @@ __all__ = [
     "Device",
     "NodeCapacity",
     "NodeReason",
+    "Order",
     "Placement",
+    "PoolPolicy",
     "Refusal",
     "Requirement",
     "Snapshot",
@@ -39,13 +52,14 @@ class Placement:
 
 
 def place(need: Requirement, snapshot: Snapshot, service: str = "") -> Placement | Refusal:
-    """The best node for one replica of `service`, or why there is none."""
+    """The best node for one replica of `service`, or why there is none. Of a gang it places one member."""
     reasons: list[NodeReason] = []
     fitting: list[NodeRoom] = []
+    policy = snapshot.policy(need.pool)
     for node, commitments in snapshot.by_node():
         if node.pool != need.pool:
             continue
-        room = NodeRoom(node, commitments)
+        room = NodeRoom(node, commitments, policy)
         reason = refuse(need, room)
         if reason is None:
             fitting.append(room)
@@ -58,38 +72,58 @@ def place(need: Requirement, snapshot: Snapshot, service: str = "") -> Placement
 
 
 def _score(need: Requirement, room: NodeRoom, service: str) -> tuple[float, ...]:
-    """Lower is better: spread a service over nodes, then uncrowded cores, then the tightest memory, then the name."""
-    same = room.services.get(service, 0)
-    crowding = max(0.0, room.cores_given + need.cpu_cores - room.node.cpu_cores)
+    """Lower is better.
+
+    Spread a service over nodes (in a pool that packs this comes last), then uncrowded cores, then nodes that hold the
+    model's files, then the tightest node, then the name.
+    """
+    same, crowding, far = dislike(need, room, service)
     if need.slice is not None:
         opened = not room.parts(need)[need.devices - 1][0].slices
-        whole = sum(item.free_whole for item in room.of_vendor(need.vendor))
-        return (same, crowding, opened, whole, room.memory_free)
-    spare = len(room.whole(need)) if need.accelerators else 0
-    return (same, crowding, spare, room.memory_free)
+        tight = (opened, sum(item.free_whole for item in room.of_vendor(need.vendor)), room.memory_free)
+    else:
+        tight = (len(room.whole(need)) if need.accelerators else 0, room.memory_free)
+    packs = room.policy.order == Order.PACK
+    return (crowding, far, *tight, same) if packs else (same, crowding, far, *tight)
+
+
+def dislike(need: Requirement, room: NodeRoom, service: str) -> tuple[int, float, bool]:
+    """Replicas of the service on the node, cores beyond its own if this one came, whether it lacks the model's files.
+
+    A slice of the machine crowds nobody: its hundredths were free.
+    """
+    same = room.services.get(service, 0)
+    beyond = room.cores_given + need.cpu_cores - room.node.cpu_cores
+    crowding = 0.0 if need.slice is not None and need.vendor == CPU else max(0.0, beyond)
+    far = need.model_digest is not None and need.model_digest not in room.node.model_digests
+    return (same, crowding, far)
 
 
 def bind(need: Requirement, room: NodeRoom) -> Allocation:
     """The allocation for what is needed on a node that can take it."""
     if need.slice is not None:
-        return _bind_slices(need, room)
+        return bind_slices(need, room.node, room.parts(need)[: need.devices])
+    return bind_whole(need, room.node, room.choose_whole(need) if need.vendor != CPU else [])
+
+
+def bind_whole(need: Requirement, node: NodeCapacity, chosen: Sequence[DeviceRoom]) -> Allocation:
+    """Whole accelerators, or for vendor `cpu` a share of the machine."""
+    shares = [
+        DeviceShare(
+            vendor=item.device.vendor,
+            device_id=item.device.device_id,
+            index=item.device.index,
+            memory_bytes=need.accelerator_memory_bytes,
+        )
+        for item in chosen
+    ]
     if need.vendor == CPU:
-        shares = _cpu_shares(need, room.node)
-    else:
-        shares = [
-            DeviceShare(
-                vendor=item.device.vendor,
-                device_id=item.device.device_id,
-                index=item.device.index,
-                memory_bytes=need.accelerator_memory_bytes,
-            )
-            for item in room.whole(need)[: need.accelerators]
-        ]
-    return Allocation(node_id=room.node.id, devices=shares, cpu_cores=need.cpu_cores, memory_bytes=need.memory_bytes)
+        shares = _cpu_shares(need, node)
+    return Allocation(node_id=node.id, devices=shares, cpu_cores=need.cpu_cores, memory_bytes=need.memory_bytes)
 
 
-def _bind_slices(need: Requirement, room: NodeRoom) -> Allocation:
-    chosen = room.parts(need)[: need.devices]
+def bind_slices(need: Requirement, node: NodeCapacity, chosen: Sequence[tuple[DeviceRoom, SliceSize]]) -> Allocation:
+    """A slice of each of the chosen devices; one of the `cpu` device brings its cores and its memory."""
     shares = [
         DeviceShare(
             vendor=item.device.vendor,
@@ -104,14 +138,11 @@ def _bind_slices(need: Requirement, room: NodeRoom) -> Allocation:
         )
         for item, size in chosen
     ]
-    host = need.memory_bytes if need.vendor != CPU else sum(share.memory_bytes for share in shares)
-    cores = sum(slice_cores(need, item, size, room.node) for item, size in chosen) if need.vendor == CPU else None
-    return Allocation(
-        node_id=room.node.id,
-        devices=shares,
-        cpu_cores=need.cpu_cores if cores is None else cores,
-        memory_bytes=host,
-    )
+    cores, memory = need.cpu_cores, need.memory_bytes
+    if need.vendor == CPU:
+        cores = sum((item.device.cores or node.cpu_cores) * size.compute_percent / 100 for item, size in chosen)
+        memory = sum(size.memory_bytes for _, size in chosen)
+    return Allocation(node_id=node.id, devices=shares, cpu_cores=cores, memory_bytes=memory)
 
 
 def _cpu_shares(need: Requirement, node: NodeCapacity) -> list[DeviceShare]:

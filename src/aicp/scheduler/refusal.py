@@ -13,7 +13,8 @@ from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom, Part, cuttabl
 
 @dataclass(frozen=True, slots=True)
 class NodeReason:
-    """Why one node cannot take the replica. `what`: closed, vendor, uncut, size, slice, accelerators, memory, cores.
+    """Why one node cannot take the replica. `what`: closed, labels, vendor, uncut, size, slice, accelerators, memory,
+    cores.
 
     `available` against `needed` tells which node is nearest to taking it.
     """
@@ -27,17 +28,22 @@ class NodeReason:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No node can take the replica, and why each cannot."""
+    """No node can take the replica, and why each cannot; `others` counts nodes whose reasons are not listed, none of
+    them nearer to taking it. `blocked` says what else forbids it, a quota for example."""
 
     pool: str
     reasons: tuple[NodeReason, ...] = field(default=())
+    others: int = 0
+    blocked: str | None = None
 
     @property
     def sentence(self) -> str:
         """One sentence with numbers: what is missing, and where the most of it is."""
+        if self.blocked is not None:
+            return self.blocked
         if not self.reasons:
             return f"no node in pool {self.pool} has registered yet"
-        for what in ("slice", "memory", "accelerators", "cores", "size", "uncut", "vendor"):
+        for what in ("slice", "memory", "accelerators", "cores", "size", "uncut", "labels", "vendor"):
             short = [reason for reason in self.reasons if reason.what == what]
             if short:
                 best = max(short, key=lambda reason: reason.available)
@@ -78,19 +84,37 @@ def _open(_: Requirement, room: NodeRoom) -> NodeReason | None:
     return NodeReason(node.name, "closed", node.unschedulable) if node.unschedulable else None
 
 
+def _has_labels(need: Requirement, room: NodeRoom) -> NodeReason | None:
+    node = room.node
+    missing = ", ".join(f"{name}={value}" for name, value in need.selector if node.labels.get(name) != value)
+    if missing:
+        return NodeReason(node.name, "labels", f"it lacks the label {missing}")
+    kept_off = ", ".join(taint for taint in node.taints if taint not in need.tolerations)
+    if kept_off:
+        return NodeReason(node.name, "labels", f"it is kept for replicas that tolerate {kept_off}")
+    return None
+
+
 def _has_vendor(need: Requirement, room: NodeRoom) -> NodeReason | None:
-    if (need.vendor == CPU and need.slice is None) or room.of_vendor(need.vendor):
+    if (need.vendor == CPU and need.slice is None) or room.usable(need):
         return None
-    return NodeReason(room.node.name, "vendor", f"it has no {need.vendor} accelerator")
+    mine = [item.device for item in room.of_vendor(need.vendor) if need.product in (None, item.device.product)]
+    text = f"it has no {need.vendor} accelerator" if need.product is None else f"it has no {need.product}"
+    if mine:
+        text = f"its accelerators are reserved for {', '.join(sorted({item.reserved_for or '' for item in mine}))}"
+    return NodeReason(room.node.name, "vendor", text)
 
 
 def _has_accelerators(need: Requirement, room: NodeRoom) -> NodeReason | None:
     if need.slice is not None or need.accelerators == 0:
         return None
-    mine = room.of_vendor(need.vendor)
+    mine = room.usable(need)
     free = len(room.whole(need))
     if free >= need.accelerators:
-        return None
+        if room.choose_whole(need):
+            return None
+        text = f"{free} of {len(mine)} accelerators are free, but not {need.accelerators} of one product"
+        return NodeReason(room.node.name, "accelerators", text, need.accelerators, free)
     largest = max((item.device.memory_bytes for item in mine), default=0)
     if largest < need.accelerator_memory_bytes:
         text = f"its largest accelerator has {format_bytes(largest)}"
@@ -103,7 +127,7 @@ def _can_be_cut(need: Requirement, room: NodeRoom) -> NodeReason | None:
     """Whether any of its devices could ever give so large a slice."""
     if need.slice is None:
         return None
-    mine = [item for item in room.of_vendor(need.vendor) if item.device.slicing]
+    mine = [item for item in room.usable(need) if item.device.slicing]
     if not mine:
         text = f"its {need.vendor} accelerators cannot be cut; ask for whole ones"
         return NodeReason(room.node.name, "uncut", text)
@@ -138,7 +162,7 @@ def _has_slice(need: Requirement, room: NodeRoom) -> NodeReason | None:
         text = f"{found} of {need.devices} accelerators have {_asked(asked)} free"
         return NodeReason(room.node.name, "slice", text, need.devices, found)
     nearest, part = max(
-        ((item, largest_part(item, asked, room.memory_free)) for item in room.of_vendor(need.vendor)),
+        ((item, largest_part(item, asked, room.memory_free)) for item in room.usable(need)),
         key=lambda pair: (_nearness(asked, pair[1]), -pair[0].device.index),
     )
     text = f"largest free part is {_part(part)} of {nearest.device.label}; {_asked(asked)} were asked"
@@ -188,4 +212,13 @@ def _brings_its_own(need: Requirement) -> bool:
     return need.vendor == CPU and need.slice is not None
 
 
-FILTERS: Sequence[Filter] = (_open, _has_vendor, _has_accelerators, _can_be_cut, _has_slice, _has_memory, _has_cores)
+FILTERS: Sequence[Filter] = (
+    _open,
+    _has_labels,
+    _has_vendor,
+    _has_accelerators,
+    _can_be_cut,
+    _has_slice,
+    _has_memory,
+    _has_cores,
+)

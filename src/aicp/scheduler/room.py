@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import MIB
 from aicp.core.slice import SliceRequest, SliceSize, Slicing, size_slice
-from aicp.scheduler.resources import CPU, Commitment, Device, NodeCapacity, Requirement
+from aicp.scheduler.resources import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Requirement
+from aicp.scheduler.topology import nearest
 
 CPU_SHARING = 8.0
 """How many times its cores a node may give away; beyond it every engine would crawl."""
@@ -107,10 +108,13 @@ def cuttable_bytes(device: Device, way: Slicing) -> int:
 class NodeRoom:
     """One node and what is given away of it."""
 
-    __slots__ = ("_by_id", "_millicores", "devices", "memory_given", "node", "services")
+    __slots__ = ("_by_id", "_millicores", "devices", "memory_given", "node", "policy", "services")
 
-    def __init__(self, node: NodeCapacity, commitments: Iterable[Commitment] = ()) -> None:
+    def __init__(
+        self, node: NodeCapacity, commitments: Iterable[Commitment] = (), policy: PoolPolicy | None = None
+    ) -> None:
         self.node = node
+        self.policy = policy or PoolPolicy()
         self.devices = [DeviceRoom(device) for device in node.devices]
         self._millicores = 0
         self.memory_given = 0
@@ -160,33 +164,50 @@ class NodeRoom:
         """Its devices of one vendor."""
         return [room for room in self.devices if room.device.vendor == vendor]
 
+    def usable(self, need: Requirement) -> list[DeviceRoom]:
+        """Devices of the vendor and product that is wanted and that are not reserved for another project."""
+        return [room for room in self.of_vendor(need.vendor) if is_usable(need, room.device)]
+
     def whole(self, need: Requirement) -> list[DeviceRoom]:
-        """Free devices that are large enough, the smallest first, so that large ones stay free for what needs them."""
+        """Free devices that are large enough; those reserved for the project first, then the smallest, so that large
+        ones stay free for what needs them."""
         found = [
             room
-            for room in self.of_vendor(need.vendor)
+            for room in self.usable(need)
             if room.free_whole and room.device.memory_bytes >= need.accelerator_memory_bytes
         ]
-        return sorted(found, key=lambda room: (room.device.memory_bytes, room.device.index))
+        return sorted(
+            found, key=lambda item: (not item.device.reserved_for, item.device.memory_bytes, item.device.index)
+        )
+
+    def choose_whole(self, need: Requirement) -> list[DeviceRoom]:
+        """The devices for a replica: of one product where that is possible, with the fastest links; empty when none."""
+        free = self.whole(need)
+        if need.accelerators == 1 or len(free) < need.accelerators:
+            return free[: need.accelerators] if len(free) >= need.accelerators else []
+        alike: dict[tuple[int, str], list[DeviceRoom]] = {}
+        for item in free:
+            alike.setdefault((item.device.memory_bytes, item.device.product), []).append(item)
+        group = next((items for _, items in sorted(alike.items()) if len(items) >= need.accelerators), None)
+        if group is None:
+            group = free if self.policy.unlike else []
+        by_id = {item.device.device_id: item for item in group}
+        return [by_id[device_id] for device_id in nearest(list(by_id), need.accelerators, self.node.links)]
 
     def parts(self, need: Requirement) -> list[tuple[DeviceRoom, SliceSize]]:
         """Devices that have room for the slice, those that are cut already and then the fullest first."""
         assert need.slice is not None
         free = self.memory_free // need.devices if need.vendor == CPU else self.memory_free
-        found = [
-            (room, size) for room in self.of_vendor(need.vendor) if (size := room.size(need.slice, free)) is not None
-        ]
-        return sorted(found, key=lambda item: _tightness(*item))
+        found = [(item, size) for item in self.usable(need) if (size := item.size(need.slice, free)) is not None]
+        return sorted(found, key=lambda pair: _tightness(*pair))
+
+
+def is_usable(need: Requirement, device: Device) -> bool:
+    """Whether a device is of the wanted product and not reserved for another project."""
+    return (need.product is None or device.product == need.product) and device.reserved_for in (None, need.project)
 
 
 def _tightness(room: DeviceRoom, size: SliceSize) -> tuple[float, ...]:
     memory = max(1, room.device.memory_bytes)
     left = (100 - room.compute - size.compute_percent) / 100 + (memory - room.memory - size.memory_bytes) / memory
     return (not room.slices, left, room.device.memory_bytes, room.device.index)
-
-
-def slice_cores(need: Requirement, room: DeviceRoom, size: SliceSize, node: NodeCapacity) -> float:
-    """Cores that come with a slice: its part of a `cpu` device, or what is asked beside an accelerator."""
-    if need.vendor != CPU:
-        return need.cpu_cores
-    return (room.device.cores or node.cpu_cores) * size.compute_percent / 100
