@@ -12,6 +12,7 @@ import psutil
 
 from aicp.core.accelerator import Accelerator, AcceleratorMetrics
 from aicp.core.launch import DeviceShare
+from aicp.core.slice import SlicePolicy, Slicing
 
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 says "no limit" with a number near 2^63
 _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
@@ -48,6 +49,10 @@ class CpuDriver:
     def environment(self, devices: Sequence[DeviceShare]) -> dict[str, str]:
         """Nothing: threads and limits come from the allocation, and a processor cannot be hidden by a variable."""
         return {}
+
+    def slicing(self, device: Accelerator) -> list[Slicing]:
+        """By control groups, whose quota is a cap and whose weight is a guarantee."""
+        return [Slicing(mechanism="cgroup", policies=[SlicePolicy.CAP, SlicePolicy.WEIGHT])]
 
     def _metrics(self) -> AcceleratorMetrics:
         return AcceleratorMetrics(

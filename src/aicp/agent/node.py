@@ -15,6 +15,7 @@ import psutil
 
 import aicp
 from aicp.accelerators.base import AcceleratorDriver
+from aicp.agent.cutting import Cutting
 from aicp.agent.model_copies import ModelCopies
 from aicp.core.accelerator import Accelerator
 from aicp.core.clock import Clock
@@ -44,6 +45,7 @@ class NodeInventory:
         node_id: str,
         data_dir: Path,
         accelerators: Registry[AcceleratorDriver],
+        cutting: Cutting,
         copies: ModelCopies,
         environments: Callable[[], list[EnvironmentStatus]],
         clock: Clock,
@@ -51,6 +53,7 @@ class NodeInventory:
         self._node_id = node_id
         self._data_dir = data_dir
         self._accelerators = accelerators
+        self._cutting = cutting
         self._copies = copies
         self._environments = environments
         self._clock = clock
@@ -91,7 +94,8 @@ class NodeInventory:
         found: list[Accelerator] = []
         for vendor in self._accelerators.names():
             try:
-                found.extend(self._accelerators.get(vendor).discover())
+                driver = self._accelerators.get(vendor)
+                found.extend(self._cutting.describe(driver, driver.discover()))
             except Exception:
                 # a driver from outside may break its promise; the other vendors' devices must not vanish with it
                 log.exception("accelerator driver %s", vendor)
