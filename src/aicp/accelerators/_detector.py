@@ -15,11 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from aicp.accelerators._health import Verdict, degraded, failed, finding, verdict
+from aicp.accelerators._health import Verdict, degraded, failed, verdict
 from aicp.accelerators._pci import bus
 from aicp.core.accelerator import (
     Accelerator,
-    AcceleratorHealth,
     AcceleratorMetrics,
     HealthCode,
     HealthFinding,
@@ -215,8 +214,7 @@ class DetectedDriver(ABC):
         return sorted([*devices, *(one for one in lost if one.index not in taken)], key=lambda device: device.index)
 
     def _silent(self, error: Exception) -> list[Accelerator]:
-        cause = f"no answer from the vendor's library: {error}"
-        mute = verdict([finding(HealthCode.UNKNOWN, AcceleratorHealth.UNKNOWN, cause)])
+        mute = verdict([failed(HealthCode.DRIVER, f"no answer from the vendor's library: {error}")])
         return sorted((_ill(device, mute) for device in self._seen.values()), key=lambda device: device.index)
 
     def _complain(self, what: str) -> None:
@@ -260,12 +258,12 @@ def _facts(raw: Any) -> dict[str, Any]:
         "pci_bus_id": extra.get("bdf"),
         "numa_node": int(numa) if numa.isdigit() else None,
         "architecture": extra.get("arch_family"),
-        "compute_units": raw.cores,
+        "compute_units": raw.cores or None,
         "compute_capability": raw.compute_capability,
         "runtime_version": raw.runtime_version_original or raw.runtime_version,
-        "power_limit_watts": raw.power,
+        "power_limit_watts": raw.power or None,
     }
-    return {name: value for name, value in facts.items() if value not in (None, "", 0)}
+    return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
 def _ill(device: Accelerator, state: Verdict) -> Accelerator:

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from aicp.core.accelerator import AcceleratorHealth, HealthCode, HealthFinding
 
-_NEXT = {
+NEXT = {
     HealthCode.MEMORY_UNCORRECTABLE: "Drain the node and reset the device; replace it if memory errors return.",
     HealthCode.MEMORY_WEAR: "Nothing has to be done now; plan a replacement if the number keeps rising.",
     HealthCode.MEMORY_REPAIR_PENDING: "Drain the node when it suits and reset the device or restart the machine.",
@@ -19,7 +19,6 @@ _NEXT = {
     HealthCode.DRIVER: "Load the vendor's driver anew, or install the version that fits its library and the device.",
     HealthCode.UNKNOWN: "Look at the kernel log and at the vendor's own tool on the node.",
 }
-_RANK = {AcceleratorHealth.FAILED: 0, AcceleratorHealth.DEGRADED: 1, AcceleratorHealth.UNKNOWN: 2}
 
 
 class Verdict(TypedDict):
@@ -30,26 +29,21 @@ class Verdict(TypedDict):
     findings: list[HealthFinding]
 
 
-def finding(code: HealthCode, severity: AcceleratorHealth, cause: str, action: str | None = None) -> HealthFinding:
-    """One finding; `action` only where a device needs other than what its code always needs."""
-    return HealthFinding(code=code, severity=severity, cause=cause, action=action or _NEXT[code])
-
-
 def failed(code: HealthCode, cause: str, action: str | None = None) -> HealthFinding:
-    """The device must not get work."""
-    return finding(code, AcceleratorHealth.FAILED, cause, action)
+    """The device must not get work. `action` only where it needs other than what its code always needs."""
+    return HealthFinding(code=code, severity=AcceleratorHealth.FAILED, cause=cause, action=action or NEXT[code])
 
 
-def degraded(code: HealthCode, cause: str, action: str | None = None) -> HealthFinding:
+def degraded(code: HealthCode, cause: str) -> HealthFinding:
     """The device works, and somebody should look after it."""
-    return finding(code, AcceleratorHealth.DEGRADED, cause, action)
+    return HealthFinding(code=code, severity=AcceleratorHealth.DEGRADED, cause=cause, action=NEXT[code])
 
 
 def verdict(findings: Sequence[HealthFinding]) -> Verdict:
     """The worst severity among the findings with the causes of that severity; healthy when there are none."""
     if not findings:
         return {"health": AcceleratorHealth.HEALTHY, "health_reason": None, "findings": []}
-    ordered = sorted(findings, key=lambda found: _RANK[found.severity])
+    ordered = sorted(findings, key=lambda found: found.severity is not AcceleratorHealth.FAILED)
     worst = ordered[0].severity
     causes = "; ".join(found.cause for found in ordered if found.severity is worst)
     return {"health": worst, "health_reason": f"The driver reports {causes}.", "findings": ordered}

@@ -22,10 +22,11 @@ class AmdDriver(DetectedDriver):
     fast_link = "xgmi"
 
     def environment(self, devices: Sequence[DeviceShare]) -> dict[str, str]:
-        """HIP counts what ROCm's runtime shows, and takes an empty value for none: it needs its own word to hide."""
-        if not devices:
-            return {"ROCR_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
-        if all(_UNIQUE.fullmatch(device.device_id) for device in devices):
+        """HIP counts what ROCm's runtime shows.
+
+        Only HIP's variable hides: Hygon's runtime listens to ROCm's as well, and would lose its own devices.
+        """
+        if devices and all(_UNIQUE.fullmatch(device.device_id) for device in devices):
             shown = ",".join(device.device_id for device in devices)
             return {"ROCR_VISIBLE_DEVICES": shown, "HIP_VISIBLE_DEVICES": ",".join(map(str, range(len(devices))))}
         return by_index("HIP_VISIBLE_DEVICES", devices)
