@@ -12,7 +12,7 @@ PY
 }
 python="${AICP_PYTHON:-}"
 [ -n "$python" ] || { sound /usr/bin/python3 && python=/usr/bin/python3 || python=python3; }
-locks=(requirements/runtime.txt requirements/build.txt)
+locks=(requirements/runtime.txt requirements/build.txt requirements/detectors.txt)
 [ "$kind" = dev ] && locks+=(requirements/dev.txt)
 stamp=".venv/.installed-$kind"
 wanted="$(cat "${locks[@]}" pyproject.toml | sha256sum | cut -d' ' -f1)"
@@ -29,7 +29,9 @@ PY
 [ -x .venv/bin/python ] || { echo "Creating .venv with $(command -v "$python") ..."; "$python" -m venv .venv; }
 for lock in "${locks[@]}"; do
   echo "Installing $(grep -c '==' "$lock") packages of $lock ..."
-  .venv/bin/python -m pip install --quiet --require-hashes -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
+  # of what the detection library asks for, only what its lock names is wanted
+  alone=(); [ "$lock" = requirements/detectors.txt ] && alone=(--no-deps)
+  .venv/bin/python -m pip install --quiet --require-hashes "${alone[@]}" -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
 done
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . 2> >(grep -v "WARNING: Location" >&2)
 echo "$wanted" > "$stamp"

@@ -6,3 +6,4 @@ for name in runtime build node dev clients; do
   ../.venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe \
     --output-file "$name.txt" "$name.in"
 done
+../.venv/bin/python ../tools/lock_detectors.py

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-WRITERS = ("cli", "client", "metrics", "modes", "openapi", "roles", "settings")
+WRITERS = ("accelerators", "cli", "client", "metrics", "modes", "openapi", "roles", "settings")
 
 
 def main() -> int:

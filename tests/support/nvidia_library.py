@@ -23,6 +23,8 @@ _FIELDS = {
     "nvmlDeviceGetTotalEccErrors": "uncorrected_errors",
     "nvmlDeviceGetRemappedRows": "remapped_rows",
     "nvmlDeviceGetRetiredPagesPendingStatus": "retired_pages_pending",
+    "nvmlDeviceGetCurrentClocksEventReasons": "clocks_event_reasons",
+    "nvmlDeviceGetCurrentClocksThrottleReasons": "clocks_throttle_reasons",
 }
 
 
@@ -65,6 +67,14 @@ class FixtureLibrary:
 
     def nvmlSystemGetProcessName(self, pid: int) -> str:
         return self._field(self.data["processes"], str(pid))
+
+    def nvmlDeviceGetP2PStatus(self, one: dict[str, Any], other: dict[str, Any], kind: int) -> int:
+        assert kind == pynvml.NVML_P2P_CAPS_INDEX_NVLINK
+        linked = other["uuid"] in self._field(one, "nvlinks")
+        return pynvml.NVML_P2P_STATUS_OK if linked else pynvml.NVML_P2P_STATUS_NOT_SUPPORTED
+
+    def nvmlDeviceGetTopologyCommonAncestor(self, one: dict[str, Any], other: dict[str, Any]) -> int:
+        return self._field(one, "ancestors")[other["uuid"]]
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return self.data["driver_version"]

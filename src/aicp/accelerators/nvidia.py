@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pynvml
 
-from aicp.core.accelerator import Accelerator, AcceleratorHealth, AcceleratorMetrics, AcceleratorProcess
+from aicp.accelerators._health import Verdict, verdict
+from aicp.accelerators._nvidia_health import ErrorEvents, lost, no_driver, signs
+from aicp.accelerators._nvidia_slicing import ways
+from aicp.accelerators._nvml import ask
+from aicp.accelerators._pci import numa_node
+from aicp.core.accelerator import Accelerator, AcceleratorMetrics, AcceleratorProcess
 from aicp.core.launch import DeviceShare
+from aicp.core.slice import Slicing
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
-# Error numbers ("XID") that speak of the device or its links, after NVIDIA's table of XID errors; most others (13, 31,
-# 43, 45, ...) are faults of a program and leave the device well.
-_FATAL_XIDS = {
-    48: "an uncorrectable memory error",
-    62: "a halt of its internal controller",
-    64: "a failure to record a bad memory row",
-    74: "an error of its NVLink",
-    79: "it has fallen off the bus",
-    95: "an uncontained memory error",
-    119: "a timeout of its system processor",
-    120: "an error of its system processor",
-}
-_PASSING_XIDS = {
-    63: "a bad memory row was set aside",
-    92: "many corrected memory errors",
-    94: "a contained memory error",
-}
+# The nearest thing that both devices hang from, after nvmlGpuTopologyLevel_t.
+_LEVELS = {0: "board", 10: "pcie", 20: "pcie", 30: "host", 40: "numa", 50: "socket"}
 
 
 class NvidiaDriver:
@@ -43,13 +34,18 @@ class NvidiaDriver:
         self._nvml = library
         self._lock = threading.Lock()
         self._ready = False
-        self._events: Any = None
-        self._xids: dict[str, list[int]] = {}
+        self._errors = ErrorEvents(library)
         self._seen: dict[int, Accelerator] = {}
+        self._complained = False
 
     def discover(self) -> list[Accelerator]:
         with self._lock:
-            return [device for device in (self._device(index) for index in self._indices()) if device is not None]
+            try:
+                count = self._count()
+            except pynvml.NVMLError as error:
+                return self._without_driver(error)
+            self._errors.collect(count)
+            return [device for device in map(self._device, range(count)) if device is not None]
 
     def measure(self) -> dict[str, AcceleratorMetrics]:
         return {device.device_id: device.metrics for device in self.discover()}
@@ -59,18 +55,50 @@ class NvidiaDriver:
         visible = ",".join(device.device_id for device in devices)
         return {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
-    def _indices(self) -> list[int]:
+    def slicing(self, device: Accelerator) -> list[Slicing]:
+        return ways(device)
+
+    def links(self) -> dict[tuple[str, str], str]:
+        """`nvlink` where two devices reach each other by it, through a switch or directly; else what they hang from."""
+        with self._lock:
+            handles = {
+                device.device_id: ask(self._nvml.nvmlDeviceGetHandleByIndex, i) for i, device in self._seen.items()
+            }
+            found = {
+                (one, other): self._link(handles[one], handles[other])
+                for one in handles
+                for other in handles
+                if one != other and handles[one] is not None and handles[other] is not None
+            }
+        return {pair: kind for pair, kind in found.items() if kind is not None}
+
+    def _link(self, one: Any, other: Any) -> str | None:
+        nvml = self._nvml
+        if ask(nvml.nvmlDeviceGetP2PStatus, one, other, pynvml.NVML_P2P_CAPS_INDEX_NVLINK) == pynvml.NVML_P2P_STATUS_OK:
+            return "nvlink"
+        level = ask(nvml.nvmlDeviceGetTopologyCommonAncestor, one, other)
+        return None if level is None else _LEVELS.get(int(level))
+
+    def _count(self) -> int:
+        """How many devices there are. Raises NVMLError without a driver or its library; asked again next time."""
         try:
             if not self._ready:
                 self._nvml.nvmlInit()
                 self._ready = True
-            count = int(self._nvml.nvmlDeviceGetCount())
+            return int(self._nvml.nvmlDeviceGetCount())
         except pynvml.NVMLError:
-            # no library, no driver, or a driver that was replaced under us: asked again next time
-            self._ready, self._events = False, None
-            return []
-        self._collect_xids(count)
-        return list(range(count))
+            self._ready = False
+            self._errors.forget()
+            raise
+
+    def _without_driver(self, error: pynvml.NVMLError) -> list[Accelerator]:
+        """Devices that were there before are not forgotten; a machine that never had any has none."""
+        if self._seen:
+            return [_ill(device, verdict([no_driver(error)])) for device in self._seen.values()]
+        if error.args[0] == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH and not self._complained:
+            self._complained = True
+            log.warning("NVIDIA devices are not used: the loaded driver does not fit its library; restart the machine")
+        return []
 
     def _device(self, index: int) -> Accelerator | None:
         nvml = self._nvml
@@ -80,19 +108,17 @@ class NvidiaDriver:
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         except pynvml.NVMLError as error:
             return self._lost(index) if error.args[0] == pynvml.NVML_ERROR_GPU_IS_LOST else None
-        health, reason = self._health(handle, uuid)
         self._seen[index] = Accelerator(
             vendor="nvidia",
             index=index,
             device_id=uuid,
-            product=self._ask(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU",
+            product=ask(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU",
             memory_bytes=int(memory.total),
-            driver_version=self._ask(nvml.nvmlSystemGetDriverVersion),
-            health=health,
-            health_reason=reason,
+            driver_version=ask(nvml.nvmlSystemGetDriverVersion),
             features=self._features(handle),
             facts=self._facts(handle),
             metrics=self._metrics(handle, int(memory.used)),
+            **verdict([*self._errors.findings(uuid), *signs(nvml, handle)]),
         )
         return self._seen[index]
 
@@ -101,109 +127,56 @@ class NvidiaDriver:
         unknown = Accelerator(
             vendor="nvidia", index=index, device_id=f"nvidia-lost-{index}", product="NVIDIA GPU", memory_bytes=0
         )
-        fallen = {
-            "health": AcceleratorHealth.FAILED,
-            "health_reason": "The device has fallen off the bus; the machine must be restarted.",
-            "metrics": AcceleratorMetrics(),
-        }
-        return self._seen.get(index, unknown).model_copy(update=fallen)
+        return _ill(self._seen.get(index, unknown), verdict([lost()]))
 
     def _metrics(self, handle: Any, memory_used: int) -> AcceleratorMetrics:
         nvml = self._nvml
-        rates = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
-        milliwatts = self._ask(nvml.nvmlDeviceGetPowerUsage, handle)
-        running = self._ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
+        rates = ask(nvml.nvmlDeviceGetUtilizationRates, handle)
+        milliwatts = ask(nvml.nvmlDeviceGetPowerUsage, handle)
+        running = ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
         return AcceleratorMetrics(
             memory_used_bytes=memory_used,
             utilization_percent=None if rates is None else float(rates.gpu),
-            temperature_celsius=self._ask(nvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+            temperature_celsius=ask(nvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
             power_watts=None if milliwatts is None else milliwatts / 1000,
             processes=[
                 AcceleratorProcess(
                     pid=process.pid,
-                    name=self._ask(nvml.nvmlSystemGetProcessName, process.pid) or "",
+                    name=ask(nvml.nvmlSystemGetProcessName, process.pid) or "",
                     memory_bytes=process.usedGpuMemory,
                 )
                 for process in running
             ],
         )
 
-    def _health(self, handle: Any, uuid: str) -> tuple[AcceleratorHealth, str | None]:
-        """The worst that any sign says; UNKNOWN is left to devices that give no sign at all."""
-        failed = [*self._xid_reasons(uuid, _FATAL_XIDS)]
-        degraded = [*self._xid_reasons(uuid, _PASSING_XIDS)]
-        rows = self._ask(self._nvml.nvmlDeviceGetRemappedRows, handle)
-        if rows is not None:
-            _, _, pending, failure = rows
-            if failure:
-                failed.append("bad memory rows can no longer be set aside")
-            elif pending:
-                degraded.append("bad memory rows are set aside at the next reset")
-        if self._ask(self._nvml.nvmlDeviceGetRetiredPagesPendingStatus, handle) == pynvml.NVML_FEATURE_ENABLED:
-            degraded.append("bad memory pages are retired at the next restart")
-        uncorrected = self._ask(
-            self._nvml.nvmlDeviceGetTotalEccErrors,
-            handle,
-            pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
-            pynvml.NVML_VOLATILE_ECC,
-        )
-        if uncorrected:
-            degraded.append(f"{uncorrected} uncorrected memory errors since the driver was loaded")
-        if failed:
-            return AcceleratorHealth.FAILED, _sentence(failed)
-        return (AcceleratorHealth.DEGRADED, _sentence(degraded)) if degraded else (AcceleratorHealth.HEALTHY, None)
-
     def _features(self, handle: Any) -> list[str]:
         found: list[str] = []
-        if self._ask(self._nvml.nvmlDeviceGetMigMode, handle) is not None:
+        if ask(self._nvml.nvmlDeviceGetMigMode, handle) is not None:
             found.append("mig")
-        if self._ask(self._nvml.nvmlDeviceGetEccMode, handle) is not None:
+        if ask(self._nvml.nvmlDeviceGetEccMode, handle) is not None:
             found.append("ecc")
         return found
 
     def _facts(self, handle: Any) -> dict[str, Any]:
         nvml = self._nvml
-        capability = self._ask(nvml.nvmlDeviceGetCudaComputeCapability, handle)
-        cuda = self._ask(nvml.nvmlSystemGetCudaDriverVersion)
-        pci = self._ask(nvml.nvmlDeviceGetPciInfo, handle)
-        limit = self._ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        capability = ask(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+        cuda = ask(nvml.nvmlSystemGetCudaDriverVersion)
+        pci = ask(nvml.nvmlDeviceGetPciInfo, handle)
+        limit = ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        mig = ask(nvml.nvmlDeviceGetMigMode, handle)
         facts = {
             "compute_capability": capability and ".".join(str(part) for part in capability),
             "cuda_version": cuda and f"{cuda // 1000}.{cuda % 1000 // 10}",
             "pci_bus_id": pci and pci.busId,
+            "numa_node": numa_node(pci.busId) if pci else None,
             "power_limit_watts": limit and limit / 1000,
+            "mig_mode": mig and ("enabled" if mig[0] == pynvml.NVML_DEVICE_MIG_ENABLE else "disabled"),
         }
         return {name: value for name, value in facts.items() if value is not None}
 
-    def _collect_xids(self, count: int) -> None:
-        """Takes the errors reported since the last call; the library keeps none from before it was asked."""
-        nvml = self._nvml
-        if self._events is None:
-            self._events = self._ask(nvml.nvmlEventSetCreate)
-            for index in range(count):
-                handle = self._ask(nvml.nvmlDeviceGetHandleByIndex, index)
-                if self._events is not None and handle is not None:
-                    self._ask(nvml.nvmlDeviceRegisterEvents, handle, pynvml.nvmlEventTypeXidCriticalError, self._events)
-        while self._events is not None:
-            event = self._ask(nvml.nvmlEventSetWait_v2, self._events, 0)
-            if event is None:
-                return
-            uuid = self._ask(nvml.nvmlDeviceGetUUID, event.device)
-            self._xids.setdefault(str(uuid), []).append(int(event.eventData))
 
-    def _xid_reasons(self, uuid: str, meanings: dict[int, str]) -> list[str]:
-        seen = sorted({number for number in self._xids.get(uuid, []) if number in meanings})
-        return [f"{meanings[number]} (XID {number})" for number in seen]
-
-    def _ask(self, question: Callable[..., T], *arguments: Any) -> T | None:
-        """None for whatever this device, driver or user may not answer."""
-        with suppress(pynvml.NVMLError):
-            return question(*arguments)
-        return None
-
-
-def _sentence(reasons: list[str]) -> str:
-    return f"The driver reports {'; '.join(reasons)}."
+def _ill(device: Accelerator, state: Verdict) -> Accelerator:
+    return device.model_copy(update={**state, "metrics": AcceleratorMetrics()})
 
 
 driver = NvidiaDriver()

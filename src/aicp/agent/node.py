@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 
 import aicp
-from aicp.accelerators.base import AcceleratorDriver, Sliceable
+from aicp.accelerators.base import AcceleratorDriver
+from aicp.agent.cutting import Cutting
 from aicp.agent.model_copies import ModelCopies
 from aicp.core.accelerator import Accelerator
 from aicp.core.clock import Clock
 from aicp.core.ids import new_id
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.core.registry import Registry
-from aicp.enforcers.base import Enforcer
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class NodeInventory:
         node_id: str,
         data_dir: Path,
         accelerators: Registry[AcceleratorDriver],
-        enforcers: Registry[Enforcer],
+        cutting: Cutting,
         copies: ModelCopies,
         environments: Callable[[], list[EnvironmentStatus]],
         clock: Clock,
@@ -53,7 +53,7 @@ class NodeInventory:
         self._node_id = node_id
         self._data_dir = data_dir
         self._accelerators = accelerators
-        self._enforcers = enforcers
+        self._cutting = cutting
         self._copies = copies
         self._environments = environments
         self._clock = clock
@@ -94,23 +94,12 @@ class NodeInventory:
         found: list[Accelerator] = []
         for vendor in self._accelerators.names():
             try:
-                found.extend(self._cuttable(self._accelerators.get(vendor)))
+                driver = self._accelerators.get(vendor)
+                found.extend(self._cutting.describe(driver, driver.discover()))
             except Exception:
                 # a driver from outside may break its promise; the other vendors' devices must not vanish with it
                 log.exception("accelerator driver %s", vendor)
         return found
-
-
-    def _cuttable(self, driver: AcceleratorDriver) -> list[Accelerator]:
-        """The driver's devices, each with the ways it can be cut here: those whose enforcer this machine has."""
-        devices = driver.discover()
-        if not isinstance(driver, Sliceable):
-            return devices
-        known = {name for name in self._enforcers.names() if self._enforcers.get(name).unavailable() is None}
-        return [
-            device.model_copy(update={"slicing": [way for way in driver.slicing(device) if way.mechanism in known]})
-            for device in devices
-        ]
 
 
 def _operating_system() -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from aicp.accelerators.base import AcceleratorDriver
 from aicp.agent.app import AgentParts, create_app
 from aicp.agent.confinement import can_enter
+from aicp.agent.cutting import Cutting
 from aicp.agent.engine_environments import EngineEnvironments, EnvironmentStore
 from aicp.agent.engine_user import find_engine_user
 from aicp.agent.model_copies import CopySource, ModelCopies
@@ -72,7 +73,8 @@ def build_parts(config: AgentConfig) -> AgentParts:
         namespaces=engine_user is not None and can_enter(),
         inherited=config.inherited,
     )
-    inventory = NodeInventory(node_id, config.data_dir, accelerators, enforcers, copies, environments.statuses, clock)
+    cutting = Cutting(site.enforcers, clock)
+    inventory = NodeInventory(node_id, config.data_dir, accelerators, cutting, copies, environments.statuses, clock)
     return AgentParts(inventory, Replicas(site), environments, copies)
 
 

@@ -104,11 +104,19 @@ def build_environment(
     env["LOGNAME"] = env["USER"]
     env |= {name: value for name, value in (site.inherited or {}).items() if name in INHERITED}
     env |= dict.fromkeys(_THREAD_VARIABLES, values["threads"])
-    for vendor in site.accelerators.names():
-        mine = [device for device in allocation.devices if device.vendor == vendor]
-        env |= site.accelerators.get(vendor).environment(mine)
+    env |= _visibility(site, allocation)
     env |= {name: fill(value, values) for name, value in spec.env.items()}
     return env | {MARK: replica_id, TOKEN: values["token"]}
+
+
+def _visibility(site: Site, allocation: Allocation) -> dict[str, str]:
+    """Every vendor's devices hidden, then the allocation's shown: several vendors answer to the same variable."""
+    names = site.accelerators.names()
+    shares = {name: [device for device in allocation.devices if device.vendor == name] for name in names}
+    env: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: bool(shares[name])):
+        env |= site.accelerators.get(name).environment(shares[name])
+    return env
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

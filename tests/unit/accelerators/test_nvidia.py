@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pynvml
 import pytest
-from tests.support.nvidia_library import FIXTURES, FixtureLibrary
+from tests.support.nvidia_library import FixtureLibrary
 
 from aicp.accelerators.nvidia import NvidiaDriver
-from aicp.core.accelerator import AcceleratorHealth
+from aicp.core.accelerator import AcceleratorHealth, HealthCode
 from aicp.core.launch import DeviceShare
 
 
@@ -52,7 +50,9 @@ def test_inventory_and_metrics() -> None:
         ("GPU-pages-pending", AcceleratorHealth.DEGRADED, "retired at the next restart"),
         ("GPU-uncorrected", AcceleratorHealth.DEGRADED, "2 uncorrected memory errors"),
         ("GPU-link", AcceleratorHealth.FAILED, "NVLink (XID 74)"),
-        ("nvidia-lost-6", AcceleratorHealth.FAILED, "fallen off the bus"),
+        ("nvidia-lost-8", AcceleratorHealth.FAILED, "fallen off the bus"),
+        ("GPU-hot", AcceleratorHealth.DEGRADED, "too hot"),
+        ("GPU-power", AcceleratorHealth.DEGRADED, "power supply"),
     ],
 )
 def test_ill_devices_say_why(uuid: str, health: AcceleratorHealth, words: str) -> None:
@@ -87,9 +87,62 @@ def test_visibility_is_by_uuid() -> None:
     assert NvidiaDriver(NoLibrary()).environment([])["CUDA_VISIBLE_DEVICES"] == "", "none means none, not all"
 
 
-@pytest.mark.parametrize("path", sorted(FIXTURES.glob("nvidia-*.json")), ids=lambda path: path.name)
-def test_every_fixture_says_where_it_comes_from(path) -> None:
-    content = json.loads(path.read_text())
-    assert content["source"]
-    assert content["driver_version"]
-    assert content["evidence"] in ("recorded", "constructed from documentation")
+def test_findings_have_a_code_and_what_to_do() -> None:
+    devices = {device.device_id: device for device in NvidiaDriver(FixtureLibrary("nvidia-ill.json")).discover()}
+    codes = {name: [found.code.value for found in device.findings] for name, device in devices.items()}
+    assert codes == {
+        "GPU-rows-pending": ["memory_repair_pending"],
+        "GPU-rows-failed": ["memory_uncorrectable"],
+        "GPU-pages-pending": ["memory_repair_pending"],
+        "GPU-uncorrected": ["memory_uncorrectable"],
+        "GPU-link": ["link"],
+        "GPU-program-fault": [],
+        "GPU-hot": ["overheating"],
+        "GPU-power": ["power"],
+        "nvidia-lost-8": ["device_lost"],
+    }
+    assert all(found.action.endswith(".") for device in devices.values() for found in device.findings)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "does not fit"), (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "no answer")],
+)
+def test_devices_whose_driver_goes_away_are_kept(number: int, words: str) -> None:
+    library = FixtureLibrary("nvidia-h200.json")
+    driver = NvidiaDriver(library)
+    before = driver.discover()
+
+    def refuse() -> int:
+        raise pynvml.NVMLError(number)
+
+    library.nvmlDeviceGetCount = refuse  # type: ignore[method-assign]
+    after = driver.discover()
+    assert [device.device_id for device in after] == [device.device_id for device in before]
+    assert {device.findings[0].code for device in after} == {HealthCode.DRIVER}
+    assert words in (after[0].health_reason or "")
+    del library.nvmlDeviceGetCount
+    assert driver.discover() == before
+
+
+def test_links_by_nvlink_or_by_what_both_hang_from() -> None:
+    library = FixtureLibrary("nvidia-h200.json")
+    driver = NvidiaDriver(library)
+    assert driver.links() == {}, "nothing was seen yet"
+    first, second = (device.device_id for device in driver.discover())
+    assert driver.links() == {(first, second): "nvlink", (second, first): "nvlink"}
+    for device in library.data["devices"]:
+        del device["nvlinks"]
+        device["ancestors"] = {first: 50, second: 50}
+    assert driver.links() == {(first, second): "socket", (second, first): "socket"}
+    for device in library.data["devices"]:
+        device["ancestors"] = {first: 77, second: 77}
+    assert driver.links() == {}, "a level that is not known is not guessed"
+
+
+def test_how_it_can_be_cut() -> None:
+    library = FixtureLibrary("nvidia-h200.json")
+    library.data["devices"][1]["mig_mode"] = [1, 1]
+    driver = NvidiaDriver(library)
+    ways = [[way.mechanism for way in driver.slicing(device)] for device in driver.discover()]
+    assert ways == [["mps", "interposer", "mig"], ["mig"]]
