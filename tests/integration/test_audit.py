@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 WITHOUT_EVENT = {
     "plan_service": "asks what would run; writes nothing",
     "plan_service_change": "the same of a change",
+    "advise_pool": "computes how many cards would be needed; writes nothing",
     "set_preferences": "one's own language and theme",
     "put_upload_piece": "bytes of an upload whose beginning and import are events",
     "playground_post": "a call of a model: a usage row, not a change",

@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, Field
 from aicp.core.slice import Slicing
 from aicp.core.value import Value
 
+SIMULATED = "simulated"
+"""Name of the driver whose devices are not there; no maker's."""
+
 
 class AcceleratorHealth(StrEnum):
     """What the driver says of the device."""
@@ -54,7 +57,7 @@ class Accelerator(Value):
     driver_version: str | None = None
     health: AcceleratorHealth = AcceleratorHealth.HEALTHY
     health_reason: str | None = None
-    simulated: bool = Field(default=False, description="made up by the `simulated` driver: nothing can run on it")
+    simulated: bool = Field(default=False, description="made up by the driver `simulated`: nothing computes on it")
     slicing: list[Slicing] = Field(default=[], description="ways it can be cut on its node, the best first")
     features: list[str] = []
     facts: dict[str, Any] = {}

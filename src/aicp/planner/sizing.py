@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aicp.core.accelerator import Accelerator
+from aicp.core.accelerator import SIMULATED, Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.node import EnvironmentState, Node, NodeState
@@ -85,6 +85,9 @@ def find_candidates(
     found: list[Candidate] = []
     for vendor, accelerators in _vendors(spec, nodes).items():
         for engine in _eligible(spec, engines):
+            if vendor == SIMULATED and not engine.internal:
+                refused.append(f"{engine.name} on {vendor}: these accelerators are simulated, and it needs real ones")
+                continue
             fit = engine.supports(version, model_type, accelerators)
             variants = engine.variants(accelerators)
             if not fit.fits or not variants:
@@ -113,7 +116,10 @@ def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
 
 
 def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accelerator, ...]]:
-    """The vendors in the pool with one node's accelerators each: the largest set there is."""
+    """The vendors in the pool with one node's accelerators each: the largest set there is.
+
+    Simulated accelerators only for who names them: nothing may come to one because it would also fit there.
+    """
     best: dict[str, tuple[Accelerator, ...]] = {}
     for node in nodes:
         if node.status is None or node.pool != spec.pool or node.state == NodeState.LOST:
@@ -123,8 +129,10 @@ def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accele
             if len(mine) > len(best.get(vendor, ())):
                 best[vendor] = mine
     wanted = spec.compute.vendor or (CPU if spec.compute.accelerators == 0 else None)
-    if wanted is None and spec.compute.accelerators:
-        best.pop(CPU, None)
+    if wanted is None:
+        best.pop(SIMULATED, None)
+        if spec.compute.accelerators:
+            best.pop(CPU, None)
     return {vendor: best[vendor] for vendor in sorted(best) if wanted in (None, vendor)}
 
 
