@@ -121,6 +121,8 @@ def _people(walker: Walker, call: Any) -> None:
     call("remove_member", "DELETE", "/projects/lab/members/ann")
     call("delete_user", "DELETE", "/users/ann")
     call("delete_project", "DELETE", "/projects/lab")
+    need = {"name": "embedding", "compute_percent": 10, "memory_bytes": 1}
+    call("advise_pool", "POST", "/pools/advice", {"services": [need], "cards": ["L20"]})
     node = walker.http.get("/api/v1/nodes").json()["items"][0]
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": True})
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": False})

@@ -41,7 +41,7 @@ class SimulatedDriver:
         return {device.device_id: device.metrics for device in self._devices}
 
     def slicing(self, device: Accelerator) -> list[Slicing]:
-        return list(device.slicing)
+        return next((one.slicing for one in self._devices if one.device_id == device.device_id), [])
 
     def environment(self, devices: Sequence[DeviceShare]) -> dict[str, str]:
         """Nothing can see such a device; a process that was given some is told which, for its log."""

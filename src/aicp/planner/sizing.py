@@ -97,6 +97,8 @@ def find_candidates(
             found.append(
                 _candidate(spec, engine, variants, vendor, accelerators, fit.reason, version, model_type, nodes)
             )
+    if not found and not refused and _has_simulated(spec, nodes):
+        refused.append("its only accelerators are simulated; the engine echo runs there with --vendor simulated")
     if not found:
         raise InvalidError(
             f"No engine can serve {version.model}:{version.version} in pool {spec.pool}.",
@@ -105,6 +107,11 @@ def find_candidates(
             details={"refused": refused},
         )
     return sorted(found, key=lambda item: (item.vendor == CPU, not item.installed))
+
+
+def _has_simulated(spec: ServiceSpec, nodes: Sequence[Node]) -> bool:
+    mine = (node.status for node in nodes if node.status is not None and node.pool == spec.pool)
+    return any(device.simulated for status in mine for device in status.accelerators)
 
 
 def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
