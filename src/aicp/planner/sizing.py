@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aicp.core.accelerator import Accelerator
+from aicp.core.accelerator import SIMULATED, Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.node import EnvironmentState, Node, NodeState
@@ -86,6 +86,9 @@ def find_candidates(
     found: list[Candidate] = []
     for vendor, accelerators in _vendors(spec, nodes).items():
         for engine in _eligible(spec, engines):
+            if vendor == SIMULATED and not engine.internal:
+                refused.append(f"{engine.name} on {vendor}: these accelerators are simulated, and it needs real ones")
+                continue
             fit = engine.supports(version, model_type, accelerators)
             variants = engine.variants(accelerators)
             uncut = _uncuttable(spec, accelerators)
@@ -96,6 +99,8 @@ def find_candidates(
             found.append(
                 _candidate(spec, engine, variants, vendor, accelerators, fit.reason, version, model_type, nodes)
             )
+    if not found and not refused and _has_simulated(spec, nodes):
+        refused.append("its only accelerators are simulated; the engine echo runs there with --vendor simulated")
     if not found:
         raise InvalidError(
             f"No engine can serve {version.model}:{version.version} in pool {spec.pool}.",
@@ -122,6 +127,11 @@ def _uncuttable(spec: ServiceSpec, accelerators: Sequence[Accelerator]) -> str |
     return None
 
 
+def _has_simulated(spec: ServiceSpec, nodes: Sequence[Node]) -> bool:
+    mine = (node.status for node in nodes if node.status is not None and node.pool == spec.pool)
+    return any(device.simulated for status in mine for device in status.accelerators)
+
+
 def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
     if spec.engine is None:
         return [engine for _, engine in sorted(engines.items()) if not engine.internal]
@@ -131,7 +141,10 @@ def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
 
 
 def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accelerator, ...]]:
-    """The vendors in the pool with one node's accelerators each: the largest set there is."""
+    """The vendors in the pool with one node's accelerators each: the largest set there is.
+
+    Simulated accelerators only for who names them: nothing may come to one because it would also fit there.
+    """
     best: dict[str, tuple[Accelerator, ...]] = {}
     for node in nodes:
         if node.status is None or node.pool != spec.pool or node.state == NodeState.LOST:
@@ -141,8 +154,10 @@ def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accele
             if len(mine) > len(best.get(vendor, ())):
                 best[vendor] = mine
     wanted = spec.compute.vendor or (CPU if spec.compute.accelerators == 0 else None)
-    if wanted is None and spec.compute.accelerators and spec.compute.slice is None:
-        best.pop(CPU, None)
+    if wanted is None:
+        best.pop(SIMULATED, None)
+        if spec.compute.accelerators and spec.compute.slice is None:
+            best.pop(CPU, None)
     return {vendor: best[vendor] for vendor in sorted(best) if wanted in (None, vendor)}
 
 

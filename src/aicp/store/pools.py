@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from aicp.core.accelerator import SIMULATED
 from aicp.core.errors import NotFoundError
 from aicp.core.node import Node, NodeState, Pool
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, Snapshot
@@ -124,7 +125,10 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """How much of all accelerators is in use. A platform without any counts its processors as accelerators."""
+    """How much of all accelerators is in use; simulated ones do not count.
+
+    A platform without any counts its processors as accelerators.
+    """
 
     accelerators: int
     accelerators_in_use: int
@@ -134,7 +138,7 @@ class PoolUse:
 
 def pool_use(nodes: list[Node], snapshot: Snapshot) -> PoolUse:
     """The sum over all nodes: accelerators with an allocation, and memory in use."""
-    devices = [(node, item) for node in nodes if node.status for item in node.status.accelerators]
+    devices = [(node, item) for node in nodes if node.status for item in node.status.accelerators if not item.simulated]
     others = [(node, item) for node, item in devices if item.vendor != CPU]
     chosen = others or devices
     given = {
@@ -169,6 +173,7 @@ def _pool(row: PoolRow, snapshot: Snapshot) -> Pool:
         nodes=len(nodes),
         accelerators=len(devices),
         accelerators_free=len(free),
+        accelerators_simulated=sum(device.vendor == SIMULATED for device in devices),
         memory_bytes=sum(device.memory_bytes for device in devices),
         memory_free_bytes=sum(device.memory_bytes - device.foreign_bytes for device in free),
         cpu_cores=sum(node.cpu_cores for node in nodes),
