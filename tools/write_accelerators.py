@@ -96,8 +96,8 @@ in tests and in demonstrations. Without the setting there are none. What is made
 id carry the word. Measurements are those of an idle device, and are kept in no history.
 
 No engine that computes is placed on one: a plan never chooses them by itself, refuses every real engine on
-`--vendor simulated` with the reason, and an agent starts none there. The engine `echo`, which only repeats words, can be
-placed there by naming both (`--engine echo --vendor simulated`), which shows the whole life of a service without a
+`--vendor simulated` with the reason, and an agent starts none there. The engine `echo`, which only repeats words, can
+be placed there by naming both (`--engine echo --vendor simulated`), which shows the whole life of a service without a
 device. They are cut in the shapes of the real card, with the mechanism `none`: nothing is enforced, and each way says
 by what a real one would be cut.
 
