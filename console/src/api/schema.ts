@@ -1930,6 +1930,12 @@ export interface components {
              * @default []
              */
             features: string[];
+            /**
+             * Findings
+             * @description what ails it, the worst first; empty when well
+             * @default []
+             */
+            findings: components["schemas"]["HealthFinding"][];
             /** @default healthy */
             health: components["schemas"]["AcceleratorHealth"];
             /** Health Reason */
@@ -1946,6 +1952,23 @@ export interface components {
             metrics: components["schemas"]["AcceleratorMetrics"];
             /** Product */
             product: string;
+            /**
+             * Simulated
+             * @description made up by the `simulated` driver: nothing can run on it
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Slicing
+             * @description ways it can be cut on its node, the best first
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
+            /**
+             * Slicing Reason
+             * @description why it cannot be cut on its node
+             */
+            slicing_reason: string | null;
             /**
              * Vendor
              * @description name of the driver that found it: cpu, nvidia, ...
@@ -2656,7 +2679,7 @@ export interface components {
         Compute: {
             /**
              * Accelerators
-             * @description whole accelerators
+             * @description whole accelerators, or slices of so many
              */
             accelerators?: number | null;
             /** Cpu Cores */
@@ -2666,6 +2689,8 @@ export interface components {
              * @description host memory
              */
             memory_bytes?: number | null;
+            /** @description a part of each accelerator instead of the whole */
+            slice?: components["schemas"]["SliceRequest"] | null;
             /** Vendor */
             vendor?: string | null;
         };
@@ -2726,7 +2751,10 @@ export interface components {
         };
         /**
          * DeviceShare
-         * @description What one replica member gets of one accelerator: 100 % and the asked memory, or a slice of it.
+         * @description What one replica member gets of one accelerator: the whole of it, or a slice.
+         *
+         *     `mechanism` is set for slices alone and names the enforcer that holds the slice to its size; `profile` the fixed
+         *     shape it was cut by, where there are such; `rounding` what differs from what was asked.
          */
         DeviceShare: {
             /**
@@ -2738,11 +2766,19 @@ export interface components {
             device_id: string;
             /** Index */
             index: number;
+            /** Mechanism */
+            mechanism: string | null;
             /**
              * Memory Bytes
              * @default 0
              */
             memory_bytes: number;
+            /** @default cap */
+            policy: components["schemas"]["SlicePolicy"];
+            /** Profile */
+            profile: string | null;
+            /** Rounding */
+            rounding: string | null;
             /** Vendor */
             vendor: string;
         };
@@ -3113,6 +3149,30 @@ export interface components {
              * @default
              */
             version: string;
+        };
+        /**
+         * HealthCode
+         * @description What ails a device, in the same words for every vendor.
+         * @enum {string}
+         */
+        HealthCode: "memory_uncorrectable" | "memory_wear" | "memory_repair_pending" | "device_lost" | "internal" | "link" | "overheating" | "power" | "driver" | "unknown";
+        /**
+         * HealthFinding
+         * @description One thing that ails a device: its code, whether work is still possible, why, and what to do next.
+         */
+        HealthFinding: {
+            /**
+             * Action
+             * @description what a person does next, a whole sentence
+             */
+            action: string;
+            /**
+             * Cause
+             * @description what the driver reports, without a final stop
+             */
+            cause: string;
+            code: components["schemas"]["HealthCode"];
+            severity: components["schemas"]["AcceleratorHealth"];
         };
         /**
          * HealthStatus
@@ -5499,6 +5559,90 @@ export interface components {
             user: components["schemas"]["User"];
         };
         /**
+         * SlicePolicy
+         * @description What the share of compute means.
+         * @enum {string}
+         */
+        SlicePolicy: "cap" | "weight";
+        /**
+         * SliceProfile
+         * @description A fixed shape, where a mechanism knows only such: a MIG profile, a vNPU template.
+         */
+        SliceProfile: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * SliceRequest
+         * @description A part of each accelerator instead of the whole of it.
+         */
+        SliceRequest: {
+            /**
+             * Compute Percent
+             * @description share of the accelerator's compute
+             */
+            compute_percent: number;
+            /**
+             * Memory Bytes
+             * @description memory of the accelerator; rounded up to 256 MiB
+             */
+            memory_bytes: number;
+            /**
+             * @description cap: never more; weight: guaranteed, may borrow
+             * @default cap
+             */
+            policy?: components["schemas"]["SlicePolicy"];
+        };
+        /**
+         * Slicing
+         * @description One way a device can be cut, named after the enforcer that holds the slices to their size.
+         *
+         *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
+         *     device may carry; `isolated` says that a fault of one slice cannot disturb another.
+         */
+        Slicing: {
+            /** At Most */
+            at_most: number | null;
+            /**
+             * Compute Unit Percent
+             * @default 1
+             */
+            compute_unit_percent: number;
+            /**
+             * Isolated
+             * @default false
+             */
+            isolated: boolean;
+            /** Mechanism */
+            mechanism: string;
+            /**
+             * Memory Unit Bytes
+             * @default 268435456
+             */
+            memory_unit_bytes: number;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Policies
+             * @default [
+             *       "cap"
+             *     ]
+             */
+            policies: components["schemas"]["SlicePolicy"][];
+            /**
+             * Profiles
+             * @default []
+             */
+            profiles: components["schemas"]["SliceProfile"][];
+        };
+        /**
          * Sticky
          * @description What stays at one destination: a session (`x-session-id`, `prompt_cache_key`), or else all requests of a key.
          * @enum {string}
@@ -6019,6 +6163,8 @@ export type File = components['schemas']['File'];
 export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
 export type GatewayStatus = components['schemas']['GatewayStatus'];
+export type HealthCode = components['schemas']['HealthCode'];
+export type HealthFinding = components['schemas']['HealthFinding'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
@@ -6130,6 +6276,10 @@ export type ServiceState = components['schemas']['ServiceState'];
 export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
+export type SlicePolicy = components['schemas']['SlicePolicy'];
+export type SliceProfile = components['schemas']['SliceProfile'];
+export type SliceRequest = components['schemas']['SliceRequest'];
+export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
 export type Traffic = components['schemas']['Traffic'];
 export type TrafficRoute = components['schemas']['TrafficRoute'];
