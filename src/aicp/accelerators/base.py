@@ -23,7 +23,11 @@ class AcceleratorDriver(Protocol):
     `this machine`, or `simulated` where there is no device. The table in the documentation shows this word."""
 
     def discover(self) -> list[Accelerator]:
-        """All devices with their metrics of now, ordered by index; empty when there are none. Never raises."""
+        """All devices with their metrics of now, ordered by index; empty when there are none. Never raises.
+
+        What ails a device stands in its findings: a code that all vendors share, the cause, and what to do next. Every
+        node asks every few seconds, so with the hardware absent the answer must cost next to nothing.
+        """
         ...
 
     def environment(self, devices: Sequence[DeviceShare]) -> dict[str, str]:

@@ -9,8 +9,9 @@ import typer
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
 from aicp.cli.output import Column, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
+from aicp.core.accelerator import Accelerator
 from aicp.core.engine import EngineInfo
-from aicp.core.node import EnvironmentState, Node, NodeState, Pool
+from aicp.core.node import EnvironmentState, Node, NodeState, NodeStatus, Pool
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
@@ -80,9 +81,11 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
                 ("busy %", lambda a: a.metrics.utilization_percent),
                 ("°C", lambda a: a.metrics.temperature_celsius),
                 ("health", lambda a: a.health),
+                ("slices by", _cut_by),
             ],
             empty="No accelerators.",
         )
+        _print_findings(status)
     print_table(
         running,
         [
@@ -93,6 +96,24 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
         ],
         empty="Nothing runs there.",
     )
+
+
+def _cut_by(device: Accelerator) -> str | None:
+    return ", ".join(way.mechanism for way in device.slicing) or device.slicing_reason
+
+
+def _print_findings(status: NodeStatus) -> None:
+    """What ails the node's devices, and what to do about it; nothing where all are well."""
+    found = [(device.device_id, finding) for device in status.accelerators for finding in device.findings]
+    if found:
+        columns: list[Column] = [
+            ("device", lambda pair: pair[0]),
+            ("health", lambda pair: pair[1].severity),
+            ("code", lambda pair: pair[1].code),
+            ("cause", lambda pair: pair[1].cause),
+            ("next", lambda pair: pair[1].action),
+        ]
+        print_table(found, columns, empty="")
 
 
 @app.command()

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from aicp.accelerators.cpu import CpuDriver
+from aicp.core.slice import SlicePolicy, SliceRequest, choose_slicing
 
 GIB = 1024**3
 
@@ -71,3 +72,12 @@ def test_features_and_name(tmp_path: Path) -> None:
     (device,) = write(tmp_path, {"proc/cpuinfo": cpuinfo}).discover()
     assert device.product == "A Processor"
     assert device.features == ["amx_bf16", "avx2"]
+
+
+def test_cores_are_cut_by_control_groups_to_caps_and_guarantees() -> None:
+    (device,) = CpuDriver().discover()
+    (way,) = CpuDriver().slicing(device)
+    assert (way.mechanism, way.policies) == ("cgroup", [SlicePolicy.CAP, SlicePolicy.WEIGHT])
+    size = choose_slicing(SliceRequest(compute_percent=1, memory_bytes=1), [way])
+    assert size is not None
+    assert (size.compute_percent, size.memory_bytes) == (1, 256 * 1024**2)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
@@ -25,11 +26,14 @@ from aicp.cli.publish import parse_flags
 from aicp.cli.services import changed_spec
 from aicp.client.rest import Client
 from aicp.client.transport import error_of
+from aicp.core.accelerator import Accelerator, AcceleratorHealth, HealthCode, HealthFinding
 from aicp.core.errors import InvalidError, NotFoundError, UnauthorizedError, UnavailableError
 from aicp.core.event import Event, EventQuery
 from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
+from aicp.core.node import Node, NodeState, NodeStatus
 from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
+from aicp.core.slice import Slicing
 from aicp.planner.samples import publish_command
 
 
@@ -275,3 +279,40 @@ def test_the_audit_is_asked_for_with_every_filter(monkeypatch: pytest.MonkeyPatc
     assert "No audit entries match." in answer.output
     assert (asked["actor"], asked["kind"], asked["name"], asked["project"]) == ("ann", "key", "key_1", "p")
     assert (asked["severity"], asked["limit"], asked["since"].tzinfo is not None) == ("warning", 700, True)
+
+
+def test_a_node_shows_what_ails_its_devices_and_how_they_can_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = HealthFinding(
+        code=HealthCode.LINK, severity=AcceleratorHealth.FAILED, cause="an error of its NVLink", action="Check cables."
+    )
+    well = Accelerator(
+        vendor="nvidia",
+        index=0,
+        device_id="GPU-well",
+        product="H200",
+        memory_bytes=2**37,
+        slicing=[Slicing(mechanism="mps"), Slicing(mechanism="mig")],
+    )
+    update = {"device_id": "GPU-ill", "findings": [finding], "slicing": [], "slicing_reason": "mps: no daemon"}
+    status = NodeStatus(
+        node_id="n",
+        hostname="h",
+        os="Linux",
+        architecture="x86_64",
+        cpu_cores=1,
+        memory_bytes=1,
+        memory_used_bytes=0,
+        disk_free_bytes=1,
+        agent_version="1",
+        accelerators=[well, well.model_copy(update=update)],
+    )
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    node = Node(id="n", name="h", pool="default", state=NodeState.READY, address="unix", created_at=at, status=status)
+    nodes = SimpleNamespace(get=lambda name: node, replicas=lambda name: [])
+    monkeypatch.setattr("aicp.cli.nodes.connect", lambda context: SimpleNamespace(nodes=nodes))
+    monkeypatch.setattr("aicp.cli.output.out", Console(width=300))
+    said = CliRunner().invoke(cli.app, ["node", "show", "h"]).output
+    lines = [line.split() for line in said.splitlines()]
+    assert any({"GPU-well", "mps,", "mig"} <= set(line) for line in lines)
+    assert any({"GPU-ill", "mps:", "daemon"} <= set(line) for line in lines)
+    assert any({"GPU-ill", "failed", "link", "NVLink", "cables."} <= set(line) for line in lines)

@@ -1,5 +1,5 @@
 import { ThunderboltOutlined } from "@ant-design/icons";
-import { Tag } from "antd";
+import { Tag, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 import type { Accelerator } from "../../api/schema";
 import { localized } from "../../app/sentences";
@@ -21,7 +21,7 @@ export function Devices({ devices }: { devices: Accelerator[] }) {
       columns={[
         { key: "product", title: t("nodes.accelerator"), render: (_, device) => <div><span className="strong">{device.product}</span> {device.simulated && <Tag color="purple">{t("nodes.simulated")}</Tag>}<div className="small quiet mono">{device.device_id}</div></div> },
         { key: "vendor", title: t("nodes.vendor"), render: (_, device) => device.vendor },
-        { key: "health", title: t("nodes.health"), render: (_, device) => <div><State state={device.health} reason={device.health_reason} />{device.health_reason && <div className="small quiet">{localized(device.health_reason)}</div>}</div> },
+        { key: "health", title: t("nodes.health"), render: (_, device) => <Health device={device} /> },
         {
           key: "memory",
           title: t("nodes.memory"),
@@ -37,10 +37,43 @@ export function Devices({ devices }: { devices: Accelerator[] }) {
         { key: "temperature", title: t("nodes.temperature"), number: true, render: (_, device) => unit(device.metrics.temperature_celsius, "°C") },
         { key: "power", title: t("nodes.power"), number: true, render: (_, device) => unit(device.metrics.power_watts, "W") },
         { key: "cores", title: t("nodes.cores"), number: true, optional: true, render: (_, device) => device.cores ?? "–" },
+        { key: "slicing", title: t("nodes.slicing"), render: (_, device) => <Cutting device={device} /> },
         { key: "driver", title: t("nodes.driver"), render: (_, device) => device.driver_version ?? "–" },
         { key: "processes", title: t("nodes.processes"), number: true, render: (_, device) => device.metrics.processes.length },
       ]}
       empty={{ icon: <ThunderboltOutlined />, title: t("nodes.noDevices"), text: t("nodes.noDevicesText") }}
     />
+  );
+}
+
+/** The state, and for each thing that ails the device its name, its cause, and what to do. */
+function Health({ device }: { device: Accelerator }) {
+  const { t } = useTranslation();
+  return (
+    <div>
+      <State state={device.health} reason={device.health_reason} />
+      {device.findings.map((finding) => (
+        <div key={finding.code + finding.cause} className="small">
+          <span className="strong">{t(`nodes.finding.${finding.code}`)}</span>
+          <div className="quiet">{localized(finding.cause)}</div>
+          <div>{localized(finding.action)}</div>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** The mechanisms that cut the device on its node, or why none does. */
+function Cutting({ device }: { device: Accelerator }) {
+  const { t } = useTranslation();
+  if (device.slicing.length === 0) {
+    return <Tooltip title={localized(device.slicing_reason) || undefined}><span className="quiet">{t("nodes.slicingNone")}</span></Tooltip>;
+  }
+  return (
+    <div>
+      {device.slicing.map((way) => (
+        <Tooltip key={way.mechanism} title={localized(way.note) || undefined}><div className="mono small">{way.mechanism}</div></Tooltip>
+      ))}
+    </div>
   );
 }
