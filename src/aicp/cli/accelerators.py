@@ -50,7 +50,7 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     ]
     print_table(
         figures,
-        [("figure", lambda f: f[0]), ("value", lambda f: f"{f[1]:g}"), ("source", lambda f: f[2])],
+        [("figure", lambda f: f[0]), ("value", lambda f: worded(f[0], f[1])), ("source", lambda f: f[2])],
         empty="No figures.",
     )
     print_table(
@@ -69,3 +69,21 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
 def scaled(value: float | None, unit: float) -> str | None:
     """A figure in its usual unit."""
     return None if value is None else f"{value / unit:g}"
+
+
+def worded(figure: str, value: float) -> str:
+    """A figure with its unit."""
+    if figure == "memory_bytes":
+        return format_bytes(value)
+    unit, name = _UNITS[figure]
+    return f"{value / unit:g} {name}"
+
+
+_UNITS = {
+    "bandwidth_bytes_per_second": (1e9, "GB/s"),
+    "link_bytes_per_second": (1e9, "GB/s"),
+    "flops_16bit": (1e12, "TFLOPS"),
+    "flops_fp8": (1e12, "TFLOPS"),
+    "ops_int8": (1e12, "TOPS"),
+    "power_watts": (1, "W"),
+}
