@@ -1990,6 +1990,12 @@ export interface components {
              * @default []
              */
             features: string[];
+            /**
+             * Findings
+             * @description what ails it, the worst first; empty when well
+             * @default []
+             */
+            findings: components["schemas"]["HealthFinding"][];
             /** @default healthy */
             health: components["schemas"]["AcceleratorHealth"];
             /** Health Reason */
@@ -2018,6 +2024,11 @@ export interface components {
              * @default []
              */
             slicing: components["schemas"]["Slicing"][];
+            /**
+             * Slicing Reason
+             * @description why it cannot be cut on its node
+             */
+            slicing_reason: string | null;
             /**
              * Vendor
              * @description name of the driver that found it: cpu, nvidia, ...
@@ -2933,7 +2944,7 @@ export interface components {
              */
             memory_bytes?: number | null;
             /** @description a part of each accelerator instead of the whole */
-            slice?: components["schemas"]["SliceRequest"] | null;
+            slice?: components["schemas"]["SliceSpec"] | null;
             /** Vendor */
             vendor?: string | null;
         };
@@ -3392,6 +3403,30 @@ export interface components {
              * @default
              */
             version: string;
+        };
+        /**
+         * HealthCode
+         * @description What ails a device, in the same words for every vendor.
+         * @enum {string}
+         */
+        HealthCode: "memory_uncorrectable" | "memory_wear" | "memory_repair_pending" | "device_lost" | "internal" | "link" | "overheating" | "power" | "driver" | "unknown";
+        /**
+         * HealthFinding
+         * @description One thing that ails a device: its code, whether work is still possible, why, and what to do next.
+         */
+        HealthFinding: {
+            /**
+             * Action
+             * @description what a person does next, a whole sentence
+             */
+            action: string;
+            /**
+             * Cause
+             * @description what the driver reports, without a final stop
+             */
+            cause: string;
+            code: components["schemas"]["HealthCode"];
+            severity: components["schemas"]["AcceleratorHealth"];
         };
         /**
          * HealthStatus
@@ -5288,6 +5323,11 @@ export interface components {
             generation: number;
             /** Id */
             id: string;
+            /**
+             * Limits
+             * @default []
+             */
+            limits: string[];
             /** Memory Bytes */
             memory_bytes: number | null;
             /** Memory Peak Bytes */
@@ -5913,10 +5953,10 @@ export interface components {
             name: string;
         };
         /**
-         * SliceRequest
-         * @description A part of each accelerator instead of the whole of it.
+         * SliceSpec
+         * @description A part of each accelerator as a user writes it; without memory, the platform takes what its estimate needs.
          */
-        SliceRequest: {
+        SliceSpec: {
             /**
              * Compute Percent
              * @description share of the accelerator's compute
@@ -5924,9 +5964,9 @@ export interface components {
             compute_percent: number;
             /**
              * Memory Bytes
-             * @description memory of the accelerator; rounded up to 256 MiB
+             * @description memory of it; rounded up to 256 MiB
              */
-            memory_bytes: number;
+            memory_bytes?: number | null;
             /**
              * @description cap: never more; weight: guaranteed, may borrow
              * @default cap
@@ -5938,7 +5978,8 @@ export interface components {
          * @description One way a device can be cut, named after the enforcer that holds the slices to their size.
          *
          *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
-         *     device may carry; `isolated` says that a fault of one slice cannot disturb another.
+         *     device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
+         *     change while its process runs.
          */
         Slicing: {
             /** At Most */
@@ -5977,6 +6018,11 @@ export interface components {
              * @default []
              */
             profiles: components["schemas"]["SliceProfile"][];
+            /**
+             * Resizable
+             * @default false
+             */
+            resizable: boolean;
         };
         /**
          * Sticky
@@ -6504,6 +6550,8 @@ export type File = components['schemas']['File'];
 export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
 export type GatewayStatus = components['schemas']['GatewayStatus'];
+export type HealthCode = components['schemas']['HealthCode'];
+export type HealthFinding = components['schemas']['HealthFinding'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
@@ -6621,7 +6669,7 @@ export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
 export type SlicePolicy = components['schemas']['SlicePolicy'];
 export type SliceProfile = components['schemas']['SliceProfile'];
-export type SliceRequest = components['schemas']['SliceRequest'];
+export type SliceSpec = components['schemas']['SliceSpec'];
 export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
 export type Traffic = components['schemas']['Traffic'];
