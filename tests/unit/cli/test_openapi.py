@@ -162,6 +162,7 @@ OPTION = {
     "networks": "network",
     "platform_roles": "role",
     "projects": "project",
+    "slice": "slice_",
     "tags": "tag",
     "type": "type_",
 }
