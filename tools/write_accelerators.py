@@ -86,6 +86,29 @@ The vendors other than NVIDIA are read through the detectors of gpustack-runtime
 `requirements/detectors.txt`, without the packages for containers that gpustack-runtime asks for; without it these
 vendors' devices are not found, and the agent's log says so.
 
+## Simulated accelerators
+
+`AICP_SIMULATED_ACCELERATORS=H20-96G:8,910B3:4` (or the setting `simulated_accelerators`) makes this machine report
+eight and four cards that it does not have, of any kind in the catalogue: to try placement, slices and the pool's pages,
+in tests and in demonstrations. Without the setting there are none. What is made up says so everywhere: the vendor is
+`simulated` (the maker stands in `facts`, so nothing that looks for a maker's devices finds one), REST has
+`simulated: true` and, at pools, `accelerators_simulated`; `aicp node show` has a column; the console a tag; product and
+id carry the word. Measurements are those of an idle device, and are kept in no history.
+
+No engine that computes is placed on one: a plan never chooses them by itself, refuses every real engine on
+`--vendor simulated` with the reason, and an agent starts none there. The engine `echo`, which only repeats words, can
+be placed there by naming both (`--engine echo --vendor simulated`), which shows the whole life of a service without a
+device. They are cut in the shapes of the real card, with the mechanism `none`: nothing is enforced, and each way says
+by what a real one would be cut.
+
+## The catalogue
+
+`aicp accelerator catalog` lists kinds of accelerators with memory, bandwidth, dense rates, links, power and the ways to
+cut them; `aicp accelerator show NAME` names the source of every figure. Only figures with a named, identifiable source
+are in it; what was derived says how, what no such source gives is left out, and where sources differ the note says by
+how much. It is one file, `src/aicp/core/accelerator_catalog.yaml`; a figure without a source or derivation fails the
+tests. [Plan a pool](../guides/plan-a-pool.md) uses it.
+
 Another vendor is one file: see [Add an accelerator](../guides/add-an-accelerator.md).
 """
 

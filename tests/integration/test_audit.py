@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 WITHOUT_EVENT = {
     "plan_service": "asks what would run; writes nothing",
     "plan_service_change": "the same of a change",
+    "advise_pool": "computes how many cards would be needed; writes nothing",
     "set_preferences": "one's own language and theme",
     "put_upload_piece": "bytes of an upload whose beginning and import are events",
     "playground_post": "a call of a model: a usage row, not a change",
@@ -120,6 +121,8 @@ def _people(walker: Walker, call: Any) -> None:
     call("remove_member", "DELETE", "/projects/lab/members/ann")
     call("delete_user", "DELETE", "/users/ann")
     call("delete_project", "DELETE", "/projects/lab")
+    need = {"name": "embedding", "compute_percent": 10, "memory_bytes": 1}
+    call("advise_pool", "POST", "/pools/advice", {"services": [need], "cards": ["L20"]})
     node = walker.http.get("/api/v1/nodes").json()["items"][0]
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": True})
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": False})

@@ -7,17 +7,25 @@ from datetime import UTC, datetime
 
 from aicp.core.accelerator import Accelerator
 from aicp.core.errors import NotFoundError, UnavailableError
-from aicp.core.launch import ObservedMember, ObservedReplica, ReplicaLaunch, ReplicaState
+from aicp.core.launch import ObservedMember, ObservedReplica, ReplicaLaunch, ReplicaResize, ReplicaState
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.core.quantity import GIB
+from aicp.core.slice import SlicePolicy, Slicing
 
 AT = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
 
 def make_node_status(node_id: str = "node_a", *, memory_bytes: int = 16 * GIB, cores: int = 4) -> NodeStatus:
     """A node with its host as the only accelerator."""
+    groups = Slicing(mechanism="cgroup", policies=[SlicePolicy.CAP, SlicePolicy.WEIGHT], resizable=True)
     host = Accelerator(
-        vendor="cpu", index=0, device_id="cpu-0", product="a CPU", memory_bytes=memory_bytes, cores=cores
+        vendor="cpu",
+        index=0,
+        device_id="cpu-0",
+        product="a CPU",
+        memory_bytes=memory_bytes,
+        cores=cores,
+        slicing=[groups],
     )
     return NodeStatus(
         node_id=node_id,
@@ -46,6 +54,7 @@ class FakeRunner:
         self.broken_models: set[str] = set()
         self.failing_starts = 0
         self.slow_stops = False
+        self.resizes: list[ReplicaResize] = []
 
     async def nodes(self) -> list[NodeStatus]:
         return [status for node_id, status in self.statuses.items() if node_id not in self.silent]
@@ -75,6 +84,14 @@ class FakeRunner:
             self.stops.append(replica_id)
             self.say(replica_id, ReplicaState.DRAINING if self.slow_stops else ReplicaState.STOPPED)
 
+    async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
+        if wanted.replica_id not in self.seen:
+            raise NotFoundError(f"This node runs no replica {wanted.replica_id!r}.")
+        if wanted.allocation.node_id in self.silent:
+            raise UnavailableError(f"No agent answers for node {wanted.allocation.node_id!r}.")
+        self.resizes.append(wanted)
+        return self.seen[wanted.replica_id]
+
     async def close(self) -> None:
         self.seen.clear()
 
@@ -94,7 +111,10 @@ class FakeRunner:
         launch = self.launches[replica_id]
         up = state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DEGRADED)
         member = ObservedMember(
-            node_id=launch.members[0].node_id, pid=4711 if up else None, memory_bytes=GIB if up else None
+            node_id=launch.members[0].node_id,
+            pid=4711 if up else None,
+            memory_bytes=GIB if up else None,
+            limits=["limits by cgroup: 2 cores"] if up else [],
         )
         self.seen[replica_id] = ObservedReplica(
             replica_id=replica_id,

@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/v1/accelerator-catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Accelerator Catalog
+         * @description Kinds of accelerators with their published figures, each with its source; not those of this platform.
+         */
+        get: operations["list_accelerator_catalog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accelerator-catalog/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Catalog Accelerator
+         * @description One kind of accelerator.
+         */
+        get: operations["get_catalog_accelerator"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -958,6 +998,26 @@ export interface paths {
         get: operations["get_pool"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pools/advice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Advise Pool
+         * @description How many cards of each kind the services would need, whole and sliced, with the packing; changes nothing.
+         */
+        post: operations["advise_pool"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1954,7 +2014,7 @@ export interface components {
             product: string;
             /**
              * Simulated
-             * @description made up by the `simulated` driver: nothing can run on it
+             * @description made up by the driver `simulated`: nothing computes on it
              * @default false
              */
             simulated: boolean;
@@ -2011,6 +2071,40 @@ export interface components {
             name: string;
             /** Pid */
             pid: number;
+        };
+        /**
+         * Advice
+         * @description One answer for each kind of card, in the order they were asked. Everything here is computed, nothing was run.
+         */
+        Advice: {
+            /**
+             * Best
+             * @description the kind of which the fewest cards are needed
+             */
+            best: string | null;
+            /** Cards */
+            cards: components["schemas"]["CardAdvice"][];
+            /**
+             * Simulated
+             * @default true
+             */
+            simulated: boolean;
+        };
+        /**
+         * AdviceRequest
+         * @description The services, the cards that they might run on, and what each card keeps back.
+         */
+        AdviceRequest: {
+            /** Cards */
+            cards: components["schemas"]["CardLimit"][];
+            /**
+             * Reserve Bytes
+             * @description memory of every card for its driver and contexts
+             * @default 1073741824
+             */
+            reserve_bytes?: number;
+            /** Services */
+            services: components["schemas"]["ServiceNeed"][];
         };
         /**
          * AliasTarget
@@ -2571,6 +2665,166 @@ export interface components {
             semantic_hits: number;
         };
         /**
+         * CardAdvice
+         * @description The answer for one kind of card. Counts are None where the services cannot run on it at all; see `reason`.
+         */
+        CardAdvice: {
+            /** Card */
+            card: string;
+            /**
+             * Exact
+             * @description whether it is proven that fewer cards are not enough
+             * @default false
+             */
+            exact: boolean;
+            /**
+             * Fits
+             * @description whether the limit on this kind of card is kept
+             */
+            fits: boolean;
+            /**
+             * Least Cards
+             * @description no packing can need fewer
+             */
+            least_cards: number | null;
+            /**
+             * Mechanism
+             * @description how a real card of this kind is cut; None: not at all
+             */
+            mechanism: string | null;
+            /**
+             * Memory Bytes
+             * @description of one card, less what it keeps back
+             */
+            memory_bytes: number;
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Packing
+             * @default []
+             */
+            packing: components["schemas"]["PackedCard"][];
+            /** Product */
+            product: string;
+            /**
+             * Reason
+             * @description the answer in one sentence
+             */
+            reason: string;
+            /**
+             * Sliced Cards
+             * @description cards needed when replicas share
+             */
+            sliced_cards: number | null;
+            /**
+             * Whole Cards
+             * @description cards needed when each replica has one of its own
+             */
+            whole_cards: number | null;
+        };
+        /**
+         * CardLimit
+         * @description A kind of card that may be used, and how many of it there may be.
+         */
+        CardLimit: {
+            /**
+             * At Most
+             * @description how many of them; None: any number
+             */
+            at_most?: number | null;
+            /**
+             * Name
+             * @description as in the accelerator catalogue
+             */
+            name: string;
+        };
+        /**
+         * CatalogAccelerator
+         * @description One kind of accelerator. None is a figure that no named source gives.
+         */
+        CatalogAccelerator: {
+            /**
+             * Bandwidth Bytes Per Second
+             * @description of its memory
+             */
+            bandwidth_bytes_per_second: number | null;
+            /**
+             * Derived
+             * @description figure -> how it was derived, where nobody publishes it
+             * @default {}
+             */
+            derived: {
+                [key: string]: string;
+            };
+            /**
+             * Flops 16Bit
+             * @description dense operations a second in BF16 or FP16
+             */
+            flops_16bit: number | null;
+            /**
+             * Flops Fp8
+             * @description dense operations a second in FP8
+             */
+            flops_fp8: number | null;
+            /**
+             * Link Bytes Per Second
+             * @description fast links, both directions together
+             */
+            link_bytes_per_second: number | null;
+            /**
+             * Memory Bytes
+             * @description nominal; a device reports a little less
+             */
+            memory_bytes: number;
+            /**
+             * Name
+             * @description short name: what settings and `pool advise` call it
+             */
+            name: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Ops Int8
+             * @description dense operations a second in INT8
+             */
+            ops_int8: number | null;
+            /**
+             * Power Watts
+             * @description thermal design power
+             */
+            power_watts: number | null;
+            /**
+             * Product
+             * @description as people write it
+             */
+            product: string;
+            /**
+             * Slicing
+             * @description ways such a device is cut, the best first
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
+            /**
+             * Sources
+             * @description figure -> where it is published
+             * @default {}
+             */
+            sources: {
+                [key: string]: string;
+            };
+            /**
+             * Vendor
+             * @description name of the driver that finds such devices: nvidia, ascend, ...
+             */
+            vendor: string;
+        };
+        /**
          * CatalogFit
          * @description Whether a pool, were nothing else running in it, could serve a model; an estimate from the published sizes.
          */
@@ -2690,7 +2944,7 @@ export interface components {
              */
             memory_bytes?: number | null;
             /** @description a part of each accelerator instead of the whole */
-            slice?: components["schemas"]["SliceRequest"] | null;
+            slice?: components["schemas"]["SliceSpec"] | null;
             /** Vendor */
             vendor?: string | null;
         };
@@ -4044,6 +4298,46 @@ export interface components {
             /** Ttft Ms P99 */
             ttft_ms_p99: number | null;
         };
+        /**
+         * PackedCard
+         * @description One card with what lies on it.
+         */
+        PackedCard: {
+            /** Compute Free Percent */
+            compute_free_percent: number;
+            /** Memory Free Bytes */
+            memory_free_bytes: number;
+            /** Number */
+            number: number;
+            /** Shares */
+            shares: components["schemas"]["PackedShare"][];
+        };
+        /**
+         * PackedShare
+         * @description One replica on one card. `rounding` says what differs from what was needed.
+         */
+        PackedShare: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Profile */
+            profile: string | null;
+            /**
+             * Replica
+             * @description 1, 2, ... of its service
+             */
+            replica: number;
+            /** Rounding */
+            rounding: string | null;
+            /** Service */
+            service: string;
+            /**
+             * Whole
+             * @default false
+             */
+            whole: boolean;
+        };
         /** Page[ApiKey] */
         Page_ApiKey_: {
             /** Items */
@@ -4099,6 +4393,23 @@ export interface components {
         Page_CacheStats_: {
             /** Items */
             items: components["schemas"]["CacheStats"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /** Page[CatalogAccelerator] */
+        Page_CatalogAccelerator_: {
+            /** Items */
+            items: components["schemas"]["CatalogAccelerator"][];
             /**
              * Limit
              * @default 100
@@ -4637,6 +4948,12 @@ export interface components {
              */
             accelerators_free: number;
             /**
+             * Accelerators Simulated
+             * @description of `accelerators`: how many are made up
+             * @default 0
+             */
+            accelerators_simulated: number;
+            /**
              * Cpu Cores
              * @default 0
              */
@@ -5006,6 +5323,11 @@ export interface components {
             generation: number;
             /** Id */
             id: string;
+            /**
+             * Limits
+             * @default []
+             */
+            limits: string[];
             /** Memory Bytes */
             memory_bytes: number | null;
             /** Memory Peak Bytes */
@@ -5424,6 +5746,60 @@ export interface components {
             spec: components["schemas"]["ServiceSpec"];
         };
         /**
+         * ServiceNeed
+         * @description What each replica of one service needs of a card.
+         *
+         *     Its compute is either a share (`compute_percent`), of the card `measured_on` where that is named and else of
+         *     whatever card it comes to, or a rate (`tflops`). `whole` gives each replica a card of its own.
+         */
+        ServiceNeed: {
+            /**
+             * Bound By
+             * @description what a share of one card is worth on another
+             * @default compute
+             */
+            bound_by?: string;
+            /**
+             * Compute Percent
+             * @description share of a card, measured busy
+             */
+            compute_percent?: number | null;
+            /**
+             * Measured On
+             * @description card of the catalogue that `compute_percent` is of
+             */
+            measured_on?: string | null;
+            /**
+             * Memory Bytes
+             * @description of the card, for each replica: bytes or a text such as 2GiB
+             */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+            /**
+             * Replicas
+             * @default 1
+             */
+            replicas?: number;
+            /**
+             * Spread
+             * @description each replica on another card
+             * @default false
+             */
+            spread?: boolean;
+            /**
+             * Tflops
+             * @description dense 16-bit rate it needs, instead of a share
+             */
+            tflops?: number | null;
+            /**
+             * Whole
+             * @description may not share a card
+             * @default false
+             */
+            whole?: boolean;
+        };
+        /**
          * ServiceRevision
          * @description One generation of a service's intent, kept for diff and rollback.
          */
@@ -5577,10 +5953,10 @@ export interface components {
             name: string;
         };
         /**
-         * SliceRequest
-         * @description A part of each accelerator instead of the whole of it.
+         * SliceSpec
+         * @description A part of each accelerator as a user writes it; without memory, the platform takes what its estimate needs.
          */
-        SliceRequest: {
+        SliceSpec: {
             /**
              * Compute Percent
              * @description share of the accelerator's compute
@@ -5588,9 +5964,9 @@ export interface components {
             compute_percent: number;
             /**
              * Memory Bytes
-             * @description memory of the accelerator; rounded up to 256 MiB
+             * @description memory of it; rounded up to 256 MiB
              */
-            memory_bytes: number;
+            memory_bytes?: number | null;
             /**
              * @description cap: never more; weight: guaranteed, may borrow
              * @default cap
@@ -5602,7 +5978,8 @@ export interface components {
          * @description One way a device can be cut, named after the enforcer that holds the slices to their size.
          *
          *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
-         *     device may carry; `isolated` says that a fault of one slice cannot disturb another.
+         *     device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
+         *     change while its process runs.
          */
         Slicing: {
             /** At Most */
@@ -5641,6 +6018,11 @@ export interface components {
              * @default []
              */
             profiles: components["schemas"]["SliceProfile"][];
+            /**
+             * Resizable
+             * @default false
+             */
+            resizable: boolean;
         };
         /**
          * Sticky
@@ -6121,6 +6503,8 @@ export type Accelerator = components['schemas']['Accelerator'];
 export type AcceleratorHealth = components['schemas']['AcceleratorHealth'];
 export type AcceleratorMetrics = components['schemas']['AcceleratorMetrics'];
 export type AcceleratorProcess = components['schemas']['AcceleratorProcess'];
+export type Advice = components['schemas']['Advice'];
+export type AdviceRequest = components['schemas']['AdviceRequest'];
 export type AliasTarget = components['schemas']['AliasTarget'];
 export type Allocation = components['schemas']['Allocation'];
 export type ApiKey = components['schemas']['ApiKey'];
@@ -6140,6 +6524,9 @@ export type CacheMode = components['schemas']['CacheMode'];
 export type CacheRule = components['schemas']['CacheRule'];
 export type CacheRuleSet = components['schemas']['CacheRuleSet'];
 export type CacheStats = components['schemas']['CacheStats'];
+export type CardAdvice = components['schemas']['CardAdvice'];
+export type CardLimit = components['schemas']['CardLimit'];
+export type CatalogAccelerator = components['schemas']['CatalogAccelerator'];
 export type CatalogFit = components['schemas']['CatalogFit'];
 export type CatalogModel = components['schemas']['CatalogModel'];
 export type ChangeNotice = components['schemas']['ChangeNotice'];
@@ -6206,10 +6593,13 @@ export type Outcome = components['schemas']['Outcome'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewFigure = components['schemas']['OverviewFigure'];
 export type OverviewService = components['schemas']['OverviewService'];
+export type PackedCard = components['schemas']['PackedCard'];
+export type PackedShare = components['schemas']['PackedShare'];
 export type PageApiKey = components['schemas']['Page_ApiKey_'];
 export type PageBatch = components['schemas']['Page_Batch_'];
 export type PageCacheRule = components['schemas']['Page_CacheRule_'];
 export type PageCacheStats = components['schemas']['Page_CacheStats_'];
+export type PageCatalogAccelerator = components['schemas']['Page_CatalogAccelerator_'];
 export type PageCatalogModel = components['schemas']['Page_CatalogModel_'];
 export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
@@ -6270,6 +6660,7 @@ export type RouteUpdate = components['schemas']['RouteUpdate'];
 export type S3Source = components['schemas']['S3Source'];
 export type Service = components['schemas']['Service'];
 export type ServiceCreate = components['schemas']['ServiceCreate'];
+export type ServiceNeed = components['schemas']['ServiceNeed'];
 export type ServiceRevision = components['schemas']['ServiceRevision'];
 export type ServiceSpec = components['schemas']['ServiceSpec'];
 export type ServiceState = components['schemas']['ServiceState'];
@@ -6278,7 +6669,7 @@ export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
 export type SlicePolicy = components['schemas']['SlicePolicy'];
 export type SliceProfile = components['schemas']['SliceProfile'];
-export type SliceRequest = components['schemas']['SliceRequest'];
+export type SliceSpec = components['schemas']['SliceSpec'];
 export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
 export type Traffic = components['schemas']['Traffic'];
@@ -6304,6 +6695,218 @@ export type UserUpdate = components['schemas']['UserUpdate'];
 export type Visibility = components['schemas']['Visibility'];
 export type $defs = Record<string, never>;
 export interface operations {
+    list_accelerator_catalog: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+                /** @description a part of the name or text */
+                search?: string | null;
+                vendor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CatalogAccelerator_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_catalog_accelerator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CatalogAccelerator"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -12592,6 +13195,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    advise_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdviceRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Advice"];
                 };
             };
             /** @description The request cannot be understood. */

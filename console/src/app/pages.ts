@@ -12,6 +12,7 @@ export const PAGES: Record<string, Page> = {
   "playground": async () => ({ Component: (await import("../pages/playground/Playground")).Playground }),
   "platform/nodes": async () => ({ Component: (await import("../pages/platform/Nodes")).Nodes }),
   "platform/nodes/:id": async () => ({ Component: (await import("../pages/platform/Node")).NodePage }),
+  "platform/accelerators": async () => ({ Component: (await import("../pages/platform/Accelerators")).Accelerators }),
   "platform/gateway": async () => ({ Component: (await import("../pages/platform/Gateway")).Gateway }),
   "platform/engines": async () => ({ Component: (await import("../pages/platform/Engines")).Engines }),
   "platform/routes": async () => ({ Component: (await import("../pages/platform/Routes")).Routes }),

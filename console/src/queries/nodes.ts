@@ -1,6 +1,7 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, need } from "../api/client";
-import type { NodeState } from "../api/schema";
+import type { AdviceRequest, NodeState } from "../api/schema";
+import { everyPage } from "./pages";
 
 export const nodesQuery = () =>
   queryOptions({
@@ -36,5 +37,18 @@ export const nodeQuery = (id: string) =>
   queryOptions({ queryKey: ["node", "one", id], refetchInterval: 5_000, queryFn: () => need(api.GET("/api/v1/nodes/{id}", { params: { path: { id } } })) });
 
 export const poolsQuery = queryOptions({ queryKey: ["pool", "list"], queryFn: () => need(api.GET("/api/v1/pools")) });
+
+/** Published facts of accelerators; they change with the platform's version alone. */
+export const acceleratorCatalogQuery = queryOptions({ queryKey: ["accelerator-catalog"], staleTime: Infinity, queryFn: () => everyPage((query) => need(api.GET("/api/v1/accelerator-catalog", { params: { query } }))) });
+
+/** How many cards the services need; asked again whenever the question changes. */
+export const adviceQuery = (body: AdviceRequest) =>
+  queryOptions({
+    queryKey: ["advice", body],
+    enabled: body.services.length > 0 && body.cards.length > 0,
+    placeholderData: keepPreviousData,
+    retry: false,
+    queryFn: () => need(api.POST("/api/v1/pools/advice", { body })),
+  });
 
 export const enginesQuery = queryOptions({ queryKey: ["engine", "list"], queryFn: () => need(api.GET("/api/v1/engines")) });

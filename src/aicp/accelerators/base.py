@@ -19,8 +19,8 @@ class AcceleratorDriver(Protocol):
     title: str
     """The vendor as people write it."""
     evidence: str
-    """What the driver was tested against: `recorded` output of real devices, `constructed from documentation`, or
-    `this machine`. The table in the documentation shows this word."""
+    """What the driver was tested against: `recorded` output of real devices, `constructed from documentation`,
+    `this machine`, or `simulated` where there is no device. The table in the documentation shows this word."""
 
     def discover(self) -> list[Accelerator]:
         """All devices with their metrics of now, ordered by index; empty when there are none. Never raises.
@@ -52,6 +52,18 @@ class Sliceable(Protocol):
         """Ways this device can be cut, the best first; empty when it cannot be cut now. Never raises.
 
         The agent drops those whose enforcer is not available on the node.
+        """
+        ...
+
+
+@runtime_checkable
+class Simulates(Protocol):
+    """A driver that makes devices up, and none before it is told which."""
+
+    def simulate(self, cards: Sequence[tuple[str, int]]) -> None:
+        """From now on there are these: (name in the accelerator catalogue, how many).
+
+        Raises NotFoundError for a name that the catalogue does not have.
         """
         ...
 

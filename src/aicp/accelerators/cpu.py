@@ -43,16 +43,17 @@ class CpuDriver:
             )
         ]
 
+    def slicing(self, device: Accelerator) -> list[Slicing]:
+        """Control groups cap processor time and memory, or guarantee a share of the time."""
+        policies = [SlicePolicy.CAP, SlicePolicy.WEIGHT]
+        return [Slicing(mechanism="cgroup", policies=policies, resizable=True)]
+
     def measure(self) -> dict[str, AcceleratorMetrics]:
         return {"cpu-0": self._metrics()}
 
     def environment(self, devices: Sequence[DeviceShare]) -> dict[str, str]:
         """Nothing: threads and limits come from the allocation, and a processor cannot be hidden by a variable."""
         return {}
-
-    def slicing(self, device: Accelerator) -> list[Slicing]:
-        """By control groups, whose quota is a cap and whose weight is a guarantee."""
-        return [Slicing(mechanism="cgroup", policies=[SlicePolicy.CAP, SlicePolicy.WEIGHT])]
 
     def _metrics(self) -> AcceleratorMetrics:
         return AcceleratorMetrics(

@@ -14,7 +14,7 @@ from aicp.agent.model_copies import ModelCopies
 from aicp.agent.node import NodeInventory
 from aicp.agent.replicas import Replicas
 from aicp.core.errors import ConflictError, InvalidError, UnauthorizedError
-from aicp.core.launch import ObservedReplica, ReplicaLaunch
+from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.web.errors import install_error_handlers
 
@@ -69,6 +69,13 @@ async def start_replica(parts: Parts, replica_id: str, launch: ReplicaLaunch) ->
     if launch.replica_id != replica_id:
         raise InvalidError(f"The address names replica {replica_id!r}, the body {launch.replica_id!r}.")
     return parts.replicas.start(launch)
+
+
+@router.put("/replicas/{replica_id}/allocation")
+async def resize_replica(parts: Parts, replica_id: str, wanted: ReplicaResize) -> ObservedReplica:
+    if wanted.replica_id != replica_id:
+        raise InvalidError(f"The address names replica {replica_id!r}, the body {wanted.replica_id!r}.")
+    return await parts.replicas.resize(wanted)
 
 
 @router.delete("/replicas/{replica_id}", status_code=204)

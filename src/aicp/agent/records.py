@@ -27,6 +27,7 @@ class ReplicaRecord(Value):
     started_at: AwareDatetime | None = None
     ready_at: AwareDatetime | None = None
     restarts: int = 0
+    limits: list[str] = []
     ended: ObservedReplica | None = None
     grace_seconds: float = 10.0
 

@@ -15,7 +15,7 @@ from aicp.agent.records import ReplicaFiles, ReplicaRecord, replica_directories
 from aicp.agent.site import Site
 from aicp.agent.supervision import Supervision
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
-from aicp.core.launch import LaunchSpec, ObservedReplica, ReplicaLaunch
+from aicp.core.launch import LaunchSpec, ObservedReplica, ReplicaLaunch, ReplicaResize
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,20 @@ class Replicas:
         # Written before the caller hears of it: an agent that dies now must not bring the replica back.
         if known.intend_stop(grace_seconds):
             self._spawn(known.finish_stop())
+
+    async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
+        """Holds a running replica to another allocation; the same again changes nothing.
+
+        Raises NotFoundError when it is not here, ConflictError when it is at another generation or cannot change.
+        """
+        known = self._replicas.get(wanted.replica_id)
+        if known is None or known.ended:
+            raise NotFoundError(f"This node runs no replica {wanted.replica_id!r}.")
+        present = known.record.launch.generation
+        if present != wanted.generation:
+            raise ConflictError(f"Replica {wanted.replica_id} is at generation {present}, not {wanted.generation}.")
+        await known.resize(wanted.allocation)
+        return known.observed()
 
     def log(self, replica_id: str, *, tail: int, follow: bool) -> AsyncIterator[str]:
         """The last `tail` lines of a log, then with `follow` what is added while the replica lives.

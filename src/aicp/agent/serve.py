@@ -7,11 +7,11 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aicp.accelerators.base import AcceleratorDriver
+from aicp.accelerators.base import AcceleratorDriver, Simulates
 from aicp.agent.app import AgentParts, create_app
 from aicp.agent.confinement import can_enter
 from aicp.agent.cutting import Cutting
@@ -35,7 +35,10 @@ _HOUSEKEEPING_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """All an agent is told. `engine_user` None: an unprivileged user when root, else the platform's own."""
+    """All an agent is told. `engine_user` None: an unprivileged user when root, else the platform's own.
+
+    `simulated` are accelerators that are made up: (name in the accelerator catalogue, how many).
+    """
 
     data_dir: Path
     socket_path: Path
@@ -46,6 +49,7 @@ class AgentConfig:
     inherited: Mapping[str, str]
     engine_user: str | None = None
     control_certificate: Path | None = None
+    simulated: Sequence[tuple[str, int]] = ()
 
 
 def build_parts(config: AgentConfig) -> AgentParts:
@@ -56,9 +60,13 @@ def build_parts(config: AgentConfig) -> AgentParts:
     engine_user = find_engine_user(config.engine_user, os.geteuid())
     clock = SystemClock()
     accelerators = Registry[AcceleratorDriver]("aicp.accelerators")
+    for name in accelerators.names() if config.simulated else ():
+        if isinstance(driver := accelerators.get(name), Simulates):
+            driver.simulate(config.simulated)
     source = CopySource(config.control_url, config.token, config.artifacts_dir, config.control_certificate)
     copies = ModelCopies(directory / "models", source, clock)
     environments = EngineEnvironments(config.environment_store)
+    enforcers = Registry[Enforcer]("aicp.enforcers")
     site = Site(
         node_id=node_id,
         data_dir=config.data_dir,
@@ -66,7 +74,7 @@ def build_parts(config: AgentConfig) -> AgentParts:
         copies=copies,
         engines=environments,
         accelerators=accelerators,
-        enforcers=Registry[Enforcer]("aicp.enforcers"),
+        enforcers=enforcers,
         clock=clock,
         engine_user=engine_user,
         namespaces=engine_user is not None and can_enter(),

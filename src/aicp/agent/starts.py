@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from aicp.agent.launcher import LaunchPlan
 from aicp.agent.processes import MARK, TOKEN, digest_of
 from aicp.agent.records import ReplicaFiles
 from aicp.agent.site import Site
+from aicp.core.accelerator import SIMULATED
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.launch import Allocation, LaunchSpec, ReplicaMember
+from aicp.enforcers.base import Applied
 
 # the only variables of the platform's own environment that an engine sees
 INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -43,6 +45,7 @@ def prepare_start(
 ) -> Start:
     """Makes the replica's directories and limits and describes the process. Raises AicpError or OSError."""
     spec, allocation = member.launch, member.allocation
+    _refuse_simulated(spec, allocation)
     run = _make_directories(site, files)
     token = secrets.token_urlsafe(24)
     socket_path = run / "e.sock"  # llama.cpp knows a unix socket by this ending
@@ -58,7 +61,7 @@ def prepare_start(
         "home": str(files.home),
         "threads": str(threads(allocation)),
     }
-    applied = [site.enforcers.get(name).apply(replica_id, allocation) for name in spec.enforcers]
+    applied = apply_limits(site, replica_id, spec.enforcers, allocation)
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
     plan = LaunchPlan(
         command=_command(spec, values),
@@ -74,6 +77,20 @@ def prepare_start(
     )
     address = f"unix:{socket_path}" if spec.listen == "unix" else f"http://127.0.0.1:{port}"
     return Start(plan, address, token, [one.note for one in applied])
+
+
+def apply_limits(site: Site, replica_id: str, enforcers: Sequence[str], allocation: Allocation) -> list[Applied]:
+    """Makes the replica's limits, or brings existing ones to `allocation`."""
+    return [site.enforcers.get(name).apply(replica_id, allocation) for name in enforcers]
+
+
+def _refuse_simulated(spec: LaunchSpec, allocation: Allocation) -> None:
+    """An engine that needs an environment computes; whatever placed it on devices that are not there was wrong."""
+    if spec.environment and any(device.vendor == SIMULATED for device in allocation.devices):
+        raise InvalidError(
+            f"{spec.engine} was given a simulated accelerator, which cannot compute anything.",
+            hint="Publish it on real accelerators; on simulated ones only the engine echo runs.",
+        )
 
 
 def threads(allocation: Allocation) -> int:

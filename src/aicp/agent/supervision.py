@@ -14,10 +14,18 @@ from aicp.agent.endings import explain_ending
 from aicp.agent.health import HealthProbe
 from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
+from aicp.agent.resizing import refuse_resize, with_member
 from aicp.agent.site import Site
-from aicp.agent.starts import prepare_start
+from aicp.agent.starts import apply_limits, prepare_start
 from aicp.core.errors import AicpError
-from aicp.core.launch import ObservedMember, ObservedReplica, ReplicaMember, ReplicaState
+from aicp.core.launch import (
+    Allocation,
+    ObservedMember,
+    ObservedReplica,
+    ReplicaLaunch,
+    ReplicaMember,
+    ReplicaState,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +37,9 @@ _BUSY_SECONDS = 30.0  # one that only answers late, after that
 _STOP_LOOK_SECONDS = 0.2
 _HUNG_SECONDS = 300.0  # and one that stays so is started anew after that
 _LAST_LINES = 400  # of the log, to find why the engine ended: one start of a large engine with all its tracebacks
+
+
+_Kept = datetime | str | int | float | list[str] | ObservedReplica | ReplicaLaunch | None
 
 
 class Supervision:
@@ -73,6 +84,7 @@ class Supervision:
             memory_bytes=consumption.memory_bytes,
             memory_peak_bytes=consumption.memory_peak_bytes,
             cpu_seconds=consumption.cpu_seconds,
+            limits=self.record.limits,
         )
         up = self._process is not None
         return ObservedReplica(
@@ -129,6 +141,23 @@ class Supervision:
         ready = probe.ok or (probe.slow and self.record.ready_at is not None)
         self._say(ReplicaState.READY if ready else ReplicaState.LOADING, phase=None if ready else "loading")
         return None
+
+    async def resize(self, allocation: Allocation) -> None:
+        """Holds the replica to another allocation, also while it runs; a later start uses it too.
+
+        Raises ConflictError when it uses more memory than it would have, or its limits cannot change while it runs.
+        """
+        if allocation == self._member.allocation:
+            return
+        names = self._member.launch.enforcers
+        if self._process is not None:
+            refuse_resize(self._site, names, allocation, self._sampler.latest)
+        self._member = self._member.model_copy(update={"allocation": allocation})
+        self._keep(launch=with_member(self.record.launch, self._member))
+        if self._process is not None:
+            notes = await asyncio.to_thread(apply_limits, self._site, self.replica_id, names, allocation)
+            self._files.log.note("resized; " + "; ".join(note.note for note in notes))
+            self._keep(limits=[note.note for note in notes])
 
     async def stop(self, grace_seconds: float) -> None:
         """Ends the replica for good: SIGTERM, grace, SIGKILL of everything it started. Keeps its log.
@@ -216,7 +245,13 @@ class Supervision:
         )
         self._files.log.note(f"starting {spec.engine} {spec.engine_version}; " + "; ".join(start.notes))
         self._adopted, self._exit_code = False, None
-        self._keep(address=start.address, token=start.token, started_at=self._site.clock.now(), ready_at=None)
+        self._keep(
+            address=start.address,
+            token=start.token,
+            started_at=self._site.clock.now(),
+            ready_at=None,
+            limits=start.notes,
+        )
         process = spawn(start.plan, self.replica_id, self._files.log)
         self._say(ReplicaState.LOADING, phase="loading", reason=self._reason)
         return process
@@ -319,7 +354,7 @@ class Supervision:
     def _note_restart(self) -> None:
         self._keep(restarts=self.record.restarts + 1)
 
-    def _keep(self, **changes: datetime | str | int | float | ObservedReplica | None) -> None:
+    def _keep(self, **changes: _Kept) -> None:
         self.record = self.record.model_copy(update=changes)
         try:
             self._files.write(self.record)

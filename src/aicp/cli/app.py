@@ -11,6 +11,8 @@ from click.core import ParameterSource
 
 from aicp import __version__
 from aicp.cli import (
+    accelerators,
+    advice,
     batches,
     cache_rules,
     chat,
@@ -97,7 +99,9 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")
 app.add_typer(nodes.app, name="node")
+nodes.pool_app.command()(advice.advise)
 app.add_typer(nodes.pool_app, name="pool")
+app.add_typer(accelerators.app, name="accelerator")
 app.add_typer(nodes.engine_app, name="engine")
 app.add_typer(identity.project_app, name="project")
 app.add_typer(identity.user_app, name="user")

@@ -11,7 +11,7 @@ from aicp.cli.output import Column, print_done, print_facts, print_json, print_t
 from aicp.cli.progress import wait_for_job
 from aicp.core.accelerator import Accelerator
 from aicp.core.engine import EngineInfo
-from aicp.core.node import EnvironmentState, Node, NodeState, NodeStatus
+from aicp.core.node import EnvironmentState, Node, NodeState, NodeStatus, Pool
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
@@ -75,6 +75,7 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
             [
                 ("device", lambda a: a.device_id),
                 ("product", lambda a: a.product),
+                ("simulated", lambda a: "yes" if a.simulated else None),
                 ("memory", lambda a: format_bytes(a.memory_bytes)),
                 ("used", lambda a: format_bytes(a.metrics.memory_used_bytes) if a.metrics.memory_used_bytes else None),
                 ("busy %", lambda a: a.metrics.utilization_percent),
@@ -138,7 +139,7 @@ def list_pools(ctx: typer.Context, json_: JsonFlag = False) -> None:
         [
             ("name", lambda p: p.name),
             ("nodes", lambda p: p.nodes),
-            ("accelerators free", lambda p: f"{p.accelerators_free} of {p.accelerators}"),
+            ("accelerators free", _accelerators_free),
             ("memory free", lambda p: f"{format_bytes(p.memory_free_bytes)} of {format_bytes(p.memory_bytes)}"),
             ("cores free", lambda p: f"{p.cpu_cores_free:g} of {p.cpu_cores:g}"),
         ],
@@ -156,11 +157,16 @@ def show_pool(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
         [
             ("name", pool.name),
             ("nodes", pool.nodes),
-            ("accelerators free", f"{pool.accelerators_free} of {pool.accelerators}"),
+            ("accelerators free", _accelerators_free(pool)),
             ("memory free", f"{format_bytes(pool.memory_free_bytes)} of {format_bytes(pool.memory_bytes)}"),
             ("cores free", f"{pool.cpu_cores_free:g} of {pool.cpu_cores:g}"),
         ]
     )
+
+
+def _accelerators_free(pool: Pool) -> str:
+    made_up = f" ({pool.accelerators_simulated} simulated)" if pool.accelerators_simulated else ""
+    return f"{pool.accelerators_free} of {pool.accelerators}{made_up}"
 
 
 @engine_app.command("list")

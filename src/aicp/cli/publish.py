@@ -21,11 +21,16 @@ from aicp.core.service import (
     ServiceCreate,
     ServiceSpec,
 )
+from aicp.core.slice import SliceSpec, parse_slice
 
 ContextOption = Annotated[int | None, typer.Option(help="Context length in tokens.")]
 UsersOption = Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")]
 CardsOption = Annotated[int | None, typer.Option(help="Whole accelerators per replica.")]
 VendorOption = Annotated[str | None, typer.Option(help="Only this vendor's accelerators, e.g. nvidia.")]
+SliceOption = Annotated[
+    str | None,
+    typer.Option("--slice", help="A part of each accelerator: SHARE[,MEMORY][,weight], e.g. 30% or 10%,2GiB."),
+]
 CpuOption = Annotated[float | None, typer.Option(help="CPU cores per replica.")]
 MemoryOption = Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")]
 DrainOption = Annotated[float | None, typer.Option(help="How long open requests may finish when a replica goes.")]
@@ -55,6 +60,14 @@ def bytes_of(text: str | None) -> int | None:
         raise InvalidError(str(error)) from error
 
 
+def slice_of(text: str | None) -> SliceSpec | None:
+    """A slice such as 30%,2GiB. Raises InvalidError."""
+    try:
+        return None if text is None else parse_slice(text)
+    except ValueError as error:
+        raise InvalidError(str(error)) from error
+
+
 def given_of(**fields: Any) -> dict[str, Any]:
     """The fields that are not None: the platform's own defaults hold for the rest."""
     return {name: value for name, value in fields.items() if value is not None}
@@ -74,6 +87,7 @@ def publish(
     context: ContextOption = None,
     users: UsersOption = None,
     cards: CardsOption = None,
+    slice_: SliceOption = None,
     vendor: VendorOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
@@ -94,7 +108,13 @@ def publish(
         engine_version=engine_version,
         engine_flags=parse_flags(flag or []),
         pool=pool,
-        compute=Compute(accelerators=cards, vendor=vendor, cpu_cores=cpu, memory_bytes=bytes_of(memory)),
+        compute=Compute(
+            accelerators=cards,
+            slice=slice_of(slice_),
+            vendor=vendor,
+            cpu_cores=cpu,
+            memory_bytes=bytes_of(memory),
+        ),
         replicas=replicas,
         context_length=context,
         users=users,

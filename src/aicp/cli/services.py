@@ -17,6 +17,7 @@ from aicp.cli.publish import (
     DescriptionOption,
     DrainOption,
     MemoryOption,
+    SliceOption,
     UsersOption,
     VendorOption,
     VisibilityOption,
@@ -24,8 +25,10 @@ from aicp.cli.publish import (
     given_of,
     parse_flags,
     print_plan,
+    slice_of,
 )
 from aicp.core.errors import InvalidError
+from aicp.core.launch import DeviceShare
 from aicp.core.quantity import format_bytes
 from aicp.core.replica import Replica
 from aicp.core.service import (
@@ -42,6 +45,7 @@ _CHOSEN = {
     "engine": "engine",
     "engine-version": "engine_version",
     "cards": "accelerators",
+    "slice": "slice",
     "vendor": "vendor",
     "cpu": "cpu_cores",
     "memory": "memory_bytes",
@@ -105,6 +109,7 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
             ("state", lambda r: r.state),
             ("node", lambda r: r.node),
             ("pid", lambda r: r.pid),
+            ("devices", lambda r: devices_of(r)),
             ("memory", lambda r: format_bytes(r.memory_bytes) if r.memory_bytes else None),
             ("restarts", lambda r: r.restarts),
             ("reason", lambda r: r.reason),
@@ -125,6 +130,8 @@ def replica(ctx: typer.Context, replica: str, json_: JsonFlag = False) -> None:
             ("state", f"{found.state} {found.reason or ''}"),
             ("node", found.node),
             ("pid", found.pid),
+            ("devices", devices_of(found)),
+            ("limits", "; ".join(found.limits) or None),
             ("memory", format_bytes(found.memory_bytes) if found.memory_bytes else None),
             ("restarts", found.restarts),
             ("created", found.created_at),
@@ -132,6 +139,20 @@ def replica(ctx: typer.Context, replica: str, json_: JsonFlag = False) -> None:
             ("ended", found.ended_at),
         ]
     )
+
+
+def devices_of(replica: Replica) -> str | None:
+    """What it has of which accelerators, slices with the mechanism that holds them and what was rounded."""
+    shares = replica.allocation.devices if replica.allocation else []
+    return ", ".join(_share_text(share) for share in shares) or None
+
+
+def _share_text(share: DeviceShare) -> str:
+    if share.mechanism is None:
+        return f"{share.vendor} {share.index}"
+    rounding = f"; {share.rounding}" if share.rounding else ""
+    size = f"{share.compute_percent} %, {format_bytes(share.memory_bytes)}"
+    return f"{share.vendor} {share.index}: {size} by {share.mechanism}, {share.policy}{rounding}"
 
 
 @app.command()
@@ -147,6 +168,7 @@ def update(
     users: UsersOption = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
     cards: CardsOption = None,
+    slice_: SliceOption = None,
     vendor: VendorOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
@@ -176,7 +198,13 @@ def update(
         "drain_seconds": drain_seconds,
         "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
-        "compute": {"accelerators": cards, "vendor": vendor, "cpu_cores": cpu, "memory_bytes": bytes_of(memory)},
+        "compute": {
+            "accelerators": cards,
+            "slice": part.model_dump() if (part := slice_of(slice_)) else None,
+            "vendor": vendor,
+            "cpu_cores": cpu,
+            "memory_bytes": bytes_of(memory),
+        },
     }
     spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
     if spec is None and description is None:

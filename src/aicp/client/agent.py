@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from aicp.client.transport import error_of
 from aicp.core.errors import UnavailableError
-from aicp.core.launch import ObservedReplica, ReplicaLaunch
+from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 
 T = TypeVar("T")
@@ -65,6 +65,11 @@ class AgentClient:
         """Starts the member of `launch` that belongs to this node; idempotent by (replica_id, generation)."""
         body = launch.model_dump_json().encode()
         return self._decode(await self._send("PUT", f"/v1/replicas/{launch.replica_id}", content=body), _REPLICA)
+
+    async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
+        """Holds a running replica to another allocation. Raises ConflictError when the node refuses."""
+        path = f"/v1/replicas/{wanted.replica_id}/allocation"
+        return self._decode(await self._send("PUT", path, content=wanted.model_dump_json().encode()), _REPLICA)
 
     async def stop(self, replica_id: str, *, generation: int | None = None, grace_seconds: float = 10.0) -> None:
         """Stops a replica; returns at once. `generation` guards a newer start; an unknown replica is success."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from aicp.client.accelerators import Accelerators
 from aicp.client.batches import Batches, Files
 from aicp.client.cache_rules import CacheRules
 from aicp.client.identity import Keys, Projects, Users
@@ -56,6 +57,7 @@ class Client:
         self.services = Services(self.transport)
         self.nodes = Nodes(self.transport)
         self.pools = Pools(self.transport)
+        self.accelerators = Accelerators(self.transport)
         self.engines = Engines(self.transport)
         self.files = Files(self.transport)
         self.batches = Batches(self.transport)

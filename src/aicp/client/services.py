@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from aicp.client.transport import Transport
+from aicp.core.advice import Advice, AdviceRequest
 from aicp.core.engine import EngineInfo, EngineInstall
 from aicp.core.errors import ConflictError
 from aicp.core.job import Job
@@ -172,6 +173,10 @@ class Pools:
     def get(self, name: str) -> Pool:
         """One pool."""
         return self._transport.get(f"/api/v1/pools/{name}", Pool)
+
+    def advise(self, question: AdviceRequest) -> Advice:
+        """How many cards of each kind services would need, whole and sliced; changes nothing."""
+        return self._transport.post("/api/v1/pools/advice", Advice, question)
 
 
 class Engines:

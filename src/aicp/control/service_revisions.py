@@ -15,7 +15,10 @@ _WITHOUT_RESTART = frozenset({"replicas", "drain_seconds", "visibility"})
 
 def shape_of(spec: ServiceSpec) -> dict[str, Any]:
     """What of a spec a replica is started with."""
-    return spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
+    shape = spec.model_dump(mode="json", exclude=set(_WITHOUT_RESTART))
+    # how large a slice is can change under a running replica; whether it is one cannot
+    shape["compute"]["slice"] = spec.compute.slice is not None
+    return shape
 
 
 def asked_spec(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:

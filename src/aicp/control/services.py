@@ -17,6 +17,7 @@ from aicp.control.service_revisions import (
     shape_of,
     update_difference,
 )
+from aicp.control.slice_changes import resized_revision
 from aicp.core.access import Caller
 from aicp.core.api_key import ApiKeyCreate, ApiKeyCreated
 from aicp.core.bell import Bell
@@ -256,7 +257,12 @@ class Services:
         """The revision that `spec` makes; None when it changes nothing. Replicas restart only when they must."""
         _, version = await self._plans.resolve(tx, caller, spec)
         number = service.generation + 1
-        if shape_of(spec) == shape_of(current.spec) and version.id == current.version.id:
+        same = shape_of(spec) == shape_of(current.spec) and version.id == current.version.id
+        if same and spec.compute.slice != current.spec.compute.slice:
+            resized = await resized_revision(tx, service, current, spec, caller.user)
+            if resized is not None:
+                return resized
+        elif same:
             if spec == current.spec:
                 return None
             if spec.replicas > current.spec.replicas:

@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, Field
 from aicp.core.slice import Slicing
 from aicp.core.value import Value
 
+SIMULATED = "simulated"
+"""Name of the driver whose devices are not there; no maker's."""
+
 
 class AcceleratorHealth(StrEnum):
     """What the driver says of the device."""
@@ -89,7 +92,7 @@ class Accelerator(Value):
     health: AcceleratorHealth = AcceleratorHealth.HEALTHY
     health_reason: str | None = None
     findings: list[HealthFinding] = Field(default=[], description="what ails it, the worst first; empty when well")
-    simulated: bool = Field(default=False, description="made up by the `simulated` driver: nothing can run on it")
+    simulated: bool = Field(default=False, description="made up by the driver `simulated`: nothing computes on it")
     slicing: list[Slicing] = Field(default=[], description="ways it can be cut on its node, the best first")
     slicing_reason: str | None = Field(default=None, description="why it cannot be cut on its node")
     features: list[str] = []

@@ -94,6 +94,14 @@ class ReplicaLaunch(Value):
     members: list[ReplicaMember]
 
 
+class ReplicaResize(Value):
+    """Another allocation for a member that runs: the same devices, another part of them."""
+
+    replica_id: str
+    generation: int
+    allocation: Allocation
+
+
 class ReplicaState(StrEnum):
     """Life of a replica; see REPLICA_TRANSITIONS in aicp.core.replica for who moves what."""
 
@@ -119,6 +127,7 @@ class ObservedMember(Value):
     memory_bytes: int | None = None
     memory_peak_bytes: int | None = None
     cpu_seconds: float | None = None
+    limits: list[str] = Field(default=[], description="what each enforcer holds it to, or why nothing does")
 
 
 class ObservedReplica(Value):

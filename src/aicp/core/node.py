@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from aicp.core.accelerator import Accelerator
 from aicp.core.value import Value
@@ -82,6 +82,7 @@ class Pool(Value):
     nodes: int = 0
     accelerators: int = 0
     accelerators_free: int = 0
+    accelerators_simulated: int = Field(default=0, description="of `accelerators`: how many are made up")
     memory_bytes: int = 0
     memory_free_bytes: int = 0
     cpu_cores: float = 0

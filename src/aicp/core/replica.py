@@ -60,6 +60,7 @@ class Replica(Value):
     adopted: bool = False
     memory_bytes: int | None = None
     memory_peak_bytes: int | None = None
+    limits: list[str] = []
     created_at: AwareDatetime
     ready_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None

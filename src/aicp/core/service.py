@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from aicp.core.ids import NAME_PATTERN
 from aicp.core.model import ModelType, Visibility
-from aicp.core.slice import SliceRequest
+from aicp.core.slice import SliceSpec
 from aicp.core.value import Request, Value
 
 
@@ -38,7 +38,7 @@ class Compute(Request):
     """What one replica gets; None lets the platform choose and say why."""
 
     accelerators: int | None = Field(default=None, ge=0, le=64, description="whole accelerators, or slices of so many")
-    slice: SliceRequest | None = Field(default=None, description="a part of each accelerator instead of the whole")
+    slice: SliceSpec | None = Field(default=None, description="a part of each accelerator instead of the whole")
     vendor: str | None = None
     cpu_cores: float | None = Field(default=None, gt=0, le=1024)
     memory_bytes: int | None = Field(default=None, gt=0, description="host memory")

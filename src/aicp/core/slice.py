@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
-from aicp.core.quantity import MIB, format_bytes
+from aicp.core.quantity import MIB, format_bytes, parse_bytes
 from aicp.core.value import Request, Value
 
 COMPUTE_UNIT_PERCENT = 1
@@ -28,11 +29,42 @@ class SlicePolicy(StrEnum):
 
 
 class SliceRequest(Request):
-    """A part of each accelerator instead of the whole of it."""
+    """A part of each accelerator instead of the whole of it, with everything settled."""
+
+    compute_percent: int = Field(ge=1, le=100)
+    memory_bytes: int = Field(gt=0)
+    policy: SlicePolicy = SlicePolicy.CAP
+
+
+class SliceSpec(Request):
+    """A part of each accelerator as a user writes it; without memory, the platform takes what its estimate needs."""
 
     compute_percent: int = Field(ge=1, le=100, description="share of the accelerator's compute")
-    memory_bytes: int = Field(gt=0, description="memory of the accelerator; rounded up to 256 MiB")
+    memory_bytes: int | None = Field(default=None, gt=0, description="memory of it; rounded up to 256 MiB")
     policy: SlicePolicy = Field(default=SlicePolicy.CAP, description="cap: never more; weight: guaranteed, may borrow")
+
+
+def parse_slice(text: str) -> SliceSpec:
+    """`30%`, `30%,2GiB` or `30%,2GiB,weight` (memory and policy in any order). Raises ValueError."""
+    share, *rest = (part.strip() for part in text.split(","))
+    if not share.endswith("%") or not share[:-1].strip().isdigit() or not 1 <= int(share[:-1]) <= 100:
+        raise ValueError(f"{text!r} is not a slice; write 1% to 100%, for example 30% or 30%,2GiB or 30%,weight")
+    given: dict[str, Any] = {"compute_percent": int(share[:-1])}
+    for part in rest:
+        if part in list(SlicePolicy):
+            given["policy"] = SlicePolicy(part)
+        else:
+            given["memory_bytes"] = parse_bytes(part)
+    if given.get("memory_bytes") == 0:
+        raise ValueError(f"{text!r} has no memory; leave the size out to let the platform choose it")
+    return SliceSpec(**given)
+
+
+def format_slice(part: SliceSpec) -> str:
+    """The text that `parse_slice` reads back."""
+    memory = [] if part.memory_bytes is None else [str(part.memory_bytes)]
+    policy = [] if part.policy == SlicePolicy.CAP else [part.policy.value]
+    return ",".join([f"{part.compute_percent}%", *memory, *policy])
 
 
 class SliceProfile(Value):
@@ -47,7 +79,8 @@ class Slicing(Value):
     """One way a device can be cut, named after the enforcer that holds the slices to their size.
 
     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
-    device may carry; `isolated` says that a fault of one slice cannot disturb another.
+    device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
+    change while its process runs.
     """
 
     mechanism: str
@@ -57,6 +90,7 @@ class Slicing(Value):
     at_most: int | None = None
     policies: list[SlicePolicy] = [SlicePolicy.CAP]
     isolated: bool = False
+    resizable: bool = False
     note: str = ""
 
 
@@ -80,6 +114,11 @@ def size_slice(asked: SliceRequest, way: Slicing) -> SliceSize | None:
         return _profile(asked, way, memory)
     compute = min(100, round(_up(asked.compute_percent, way.compute_unit_percent)))
     return _sized(asked, way, compute, _up(memory, way.memory_unit_bytes), None)
+
+
+def round_memory(count: int) -> int:
+    """Bytes rounded up to whole units of memory."""
+    return _up(count, MEMORY_UNIT_BYTES)
 
 
 def choose_slicing(asked: SliceRequest, ways: Iterable[Slicing]) -> SliceSize | None:

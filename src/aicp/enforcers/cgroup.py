@@ -6,6 +6,7 @@ writing follow the kernel's documentation (admin-guide/cgroup-v2.rst, cgroup-v1/
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,11 +15,29 @@ from pathlib import Path
 
 from aicp.core.launch import Allocation
 from aicp.core.quantity import format_bytes
+from aicp.core.slice import SlicePolicy
 from aicp.enforcers.base import Applied, Consumption
 
+NAME = "cgroup"
 _PERIOD_MICROSECONDS = 100_000
 _LEAST_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
+_CONTROLLERS = ("cpu", "memory", "cpuacct")
 _PARENT = "aicp"
+_WEIGHT_OF_PERCENT = 2.56
+"""A slice's weight for each percent of the card: slices stand to each other as their shares, and above engines that
+were promised nothing. A hundred of them make the most that version 1 can write (262144 = 256 x 1024)."""
+_FAVOR = 20
+"""Weight of all engines together against the rest of the machine, once one of them was promised a share."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Processor time of one group: at most `quota` microseconds of each period (None: all there is), and its `weight`
+    against others where there is not enough for all; 1 is what a busy core of an unsliced engine weighs."""
+
+    quota: int | None
+    weight: float
+    sliced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +46,18 @@ class _Unified:
 
     directory: Path
 
-    def limit_cores(self, cores: float, quota: int | None) -> None:
-        _write(self.directory / "cpu.max", f"{quota or 'max'} {_PERIOD_MICROSECONDS}")
+    def limit_cores(self, claim: _Claim) -> None:
+        _write(self.directory / "cpu.max", f"{claim.quota or 'max'} {_PERIOD_MICROSECONDS}")
         # the quota is only a cap; the weight is what a busy machine owes the group
-        _write(self.directory / "cpu.weight", str(min(10_000, max(1, round(cores * 100)))))
+        _write(self.directory / "cpu.weight", str(min(10_000, max(1, round(claim.weight * 100)))))
+        if claim.sliced:
+            _write(self.directory.parent / "cpu.weight", str(100 * _FAVOR))
 
     def limit_memory(self, count: int) -> None:
+        # the kernel would rather end a process than refuse a limit below what is in use
+        held = sum(_field(self.directory / "memory.stat", name) or 0 for name in ("anon", "shmem"))
+        if held > count:
+            raise OSError(errno.EBUSY, f"{format_bytes(held)} are in use")
         _write(self.directory / "memory.max", str(count))
         for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with suppress(OSError):
@@ -57,13 +82,17 @@ class _Legacy:
 
     cpu: Path | None
     memory: Path | None
+    account: Path | None
+    """Of the controller that counts processor time; on many machines the same directory as `cpu`."""
 
-    def limit_cores(self, cores: float, quota: int | None) -> None:
+    def limit_cores(self, claim: _Claim) -> None:
         if self.cpu is None:
             raise OSError("the cpu controller cannot be written")
         _write(self.cpu / "cpu.cfs_period_us", str(_PERIOD_MICROSECONDS))
-        _write(self.cpu / "cpu.cfs_quota_us", str(quota or -1))
-        _write(self.cpu / "cpu.shares", str(min(262_144, max(2, round(cores * 1024)))))
+        _write(self.cpu / "cpu.cfs_quota_us", str(claim.quota or -1))
+        _write(self.cpu / "cpu.shares", str(min(262_144, max(2, round(claim.weight * 1024)))))
+        if claim.sliced:
+            _write(self.cpu.parent / "cpu.shares", str(1024 * _FAVOR))
 
     def limit_memory(self, count: int) -> None:
         if self.memory is None:
@@ -77,16 +106,19 @@ class _Legacy:
                 _write(self.memory / name, str(count))
 
     def usage(self) -> Consumption:
+        nanoseconds = _number(self.account / "cpuacct.usage") if self.account is not None else None
+        seconds = None if nanoseconds is None else nanoseconds / 1e9
         if self.memory is None:
-            return Consumption()
+            return Consumption(cpu_seconds=seconds)
         return Consumption(
+            cpu_seconds=seconds,
             memory_bytes=_number(self.memory / "memory.usage_in_bytes"),
             memory_peak_bytes=_number(self.memory / "memory.max_usage_in_bytes"),
             out_of_memory_kills=_field(self.memory / "memory.oom_control", "oom_kill"),
         )
 
     def directories(self) -> list[Path]:
-        return [path for path in (self.cpu, self.memory) if path is not None]
+        return list(dict.fromkeys(path for path in (self.cpu, self.memory, self.account) if path is not None))
 
 
 class CgroupEnforcer:
@@ -106,7 +138,7 @@ class CgroupEnforcer:
         done: list[str] = []
         missed: list[str] = []
         try:
-            done.append(_limit_cores(found, allocation.cpu_cores))
+            done.append(_limit_cores(found, allocation))
         except OSError as error:
             missed.append(f"processor time ({error})")
         if allocation.memory_bytes > 0:
@@ -152,15 +184,15 @@ class CgroupEnforcer:
         unified = self._unified_parent()
         if unified is not None:
             return _Unified(unified / group) if (unified / group).is_dir() else None
-        paths = [self._parent(controller) for controller in ("cpu", "memory")]
-        cpu, memory = (path / group if path is not None and (path / group).is_dir() else None for path in paths)
-        return _Legacy(cpu, memory) if cpu or memory else None
+        parents = [self._parent(controller) for controller in _CONTROLLERS]
+        found = [parent / group if parent is not None and (parent / group).is_dir() else None for parent in parents]
+        return _Legacy(*found) if any(found) else None
 
     def _make(self, group: str) -> _Unified | _Legacy | None:
-        parents = [parent for parent in (self._parent("cpu"), self._parent("memory")) if parent is not None]
-        for parent in parents:
+        for controller in _CONTROLLERS:
             with suppress(OSError):
-                (parent / group).mkdir(exist_ok=True)
+                if (parent := self._parent(controller)) is not None:
+                    (parent / group).mkdir(exist_ok=True)
         return self._find(group)
 
     def _parent(self, controller: str) -> Path | None:
@@ -191,11 +223,18 @@ class CgroupEnforcer:
                     yield path
 
 
-def _limit_cores(group: _Unified | _Legacy, cores: float) -> str:
+def _limit_cores(group: _Unified | _Legacy, allocation: Allocation) -> str:
+    cores = allocation.cpu_cores
     quota = max(_LEAST_QUOTA_MICROSECONDS, round(cores * _PERIOD_MICROSECONDS))
-    whole_machine = cores >= (os.cpu_count() or 1)
-    group.limit_cores(cores, None if whole_machine else quota)
-    return "every core" if whole_machine else f"{quota / _PERIOD_MICROSECONDS:g} cores"
+    share = next((share for share in allocation.devices if share.mechanism == NAME), None)
+    if share is None:
+        whole_machine = cores >= (os.cpu_count() or 1)
+        group.limit_cores(_Claim(None if whole_machine else quota, cores, sliced=False))
+        return "every core" if whole_machine else f"{quota / _PERIOD_MICROSECONDS:g} cores"
+    borrows = share.policy == SlicePolicy.WEIGHT
+    group.limit_cores(_Claim(None if borrows else quota, share.compute_percent * _WEIGHT_OF_PERCENT, sliced=True))
+    size = f"{share.compute_percent} % of the card ({quota / _PERIOD_MICROSECONDS:g} cores)"
+    return f"at least {size}, more while others leave it" if borrows else size
 
 
 def _can_delegate(directory: Path) -> bool:

@@ -6,6 +6,7 @@ import uvloop
 
 from aicp.agent.serve import AgentConfig, serve
 from aicp.core.clock import SystemClock
+from aicp.core.simulated_cards import split_cards
 from aicp.environments.environments import Environments
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, environment
@@ -36,6 +37,7 @@ def main(settings: Settings) -> int:
         inherited=variables,
         engine_user=settings.engine_user,
         control_certificate=settings.tls_certificate,
+        simulated=split_cards(settings.simulated_accelerators),
     )
     uvloop.run(serve(config))
     return 0

@@ -13,6 +13,7 @@ from aicp.artifacts.blobs import Blobs
 from aicp.artifacts.credentials import Credentials
 from aicp.artifacts.files import FileContents
 from aicp.artifacts.uploads import UploadFiles
+from aicp.control.accelerators import AcceleratorCatalog
 from aicp.control.api_keys import ApiKeys
 from aicp.control.batches import Batches
 from aicp.control.cache_rules import CacheRules
@@ -135,6 +136,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
     shared = (base.database, base.clock, base.bell)
     keys = ApiKeys(*shared, base.pepper)
     return {
+        AcceleratorCatalog: AcceleratorCatalog(),
         Authenticator: sessions,
         Sessions: sessions,
         ApiKeys: keys,

@@ -15,6 +15,7 @@ import yaml
 
 from aicp.core.errors import InvalidError
 from aicp.core.quantity import parse_bytes
+from aicp.core.simulated_cards import parse_simulated
 from aicp.main import otel
 from aicp.main import setting_values as read
 
@@ -67,6 +68,7 @@ class Settings:
     hf_endpoint: str | None
     modelscope_endpoint: str | None
     engine_user: str | None
+    simulated_accelerators: tuple[str, ...]
     currency: str
     file_quota: int
     batch_requests: int
@@ -199,6 +201,14 @@ SETTINGS: tuple[Setting, ...] = (
         read.optional,
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
+    ),
+    Setting(
+        "simulated_accelerators",
+        parse_simulated,
+        "",
+        "Accelerators that this machine pretends to have, for tests, demonstrations and planning: `H20-96G:8,910B3:4`, "
+        "names as `aicp accelerator catalog` lists them. They are marked as simulated wherever they are shown, and no "
+        "model runs on one.",
     ),
     Setting(
         "currency",

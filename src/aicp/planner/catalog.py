@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aicp.core.accelerator import SIMULATED
 from aicp.core.catalog import CatalogFit, CatalogModel
 from aicp.core.quantity import GIB, format_bytes
 from aicp.planner.sizing import HOST_BESIDE_ACCELERATOR, RESERVE_LEAST, RESERVE_SHARE, USABLE_SHARE
-from aicp.scheduler.placement import CPU, NodeCapacity, Placement, Refusal, Requirement, Snapshot, place
+from aicp.scheduler.placement import CPU, Device, NodeCapacity, Placement, Refusal, Requirement, Snapshot, place
 
 _CACHE_SHARE = 0.1
 """Of the weights as published, for the cache of a few requests; the facts for the exact figure come with the import."""
@@ -40,7 +41,7 @@ def judge_catalog(model: CatalogModel, served: bool, pool: str, snapshot: Snapsh
         fits=False,
         reason=f"It needs about {format_bytes(needed)}, and {sentence}.",
         needed_bytes=needed,
-        largest_bytes=max((device.memory_bytes for node in nodes for device in node.devices), default=None),
+        largest_bytes=max((device.memory_bytes for device in _real(nodes)), default=None),
     )
 
 
@@ -60,7 +61,7 @@ def _try(
     model: CatalogModel, name: str | None, weights: int, pool: str, nodes: Sequence[NodeCapacity], snapshot: Snapshot
 ) -> CatalogFit | None:
     """Accelerators before the CPU, fewer before more."""
-    vendors = sorted({device.vendor for node in nodes for device in node.devices}, key=lambda item: (item == CPU, item))
+    vendors = sorted({device.vendor for device in _real(nodes)}, key=lambda item: (item == CPU, item))
     for vendor in vendors:
         needed = _needed(model, weights, vendor)
         for count in (1,) if vendor == CPU else _COUNTS:
@@ -68,6 +69,10 @@ def _try(
             if isinstance(placement, Placement):
                 return _fit(placement, vendor, count, name, needed, nodes)
     return None
+
+
+def _real(nodes: Sequence[NodeCapacity]) -> list[Device]:
+    return [device for node in nodes for device in node.devices if device.vendor != SIMULATED]
 
 
 def _requirement(pool: str, vendor: str, count: int, needed: int) -> Requirement:

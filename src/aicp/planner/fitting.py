@@ -7,7 +7,7 @@ from dataclasses import replace
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.quantity import format_bytes
 from aicp.core.service import Fit, ServiceSpec
-from aicp.planner.sizing import Attempt, Size, make_size, try_size
+from aicp.planner.sizing import Attempt, Size, given_bytes, make_size, try_size
 from aicp.scheduler.placement import CPU, Placement, Snapshot, place, relief
 
 _SMALLER = (("int8", 8), ("int4", 4))
@@ -23,8 +23,8 @@ def judge(spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attem
             reason=f"The model was made for a context of {limit} tokens; {spec.context_length} were asked.",
             suggestions=[f"context {limit}"],
         )
-    given = spec.compute.memory_bytes
-    if attempt.candidate.vendor == CPU and given is not None and given < size.needed_bytes:
+    given = given_bytes(spec, attempt.candidate)
+    if given is not None and given < size.needed_bytes:
         needed = format_bytes(size.needed_bytes)
         return Fit(
             fits=False,

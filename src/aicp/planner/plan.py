@@ -118,6 +118,7 @@ def _choices(request: PlanRequest, attempt: Attempt, fit: Fit, others: Sequence[
             else "the newest; it is installed before the first start",
         ),
         _accelerator_choice(spec, attempt),
+        *_slice_choices(attempt),
         _choice("cpu_cores", need.cpu_cores, bool(spec.compute.cpu_cores), reasons.get("cpu_cores", "driver default")),
         _choice("memory", format_bytes(need.memory_bytes), bool(spec.compute.memory_bytes), memory_reason),
         _choice(
@@ -151,10 +152,25 @@ def _accelerator_choice(spec: ServiceSpec, attempt: Attempt) -> Choice:
     if need.vendor == CPU:
         return _choice("accelerators", "cpu", asked, "no other accelerator of the pool can serve it")
     product = attempt.candidate.accelerators[0].product
+    if need.slice is not None:
+        return _choice("accelerators", f"a part of {need.accelerators} x {product}", True, "")
     each = format_bytes(need.accelerator_memory_bytes)
     return _choice(
         "accelerators", f"{need.accelerators} x {product}", asked, f"the fewest that hold it, {each} on each"
     )
+
+
+def _slice_choices(attempt: Attempt) -> list[Choice]:
+    """What part of each accelerator, after rounding, and which mechanism holds it."""
+    asked = attempt.size.requirement.slice
+    if asked is None:
+        return []
+    share = attempt.placements[0].allocation.devices[0] if attempt.placements else None
+    if share is None:
+        text = f"{asked.compute_percent} %, {format_bytes(asked.memory_bytes)}"
+        return [_choice("slice", text, False, "no accelerator has that much free")]
+    text = f"{share.compute_percent} %, {format_bytes(share.memory_bytes)}, {share.policy}, by {share.mechanism}"
+    return [_choice("slice", text, share.rounding is None, share.rounding or "")]
 
 
 def _nodes(attempt: Attempt) -> str:

@@ -10,6 +10,7 @@ import yaml
 
 from aicp.core.model import ModelType
 from aicp.core.service import Service, ServiceCreate, ServiceSpec, ServiceUpdate
+from aicp.core.slice import format_slice
 from aicp.core.value import Request
 
 _KEY = "$AICP_API_KEY"
@@ -152,6 +153,7 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "engine-version": spec.engine_version,
         "pool": spec.pool,
         "cards": compute.accelerators,
+        "slice": None if compute.slice is None else format_slice(compute.slice),
         "vendor": compute.vendor,
         "cpu": compute.cpu_cores,
         "memory": compute.memory_bytes,

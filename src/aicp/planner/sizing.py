@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aicp.core.accelerator import Accelerator
+from aicp.core.accelerator import SIMULATED, Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import ModelType, ModelVersion
 from aicp.core.node import EnvironmentState, Node, NodeState
 from aicp.core.quantity import GIB, MIB, format_bytes
 from aicp.core.service import MemoryPart, ServiceSpec
+from aicp.core.slice import SliceRequest, SliceSpec, round_memory
 from aicp.engines.base import Defaults, Engine, Sizing
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place
 
@@ -85,15 +86,21 @@ def find_candidates(
     found: list[Candidate] = []
     for vendor, accelerators in _vendors(spec, nodes).items():
         for engine in _eligible(spec, engines):
+            if vendor == SIMULATED and not engine.internal:
+                refused.append(f"{engine.name} on {vendor}: these accelerators are simulated, and it needs real ones")
+                continue
             fit = engine.supports(version, model_type, accelerators)
             variants = engine.variants(accelerators)
-            if not fit.fits or not variants:
-                why = fit.reason if not fit.fits else f"it has no build for {vendor}"
+            uncut = _uncuttable(spec, accelerators)
+            if not fit.fits or not variants or uncut:
+                why = fit.reason if not fit.fits else uncut or f"it has no build for {vendor}"
                 refused.append(f"{engine.name} on {vendor}: {why}")
                 continue
             found.append(
                 _candidate(spec, engine, variants, vendor, accelerators, fit.reason, version, model_type, nodes)
             )
+    if not found and not refused and _has_simulated(spec, nodes):
+        refused.append("its only accelerators are simulated; the engine echo runs there with --vendor simulated")
     if not found:
         raise InvalidError(
             f"No engine can serve {version.model}:{version.version} in pool {spec.pool}.",
@@ -102,6 +109,27 @@ def find_candidates(
             details={"refused": refused},
         )
     return sorted(found, key=lambda item: (item.vendor == CPU, not item.installed))
+
+
+def _uncuttable(spec: ServiceSpec, accelerators: Sequence[Accelerator]) -> str | None:
+    """Why none of the accelerators can be cut as asked; None when one can, or nothing of the kind is asked."""
+    part = spec.compute.slice
+    if part is None:
+        return None
+    own = spec.compute.cpu_cores is not None or spec.compute.memory_bytes is not None
+    if own and all(item.vendor == CPU for item in accelerators):
+        return "a slice of the processor brings its cores and its memory; leave cpu_cores and memory_bytes out"
+    policies = {policy for item in accelerators for way in item.slicing for policy in way.policies}
+    if not policies:
+        return "nothing on its nodes can hold a process to a part of it"
+    if part.policy not in policies:
+        return f"a slice there can only have the policy {' or '.join(sorted(policies))}"
+    return None
+
+
+def _has_simulated(spec: ServiceSpec, nodes: Sequence[Node]) -> bool:
+    mine = (node.status for node in nodes if node.status is not None and node.pool == spec.pool)
+    return any(device.simulated for status in mine for device in status.accelerators)
 
 
 def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
@@ -113,7 +141,10 @@ def _eligible(spec: ServiceSpec, engines: Mapping[str, Engine]) -> list[Engine]:
 
 
 def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accelerator, ...]]:
-    """The vendors in the pool with one node's accelerators each: the largest set there is."""
+    """The vendors in the pool with one node's accelerators each: the largest set there is.
+
+    Simulated accelerators only for who names them: nothing may come to one because it would also fit there.
+    """
     best: dict[str, tuple[Accelerator, ...]] = {}
     for node in nodes:
         if node.status is None or node.pool != spec.pool or node.state == NodeState.LOST:
@@ -123,8 +154,10 @@ def _vendors(spec: ServiceSpec, nodes: Sequence[Node]) -> dict[str, tuple[Accele
             if len(mine) > len(best.get(vendor, ())):
                 best[vendor] = mine
     wanted = spec.compute.vendor or (CPU if spec.compute.accelerators == 0 else None)
-    if wanted is None and spec.compute.accelerators:
-        best.pop(CPU, None)
+    if wanted is None:
+        best.pop(SIMULATED, None)
+        if spec.compute.accelerators and spec.compute.slice is None:
+            best.pop(CPU, None)
     return {vendor: best[vendor] for vendor in sorted(best) if wanted in (None, vendor)}
 
 
@@ -167,7 +200,7 @@ def try_sizes(
     """The asked size; when not one replica fits, less of what was not asked: fewer users, then a shorter context."""
     first = attempt = try_size(spec, candidate, snapshot, make_size(spec, version, model_type, candidate))
     users, context = first.size.sizing.users, first.size.sizing.context_length
-    while not attempt.placements:
+    while not attempt.placements or _overflows(spec, attempt):
         if spec.users is None and users > 1:
             users = max(1, users // 2)
         elif spec.context_length is None and context > _LEAST_CONTEXT:
@@ -179,6 +212,12 @@ def try_sizes(
         note = f"made smaller to fit: {users} of {wanted.users} users, context {context} of {wanted.context_length}"
         attempt = try_size(spec, candidate, snapshot, replace(size, shrunk=note))
     return attempt
+
+
+def _overflows(spec: ServiceSpec, attempt: Attempt) -> bool:
+    """Whether the estimate is more than the slice that the user gave; other memory that is given is taken as it is."""
+    given = given_bytes(spec, attempt.candidate)
+    return spec.compute.slice is not None and given is not None and attempt.size.needed_bytes > given
 
 
 def try_size(spec: ServiceSpec, candidate: Candidate, snapshot: Snapshot, size: Size) -> Attempt:
@@ -207,7 +246,7 @@ def make_size(
     sizing = Sizing(
         context_length=context_length or spec.context_length or defaults.context_length,
         users=users or spec.users or defaults.users,
-        cpu_cores=spec.compute.cpu_cores or defaults.cpu_cores,
+        cpu_cores=_cores(spec, candidate),
         vendor=candidate.vendor,
     )
     estimated = list(candidate.engine.estimate(version, model_type, spec.mode, sizing))
@@ -221,7 +260,48 @@ def make_size(
     return Size(sizing, parts, _requirement(spec, candidate, sizing, needed + reserve))
 
 
+def given_bytes(spec: ServiceSpec, candidate: Candidate) -> int | None:
+    """What the user gave one replica for all that the estimate counts; None where the platform may choose."""
+    part = spec.compute.slice
+    if part is not None and part.memory_bytes is not None:
+        usable = 1.0 if candidate.vendor == CPU else USABLE_SHARE
+        return int(round_memory(part.memory_bytes) * (spec.compute.accelerators or 1) * usable)
+    return spec.compute.memory_bytes if candidate.vendor == CPU and part is None else None
+
+
+def _slice_requirement(
+    spec: ServiceSpec, part: SliceSpec, candidate: Candidate, sizing: Sizing, needed: int
+) -> Requirement:
+    count = spec.compute.accelerators or 1
+    usable = 1.0 if candidate.vendor == CPU else USABLE_SHARE
+    memory = round_memory(part.memory_bytes or int(needed / count / usable))
+    host = memory if candidate.vendor == CPU else spec.compute.memory_bytes or HOST_BESIDE_ACCELERATOR
+    return Requirement(
+        pool=spec.pool,
+        vendor=candidate.vendor,
+        accelerators=count,
+        accelerator_memory_bytes=memory,
+        cpu_cores=sizing.cpu_cores,
+        memory_bytes=host,
+        # as it was asked for, so that what is rounded can be told
+        slice=SliceRequest(
+            compute_percent=part.compute_percent, memory_bytes=part.memory_bytes or memory, policy=part.policy
+        ),
+    )
+
+
+def _cores(spec: ServiceSpec, candidate: Candidate) -> float:
+    """Cores of one replica; a slice of the processor says itself how many."""
+    part = spec.compute.slice
+    if part is None or candidate.vendor != CPU:
+        return spec.compute.cpu_cores or candidate.defaults.cpu_cores
+    card = max((item.cores or 1 for item in candidate.accelerators), default=1)
+    return part.compute_percent * card / 100
+
+
 def _requirement(spec: ServiceSpec, candidate: Candidate, sizing: Sizing, needed: int) -> Requirement:
+    if spec.compute.slice is not None:
+        return _slice_requirement(spec, spec.compute.slice, candidate, sizing, needed)
     if candidate.vendor == CPU:
         return Requirement(spec.pool, CPU, 0, 0, sizing.cpu_cores, spec.compute.memory_bytes or needed)
     largest = max((item.memory_bytes for item in candidate.accelerators), default=0) * USABLE_SHARE

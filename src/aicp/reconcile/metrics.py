@@ -102,7 +102,8 @@ def _accelerator_samples(nodes: Iterable[Node], now: datetime) -> list[MetricSam
     for node in nodes:
         if node.status is None or node.state == NodeState.LOST:
             continue
-        for device in node.status.accelerators:
+        # what is made up is not kept as if it had been measured
+        for device in (item for item in node.status.accelerators if not item.simulated):
             measured = device.metrics
             for name, value in {
                 "accelerator_memory_used_bytes": measured.memory_used_bytes,

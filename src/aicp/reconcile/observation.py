@@ -97,6 +97,7 @@ def _alive(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> Chang
         "adopted": seen.adopted,
         "memory_bytes": _noticeable(replica.memory_bytes, member.memory_bytes if member else None),
         "memory_peak_bytes": _noticeable(replica.memory_peak_bytes, member.memory_peak_bytes if member else None),
+        "limits": member.limits if member else [],
         "troubled_at": _troubled_at(stored, seen, now),
     }
     before = {**replica.model_dump(), "running": stored.running, "token": stored.token}

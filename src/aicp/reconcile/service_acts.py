@@ -7,13 +7,13 @@ from typing import Any
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import UnavailableError
-from aicp.core.launch import ReplicaState
+from aicp.core.launch import ReplicaResize, ReplicaState
 from aicp.core.registry import Registry
 from aicp.core.service import Condition, ServiceState
 from aicp.engines.base import Engine
 from aicp.reconcile.launches import build_launch
 from aicp.reconcile.strays import NoteStray, StopStray, StrayAction
-from aicp.runners.base import Runner
+from aicp.runners.base import Resizes, Runner
 from aicp.scheduler.service_world import (
     Action,
     Create,
@@ -22,6 +22,7 @@ from aicp.scheduler.service_world import (
     Promote,
     Remove,
     Report,
+    Resize,
     RollBack,
     Start,
     Stop,
@@ -66,7 +67,7 @@ class ServiceActs:
             case _:
                 await self._act_on_replica(action)
 
-    async def _act_on_replica(self, action: Place | Wait | Start | Drain | Stop) -> None:
+    async def _act_on_replica(self, action: Place | Wait | Start | Resize | Drain | Stop) -> None:
         match action:
             case Place():
                 await self._place(action)
@@ -74,6 +75,8 @@ class ServiceActs:
                 await self._move(action.replica_id, ReplicaState.PENDING, reason=action.reason)
             case Start():
                 await self._start(action)
+            case Resize():
+                await self._resize(action)
             case Drain():
                 fault = action.reason if action.fault else None
                 changes = {"reason": action.reason, "fault": fault, "phase": None}
@@ -104,6 +107,17 @@ class ServiceActs:
         await self._runner.start(launch)
         state = ReplicaState.STARTING if item.replica.state == ReplicaState.ALLOCATED else item.replica.state
         await self._move(action.replica_id, state, running=True, reason=None)
+
+    async def _resize(self, action: Resize) -> None:
+        """First on the node: done by half, the next pass finds the old allocation and does it again."""
+        if not isinstance(self._runner, Resizes):
+            raise UnavailableError("This runner cannot change a running replica.", hint="Publish the service anew.")
+        await self._runner.resize(
+            ReplicaResize(replica_id=action.replica_id, generation=action.generation, allocation=action.allocation)
+        )
+        async with self._database.transaction() as tx:
+            await Replicas(tx).resize(action.replica_id, action.allocation)
+        self._bell.ring("replica", action.replica_id)
 
     async def _stop(self, action: Stop) -> None:
         async with self._database.snapshot() as tx:

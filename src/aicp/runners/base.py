@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from aicp.core.launch import ObservedReplica, ReplicaLaunch
+from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 
 
@@ -56,6 +56,15 @@ class KeepsEnvironments(Protocol):
 
     async def remove_environment(self, node_id: str, engine: str, version: str, variant: str) -> None:
         """Removes one or cancels its build. Raises ConflictError while a replica uses it; absent is success."""
+        ...
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """A runner that can change what a running replica is held to."""
+
+    async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
+        """The same again is success. Raises ConflictError when its node refuses, NotFoundError when none runs it."""
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from aicp.client.agent import AgentClient
 from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
-from aicp.core.launch import ObservedReplica, ReplicaLaunch
+from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.runners.base import AgentAddress
 
@@ -50,6 +50,10 @@ class LocalRunner:
             elif not isinstance(answer, UnavailableError):
                 raise answer
         return found
+
+    async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
+        """See Resizes."""
+        return await (await self._client(wanted.allocation.node_id)).resize(wanted)
 
     async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
         # A node that is known to hold it is asked alone: others that are silent do not matter.

@@ -112,6 +112,15 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """Hold a running replica to another part of the same devices."""
+
+    replica_id: str
+    generation: int
+    allocation: Allocation = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Take a replica out of the route table; with a fault it ends as failed."""
 
@@ -160,4 +169,4 @@ class Remove:
     service_id: str
 
 
-Action = Create | Place | Wait | Start | Drain | Stop | Promote | RollBack | Report | Remove
+Action = Create | Place | Wait | Start | Resize | Drain | Stop | Promote | RollBack | Report | Remove

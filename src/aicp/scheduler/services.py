@@ -7,11 +7,13 @@ repeated one changes nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
 from aicp.scheduler.placement import Commitment, Placement, Snapshot, place, relief
+from aicp.scheduler.resizing import resize
 from aicp.scheduler.service_status import (
     FAILED_STARTS,
     TROUBLE_LIMIT,
@@ -31,6 +33,7 @@ from aicp.scheduler.service_world import (
     Remove,
     ReplicaView,
     Report,
+    Resize,
     RollBack,
     Start,
     Stop,
@@ -54,7 +57,7 @@ LIVE = frozenset(
         ReplicaState.DEGRADED,
     }
 )
-_ORDER: Sequence[type] = (RollBack, Drain, Stop, Promote, Create, Place, Wait, Start, Remove, Report)
+_ORDER: Sequence[type] = (RollBack, Drain, Stop, Promote, Resize, Create, Place, Wait, Start, Remove, Report)
 
 
 def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Action]:
@@ -92,6 +95,8 @@ def _decide_service(
     kept = [replica for replica in replicas if replica.state in LIVE and replica.id not in removals]
 
     # 3. Make what is missing, bind it, start it.
+    service, resized, snapshot = _resizes(service, kept, snapshot)
+    actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
     placed, snapshot = _placements(service, kept, snapshot)
     actions.extend(placed)
@@ -230,6 +235,24 @@ def _next_try(current: Iterable[ReplicaView], now: datetime) -> datetime:
     if newest is None:
         return now
     return newest + min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(failures - 1, 10))
+
+
+def _resizes(
+    service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot
+) -> tuple[Desired, list[Action], Snapshot]:
+    """Changes of slices under running replicas; where there is no room, the service says so."""
+    actions: list[Action] = []
+    for replica in _of_template(kept, service):
+        if replica.allocation is None or not replica.running:
+            continue
+        answer = resize(replica.id, service.name, replica.allocation, service.requirement, snapshot)
+        if isinstance(answer, Placement):
+            snapshot = snapshot.without(lambda item, changed=replica.id: item.replica_id == changed)
+            snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
+            actions.append(Resize(replica.id, replica.generation, answer.allocation))
+        elif answer is not None:
+            service = dataclasses.replace(service, note=f"A slice keeps its size: {answer.sentence}.")
+    return service, actions, snapshot
 
 
 def _placements(service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot) -> tuple[list[Action], Snapshot]:

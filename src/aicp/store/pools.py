@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from aicp.core.accelerator import SIMULATED
 from aicp.core.errors import NotFoundError
 from aicp.core.node import Node, NodeState, Pool
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, Snapshot
@@ -81,12 +84,12 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
     own = sum(item.replica.memory_bytes or 0 for item in held)
-    given = {
-        (share.vendor, share.device_id)
-        for item in held
-        if item.replica.allocation
-        for share in item.replica.allocation.devices
-    }
+    given = Counter[tuple[str, str]]()
+    for item in held:
+        for share in item.replica.allocation.devices if item.replica.allocation else ():
+            # A whole device is its holder's, whatever the size that was asked for.
+            whole = share.mechanism is None
+            given[share.vendor, share.device_id] += sys.maxsize if whole else share.memory_bytes
     reasons = {
         NodeState.LOST: f"it does not answer{': ' + node.reason if node.reason else ''}",
         NodeState.CORDONED: "it is cordoned",
@@ -109,9 +112,11 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
                 product=item.product,
                 memory_bytes=item.memory_bytes,
                 foreign_bytes=0
-                if item.vendor == CPU or (item.vendor, item.device_id) in given
-                else item.metrics.memory_used_bytes or 0,
+                if item.vendor == CPU
+                else max(0, (item.metrics.memory_used_bytes or 0) - given[item.vendor, item.device_id]),
                 healthy=item.health != "failed",
+                slicing=tuple(item.slicing),
+                cores=item.cores,
             )
             for item in node.status.accelerators
         ),
@@ -120,7 +125,10 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """How much of all accelerators is in use. A platform without any counts its processors as accelerators."""
+    """How much of all accelerators is in use; simulated ones do not count.
+
+    A platform without any counts its processors as accelerators.
+    """
 
     accelerators: int
     accelerators_in_use: int
@@ -130,7 +138,7 @@ class PoolUse:
 
 def pool_use(nodes: list[Node], snapshot: Snapshot) -> PoolUse:
     """The sum over all nodes: accelerators with an allocation, and memory in use."""
-    devices = [(node, item) for node in nodes if node.status for item in node.status.accelerators]
+    devices = [(node, item) for node in nodes if node.status for item in node.status.accelerators if not item.simulated]
     others = [(node, item) for node, item in devices if item.vendor != CPU]
     chosen = others or devices
     given = {
@@ -165,6 +173,7 @@ def _pool(row: PoolRow, snapshot: Snapshot) -> Pool:
         nodes=len(nodes),
         accelerators=len(devices),
         accelerators_free=len(free),
+        accelerators_simulated=sum(device.vendor == SIMULATED for device in devices),
         memory_bytes=sum(device.memory_bytes for device in devices),
         memory_free_bytes=sum(device.memory_bytes - device.foreign_bytes for device in free),
         cpu_cores=sum(node.cpu_cores for node in nodes),

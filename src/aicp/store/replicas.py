@@ -48,6 +48,7 @@ class ReplicaRow(Base):
     fault: Mapped[str | None] = mapped_column(Text)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    limits: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(index=True)
     troubled_at: Mapped[datetime | None]
     loading_at: Mapped[datetime | None]
@@ -190,6 +191,11 @@ class Replicas:
             reason=None,
         )
 
+    async def resize(self, replica_id: str, allocation: Allocation) -> None:
+        """Notes what a running replica is held to now."""
+        values = {"allocation": allocation.model_dump(mode="json")}
+        await self._session.execute(update(ReplicaRow).where(ReplicaRow.id == replica_id).values(**values))
+
     async def forget(self, ended_before: datetime) -> list[str]:
         """Removes rows that ended before; answers their ids."""
         rows = await self._session.scalars(
@@ -236,6 +242,7 @@ def _replica(row: ReplicaRow) -> Replica:
         adopted=row.adopted,
         memory_bytes=row.memory_bytes,
         memory_peak_bytes=row.memory_peak_bytes,
+        limits=row.limits or [],
         created_at=row.created_at,
         ready_at=row.ready_at,
         ended_at=row.ended_at,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Index, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,6 +18,7 @@ from aicp.scheduler.placement import Requirement
 from aicp.store.database import Base, Transaction
 
 PENDING, READY, ROLLED_BACK = "pending", "ready", "rolled_back"
+_REQUIREMENT = TypeAdapter(Requirement)
 
 
 class RevisionRow(Base):
@@ -95,7 +97,7 @@ class Revisions:
                 version=revision.version.model_dump(mode="json"),
                 engine=revision.plan.engine,
                 engine_version=revision.plan.engine_version,
-                requirement=asdict(revision.requirement),
+                requirement=_REQUIREMENT.dump_python(revision.requirement, mode="json"),
                 plan=revision.plan.model_dump(mode="json"),
                 outcome=revision.outcome,
                 outcome_reason=revision.outcome_reason,
@@ -185,7 +187,7 @@ def _revision(row: RevisionRow) -> Revision:
         spec=ServiceSpec.model_validate(row.spec),
         type=ModelType(row.type),
         version=ModelVersion.model_validate(row.version),
-        requirement=Requirement(**row.requirement),
+        requirement=_REQUIREMENT.validate_python(row.requirement),
         plan=Plan.model_validate(row.plan),
         outcome=row.outcome,
         outcome_reason=row.outcome_reason,

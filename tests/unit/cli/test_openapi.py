@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from aicp.cli import app as cli
 
 COMMANDS = {
+    "advise_pool": ["pool advise"],
     "cache_stats": ["cache stats"],
     "cancel_batch": ["batch cancel"],
     "cancel_job": ["job cancel"],
@@ -53,6 +54,7 @@ COMMANDS = {
     "get_model_version": ["model show"],
     "get_node": ["node show"],
     "get_overview": ["overview"],
+    "get_catalog_accelerator": ["accelerator show"],
     "get_pool": ["pool show"],
     "get_project": ["project show"],
     "get_provider": ["provider show"],
@@ -75,6 +77,7 @@ COMMANDS = {
     "list_audit": ["audit"],
     "list_batches": ["batch list"],
     "list_cache_rules": ["cache list"],
+    "list_accelerator_catalog": ["accelerator catalog"],
     "list_catalog": ["model catalog"],
     "list_engines": ["engine list"],
     "list_events": ["events"],
@@ -169,6 +172,9 @@ NO_OPTION = {
     ("*", "offset"): "lists are shown whole",
     ("*", "limit"): "lists are shown whole",
     ("create_upload", "files"): "found in the folder",
+    ("advise_pool", "services"): "in the file",
+    ("advise_pool", "cards"): "in the file",
+    ("advise_pool", "reserve_bytes"): "in the file",
     ("create_user", "password"): "made and shown once; `user password NAME` sets another",
     ("update_user", "password"): "typed, see `user password`",
     ("update_user", "disabled"): "`user disable` and `user enable`",

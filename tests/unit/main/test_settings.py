@@ -144,3 +144,13 @@ def test_what_opentelemetry_s_variables_cannot_be_is_named(tmp_path: Path, name:
         with pytest.raises(InvalidError, match=re.escape(value)) as caught:
             read()
         assert "OTEL" in caught.value.message.upper() or "OpenTelemetry" in caught.value.message
+
+
+def test_simulated_accelerators_are_names_of_the_catalogue(tmp_path: Path) -> None:
+    settings = load(tmp_path, AICP_SIMULATED_ACCELERATORS="h20-96g:8, 910B3")
+    assert settings.simulated_accelerators == ("H20-96G:8", "910B3:1")
+    assert load(tmp_path, **settings.as_environment()).simulated_accelerators == settings.simulated_accelerators
+    assert load(tmp_path).simulated_accelerators == ()
+    assert load(tmp_path, yaml="simulated_accelerators: [L20:2, L4]\n").simulated_accelerators == ("L20:2", "L4:1")
+    with pytest.raises(InvalidError, match=r"AICP_SIMULATED_ACCELERATORS is 'H21:8': .* the closest: .*H20"):
+        load(tmp_path, AICP_SIMULATED_ACCELERATORS="H21:8")

@@ -69,3 +69,12 @@ def test_what_does_not_fit_is_told_with_the_numbers():
 def test_a_type_that_no_engine_serves_fits_nowhere():
     fit = judge_catalog(model(1, type=ModelType.VISION), False, "default", pool(cards=2))
     assert (fit.fits, fit.reason) == (False, "No engine of this platform serves models of type vision.")
+
+
+def test_simulated_accelerators_run_nothing():
+    cpu = Device("cpu", "cpu-0", 0, "A processor", 16 * GIB)
+    made_up = Device("simulated", "simulated-0-h200", 0, "A card (simulated)", 141 * GIB)
+    snapshot = Snapshot((NodeCapacity("n1", "one", "default", 8, 16 * GIB, (cpu, made_up)),))
+    fit = judge_catalog(model(100), True, "default", snapshot)
+    assert (fit.fits, fit.largest_bytes) == (False, 16 * GIB)
+    assert judge_catalog(model(8), True, "default", snapshot).vendor == "cpu"

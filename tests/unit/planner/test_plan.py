@@ -9,12 +9,15 @@ import pytest
 from tests.support.runner import make_node_status
 from tests.support.services import SmallEngine, make_version
 
+from aicp.accelerators.simulated import SimulatedDriver
 from aicp.core.accelerator import Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import Model, ModelFormat, ModelType, ModelVersion, Visibility
 from aicp.core.node import EnvironmentState, EnvironmentStatus, Node, NodeState
 from aicp.core.quantity import GIB
+from aicp.core.registry import Registry
 from aicp.core.service import Compute, ServiceSpec
+from aicp.engines.base import Engine
 from aicp.planner.plan import Planned, PlanRequest, make_plan
 from aicp.store.pools import make_snapshot
 
@@ -140,3 +143,38 @@ def test_without_a_node_the_plan_says_so():
     with pytest.raises(InvalidError) as refused:
         plan(ServiceSpec(model="demo"), nodes=[])
     assert "No node of the pool has registered yet" in (refused.value.hint or "")
+
+
+def with_simulated() -> Node:
+    status = make_node_status()
+    devices = [*status.accelerators, *SimulatedDriver([("H100", 4)]).discover()]
+    return make_node(status.model_copy(update={"accelerators": devices}))
+
+
+def test_nothing_comes_to_a_simulated_accelerator_by_itself():
+    echo = Registry[Engine]("aicp.engines").get("echo")
+    for engines, spec in (({"small": ENGINE}, {}), ({"echo": echo}, {"engine": "echo"})):
+        planned = plan(ServiceSpec(model="demo", **spec), nodes=[with_simulated()], engines=engines)
+        assert planned.requirement.vendor == "cpu"
+
+
+@pytest.mark.parametrize("compute", [{"vendor": "simulated"}, {"vendor": "simulated", "accelerators": 2}])
+def test_a_real_engine_on_simulated_accelerators_is_refused_with_the_reason(compute: dict[str, Any]):
+    with pytest.raises(InvalidError) as caught:
+        plan(ServiceSpec(model="demo", compute=Compute(**compute)), nodes=[with_simulated()])
+    assert caught.value.hint == "small on simulated: these accelerators are simulated, and it needs real ones"
+
+
+def test_accelerators_without_a_vendor_are_never_simulated_ones():
+    with pytest.raises(InvalidError) as caught:
+        plan(ServiceSpec(model="demo", compute=Compute(accelerators=2)), nodes=[with_simulated()])
+    assert "--vendor simulated" in (caught.value.hint or "")
+
+
+def test_the_echo_engine_shows_a_placement_there():
+    echo = Registry[Engine]("aicp.engines").get("echo")
+    spec = ServiceSpec(model="demo", engine="echo", compute=Compute(vendor="simulated", accelerators=2))
+    planned = plan(spec, nodes=[with_simulated()], engines={"echo": echo})
+    assert planned.plan.fit.fits
+    assert planned.plan.accelerators == ["simulated-0-h100", "simulated-1-h100"]
+    assert "(simulated)" in str(choice(planned, "accelerators").value)

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 from tests.support.clock import FakeClock
+from tests.support.runner import FakeRunner, make_node_status
 from tests.support.services import Platform
 
+from aicp.accelerators.simulated import SimulatedDriver
 from aicp.core.accelerator import MetricSample
 from aicp.core.gateway import GatewayStatus
 from aicp.core.usage import Outcome, UsageBatch, UsageRecord
@@ -55,6 +57,16 @@ async def test_accelerators_replicas_and_traffic_are_sampled(sqlite: Database, c
     assert found["platform_accelerators_in_use", None] == 1
     assert found["platform_error_ratio", None] == 1 / 30
     assert found["replica_memory_bytes", None] == 2**30
+
+
+async def test_what_is_made_up_leaves_no_history(sqlite: Database, clock: FakeClock):
+    status = make_node_status()
+    devices = [*status.accelerators, *SimulatedDriver([("H100", 1)]).discover()]
+    runner = FakeRunner(status.model_copy(update={"accelerators": devices}))
+    platform = await Platform(sqlite, clock, runner=runner).prepare()
+    await platform.passes()
+    samples = await MetricSampler(sqlite, clock).sample()
+    assert not [item for item in samples if "simulated" in item.labels.get("device", "")]
 
 
 async def test_a_quiet_platform_has_a_rate_of_zero(sqlite: Database, clock: FakeClock):

@@ -1,5 +1,6 @@
 import { ClusterOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
+import { Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Node } from "../../api/schema";
@@ -32,7 +33,7 @@ export function Nodes() {
             [t("nodes.nodes"), pool.nodes],
             ...(pool.accelerators > 0
               ? ([
-                  [t("nodes.acceleratorsFree"), `${pool.accelerators_free} / ${pool.accelerators}`],
+                  [t("nodes.acceleratorsFree"), `${pool.accelerators_free} / ${pool.accelerators}${pool.accelerators_simulated ? ` (${t("nodes.simulatedOf", { count: pool.accelerators_simulated })})` : ""}`],
                   [t("nodes.memoryFree"), `${formatBytes(pool.memory_free_bytes)} / ${formatBytes(pool.memory_bytes)}`],
                 ] as [string, string][])
               : []),
@@ -51,7 +52,7 @@ export function Nodes() {
           { key: "name", title: t("nodes.node"), sort: true, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
           { key: "state", title: t("services.state"), render: (_, node) => <State state={node.state} reason={node.reason} /> },
           { key: "pool", title: t("publish.pool"), sort: true, render: (_, node) => node.pool },
-          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => devices(node) },
+          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <>{devices(node)} {node.status?.accelerators.some((device) => device.simulated) && <Tag color="purple">{t("nodes.simulated")}</Tag>}</> },
           {
             key: "memory",
             title: t("nodes.ram"),

@@ -16,7 +16,16 @@ test("what is asked for is published in the project of the form", () => {
   expect(createOf(VALUES)).toMatchObject({ project: "lab", create_key: true, spec: { model: "m", engine_flags: { a: false, b: 1 } } });
 });
 
+test("a slice is asked for and shown again, and whole accelerators are no slice", () => {
+  const asked = specOf({ ...VALUES, share: "slice", slice_percent: 30, slice_memory_gib: 1.5, slice_policy: "weight" });
+  expect(asked.compute?.slice).toEqual({ compute_percent: 30, memory_bytes: 1.5 * 2 ** 30, policy: "weight" });
+  expect(specOf(valuesOf({ ...SERVICE, spec: { ...SERVICE.spec, compute: asked.compute } })).compute?.slice).toEqual(asked.compute?.slice);
+  expect(specOf(VALUES).compute?.slice).toBeUndefined();
+});
+
 test.each([
+  ["spec.compute.slice.memory_bytes", "slice_memory_gib"],
+  ["spec.compute.slice.compute_percent", "slice_percent"],
   ["name", "name"],
   ["spec.compute.memory_bytes", "memory_gib"],
   ["spec.compute.cpu_cores", "cpu_cores"],

@@ -1,4 +1,4 @@
-import type { EngineFlag, Mode, Service, ServiceCreate, ServiceSpec, ServiceUpdate, Visibility } from "../../api/schema";
+import type { EngineFlag, Mode, Service, ServiceCreate, ServiceSpec, ServiceUpdate, SlicePolicy, SliceSpec, Visibility } from "../../api/schema";
 import { GIB } from "../../parts/format";
 
 /** The publish form as a person fills it: empty fields are the platform's to choose. */
@@ -11,6 +11,11 @@ export interface PublishValues {
   pool: string;
   mode: Mode;
   accelerators?: number | null;
+  /** Whole accelerators, or a part of each. */
+  share: "whole" | "slice";
+  slice_percent?: number | null;
+  slice_memory_gib?: number | null;
+  slice_policy?: SlicePolicy;
   /** Kept from a service that names one; the form does not ask. */
   vendor?: string | null;
   cpu_cores?: number | null;
@@ -26,7 +31,7 @@ export interface PublishValues {
   create_key?: boolean;
 }
 
-export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", replicas: 1, visibility: "public", drain_seconds: 60, create_key: true };
+export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, visibility: "public", drain_seconds: 60, create_key: true };
 
 export function specOf(values: PublishValues): ServiceSpec {
   const custom = values.mode === "custom";
@@ -39,6 +44,7 @@ export function specOf(values: PublishValues): ServiceSpec {
     drain_seconds: values.drain_seconds,
     compute: {
       accelerators: values.accelerators ?? undefined,
+      slice: sliceOf(values),
       vendor: values.vendor ?? undefined,
       cpu_cores: values.cpu_cores ?? undefined,
       memory_bytes: values.memory_gib ? Math.round(values.memory_gib * GIB) : undefined,
@@ -49,6 +55,15 @@ export function specOf(values: PublishValues): ServiceSpec {
     engine: values.engine || undefined,
     engine_version: values.engine_version || undefined,
     engine_flags: custom ? Object.fromEntries((values.flags ?? []).filter((flag) => flag?.name && flag.value !== undefined).map((flag) => [flag.name, flag.value])) : {},
+  };
+}
+
+function sliceOf(values: PublishValues): SliceSpec | undefined {
+  if (values.share !== "slice") return undefined;
+  return {
+    compute_percent: values.slice_percent ?? 10,
+    memory_bytes: values.slice_memory_gib ? Math.round(values.slice_memory_gib * GIB) : undefined,
+    policy: values.slice_policy ?? "cap",
   };
 }
 
@@ -67,8 +82,8 @@ export function startOf(flag?: EngineFlag): boolean | undefined {
   return flag?.type === "bool" ? (flag.default ?? false) : undefined;
 }
 
-const RENAMED: Record<string, Field> = { memory_bytes: "memory_gib", vendor: "accelerators" };
-const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib"];
+const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib", vendor: "accelerators" };
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy"];
 /** Fields that are folded away until asked for. */
 export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
 
@@ -77,6 +92,7 @@ export function fieldOf(path: string, values: PublishValues): Field | ["flags", 
   const [, flag] = /^spec\.engine_flags\.(.+)$/.exec(path) ?? [];
   const at = flag === undefined ? -1 : (values.flags ?? []).findIndex((item) => item?.name === flag);
   if (at >= 0) return ["flags", at, "value"];
+  if (path.endsWith("slice.memory_bytes")) return "slice_memory_gib";
   const last = path.split(".").pop() ?? "";
   return RENAMED[last] ?? FIELDS.find((field) => field === last);
 }
@@ -94,6 +110,10 @@ export function valuesOf(service: Service): PublishValues {
     pool: spec.pool ?? "default",
     mode: spec.mode ?? "balanced",
     accelerators: spec.compute?.accelerators,
+    share: spec.compute?.slice ? "slice" : "whole",
+    slice_percent: spec.compute?.slice?.compute_percent ?? 10,
+    slice_memory_gib: spec.compute?.slice?.memory_bytes ? spec.compute.slice.memory_bytes / GIB : undefined,
+    slice_policy: spec.compute?.slice?.policy ?? "cap",
     vendor: spec.compute?.vendor,
     cpu_cores: spec.compute?.cpu_cores,
     memory_gib: spec.compute?.memory_bytes ? spec.compute.memory_bytes / GIB : undefined,
