@@ -32,7 +32,7 @@ AFTER = """
 *Recorded* means that real devices of that vendor answered and their answers are kept as fixtures; *constructed from
 documentation* means that the fixtures in `tests/fixtures/` were written after the vendor's documents and no real
 device was asked, so that vendor does not count as tested; *this machine* means that every test run asks the hardware it
-runs on.
+runs on; *simulated* means that there is no device at all.
 
 What a driver reports of a device: product, memory, driver version, health, features, its nearest memory node and its
 links to other devices, and now: memory in use, utilization, temperature, power, processes. What a device does not say

@@ -20,10 +20,23 @@ class Registry(Generic[T]):
 
     def __init__(self, package: str) -> None:
         self._package = package
+        self._names: list[str] | None = None
         self._loaded: dict[str, T] = {}
 
     def names(self) -> list[str]:
-        """All driver names, built-in and installed by others, sorted."""
+        """All driver names, built-in and installed by others, sorted; those that are there when first asked."""
+        if self._names is None:
+            # looked up once: reading the entry points of everything installed takes some 20 ms
+            self._names = self._find_names()
+        return list(self._names)
+
+    def get(self, name: str) -> T:
+        """The driver `name`. Raises InvalidError that lists the known names."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _find_names(self) -> list[str]:
         module = importlib.import_module(self._package)
         builtin = {
             info.name
@@ -31,12 +44,6 @@ class Registry(Generic[T]):
             if info.name != "base" and not info.name.startswith("_")
         }
         return sorted(builtin | {point.name for point in entry_points(group=self._package)})
-
-    def get(self, name: str) -> T:
-        """The driver `name`. Raises InvalidError that lists the known names."""
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
 
     def _load(self, name: str) -> T:
         known = self.names()
