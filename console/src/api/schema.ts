@@ -810,14 +810,42 @@ export interface paths {
         get: operations["get_node"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete Node
+         * @description Forgets a node that is lost. 409 for one that answers.
+         */
+        delete: operations["delete_node"];
         options?: never;
         head?: never;
         /**
          * Update Node
-         * @description Keeps new replicas off a node, or lets them on again.
+         * @description Keeps new replicas off a node or lets them on again, moves it to another pool, changes labels and taints.
          */
         patch: operations["update_node"];
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Drain Plan
+         * @description Which replicas would leave the node and where to, or why they find no other place; changes nothing.
+         */
+        get: operations["get_drain_plan"];
+        put?: never;
+        /**
+         * Drain Node
+         * @description Cordons a node and moves its replicas, each after its successor elsewhere serves. `cordoned` false ends it.
+         */
+        post: operations["drain_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/nodes/{id}/replicas": {
@@ -933,11 +961,15 @@ export interface paths {
         };
         /**
          * List Pools
-         * @description All pools with what is free in them.
+         * @description All pools with what they have, what is taken and who waits.
          */
         get: operations["list_pools"];
         put?: never;
-        post?: never;
+        /**
+         * Create Pool
+         * @description Adds a pool without nodes.
+         */
+        post: operations["create_pool"];
         delete?: never;
         options?: never;
         head?: never;
@@ -956,6 +988,34 @@ export interface paths {
          * @description One pool.
          */
         get: operations["get_pool"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Pool
+         * @description Removes a pool without nodes and services; the default pool stays.
+         */
+        delete: operations["delete_pool"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Pool
+         * @description Changes what is given, and moves nodes into the pool. 409 for a node that holds replicas.
+         */
+        patch: operations["update_pool"];
+        trace?: never;
+    };
+    "/api/v1/pools/{name}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Pool View
+         * @description One pool with its nodes and accelerators, what replicas hold of them, who waits, and how quotas stand.
+         */
+        get: operations["get_pool_view"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1528,6 +1588,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/services/{name}/waiting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Waiting Replicas
+         * @description Replicas of a service without a place, and why each node of its pool does not take them.
+         */
+        get: operations["list_waiting_replicas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/services/plan": {
         parameters: {
             query?: never;
@@ -1946,6 +2026,18 @@ export interface components {
             metrics: components["schemas"]["AcceleratorMetrics"];
             /** Product */
             product: string;
+            /**
+             * Simulated
+             * @description made up by the `simulated` driver: nothing can run on it
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Slicing
+             * @description ways it can be cut on its node, the best first
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
             /**
              * Vendor
              * @description name of the driver that found it: cpu, nvidia, ...
@@ -2656,7 +2748,7 @@ export interface components {
         Compute: {
             /**
              * Accelerators
-             * @description whole accelerators
+             * @description whole accelerators, or slices of so many
              */
             accelerators?: number | null;
             /** Cpu Cores */
@@ -2666,6 +2758,8 @@ export interface components {
              * @description host memory
              */
             memory_bytes?: number | null;
+            /** @description a part of each accelerator instead of the whole */
+            slice?: components["schemas"]["SliceRequest"] | null;
             /** Vendor */
             vendor?: string | null;
         };
@@ -2726,7 +2820,10 @@ export interface components {
         };
         /**
          * DeviceShare
-         * @description What one replica member gets of one accelerator: 100 % and the asked memory, or a slice of it.
+         * @description What one replica member gets of one accelerator: the whole of it, or a slice.
+         *
+         *     `mechanism` is set for slices alone and names the enforcer that holds the slice to its size; `profile` the fixed
+         *     shape it was cut by, where there are such; `rounding` what differs from what was asked.
          */
         DeviceShare: {
             /**
@@ -2738,11 +2835,19 @@ export interface components {
             device_id: string;
             /** Index */
             index: number;
+            /** Mechanism */
+            mechanism: string | null;
             /**
              * Memory Bytes
              * @default 0
              */
             memory_bytes: number;
+            /** @default cap */
+            policy: components["schemas"]["SlicePolicy"];
+            /** Profile */
+            profile: string | null;
+            /** Rounding */
+            rounding: string | null;
             /** Vendor */
             vendor: string;
         };
@@ -2758,6 +2863,35 @@ export interface components {
             kind: "directory";
             /** Path */
             path: string;
+        };
+        /**
+         * DrainMove
+         * @description One replica of a node that is drained: where the next one of its service goes, or why there is no place.
+         */
+        DrainMove: {
+            /** Node */
+            node: string | null;
+            /** Project */
+            project: string;
+            /** Reason */
+            reason: string | null;
+            /** Replica */
+            replica: string;
+            /** Service */
+            service: string;
+            state: components["schemas"]["ReplicaState"];
+        };
+        /**
+         * DrainPlan
+         * @description What draining a node does, or has still to do: replicas that move, and those that find no other place.
+         */
+        DrainPlan: {
+            /** Draining */
+            draining: boolean;
+            /** Moves */
+            moves: components["schemas"]["DrainMove"][];
+            /** Node */
+            node: string;
         };
         /**
          * EngineFlag
@@ -3125,6 +3259,52 @@ export interface components {
              * @constant
              */
             status: "ok";
+        };
+        /**
+         * Held
+         * @description What replicas hold of accelerators: how many, the sum of their compute, and of their memory.
+         */
+        Held: {
+            /**
+             * Accelerators
+             * @default 0
+             */
+            accelerators: number;
+            /**
+             * Compute Percent
+             * @default 0
+             */
+            compute_percent: number;
+            /**
+             * Memory Bytes
+             * @default 0
+             */
+            memory_bytes: number;
+        };
+        /**
+         * HeldShare
+         * @description What one replica holds of one accelerator. `replica`, `service` and `project` are None for another's project.
+         */
+        HeldShare: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Mechanism */
+            mechanism: string | null;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** @default cap */
+            policy: components["schemas"]["SlicePolicy"];
+            /** Profile */
+            profile: string | null;
+            /** Project */
+            project: string | null;
+            /** Replica */
+            replica: string | null;
+            /** Rounding */
+            rounding: string | null;
+            /** Service */
+            service: string | null;
+            state: components["schemas"]["ReplicaState"];
         };
         /**
          * HuggingFaceSource
@@ -3825,7 +4005,7 @@ export interface components {
         };
         /**
          * Node
-         * @description A machine of the pool.
+         * @description A machine of the pool. `draining`: cordoned, and its replicas move to other nodes.
          */
         Node: {
             /** Address */
@@ -3835,8 +4015,20 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Draining
+             * @default false
+             */
+            draining: boolean;
             /** Id */
             id: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
             /** Name */
             name: string;
             /** Pool */
@@ -3847,6 +4039,11 @@ export interface components {
             seen_at: string | null;
             state: components["schemas"]["NodeState"];
             status: components["schemas"]["NodeStatus"] | null;
+            /**
+             * Taints
+             * @default []
+             */
+            taints: components["schemas"]["Taint"][];
         };
         /**
          * NodeState
@@ -3867,6 +4064,11 @@ export interface components {
             architecture: string;
             /** Cpu Cores */
             cpu_cores: number;
+            /**
+             * Disk Bytes
+             * @description size of the disk that holds models and environments
+             */
+            disk_bytes: number | null;
             /** Disk Free Bytes */
             disk_free_bytes: number;
             /**
@@ -3892,11 +4094,21 @@ export interface components {
         };
         /**
          * NodeUpdate
-         * @description A cordoned node gets no new replicas; those on it go on.
+         * @description What may change on a node, each only when given; labels and taints are given anew as a whole.
+         *
+         *     A cordoned node gets no new replicas; those on it go on. A node changes its pool only while it holds no replica.
          */
         NodeUpdate: {
             /** Cordoned */
-            cordoned: boolean;
+            cordoned?: boolean | null;
+            /** Labels */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            /** Pool */
+            pool?: string | null;
+            /** Taints */
+            taints?: components["schemas"]["Taint"][] | null;
         };
         /**
          * Organization
@@ -4460,6 +4672,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[WaitingReplica] */
+        Page_WaitingReplica_: {
+            /** Items */
+            items: components["schemas"]["WaitingReplica"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /**
          * PasswordChange
          * @description A user changes the own password.
@@ -4563,7 +4792,10 @@ export interface components {
         };
         /**
          * Pool
-         * @description A named set of nodes with one policy, with what is free in it.
+         * @description A named set of nodes with one purpose: what it has, what is taken and who waits.
+         *
+         *     Accelerators, `memory_*` and `vendors` leave processors out; those count as cores and host memory. An accelerator
+         *     is used as soon as a replica holds a part of it.
          */
         Pool: {
             /**
@@ -4573,9 +4805,20 @@ export interface components {
             accelerators: number;
             /**
              * Accelerators Free
+             * @description wholly free ones on nodes that take replicas
              * @default 0
              */
             accelerators_free: number;
+            /**
+             * Accelerators Used
+             * @default 0
+             */
+            accelerators_used: number;
+            /**
+             * Closed
+             * @description why it takes no new replica now
+             */
+            closed: string | null;
             /**
              * Cpu Cores
              * @default 0
@@ -4602,6 +4845,207 @@ export interface components {
              */
             host_memory_free_bytes: number;
             /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Memory Bytes
+             * @default 0
+             */
+            memory_bytes: number;
+            /**
+             * Memory Free Bytes
+             * @description of the wholly free accelerators
+             * @default 0
+             */
+            memory_free_bytes: number;
+            /**
+             * Memory Used Bytes
+             * @description given to replicas
+             * @default 0
+             */
+            memory_used_bytes: number;
+            /** Name */
+            name: string;
+            /**
+             * Nodes
+             * @default 0
+             */
+            nodes: number;
+            /**
+             * Nodes Ready
+             * @default 0
+             */
+            nodes_ready: number;
+            /**
+             * Products
+             * @description product -> accelerators of it
+             * @default {}
+             */
+            products: {
+                [key: string]: number;
+            };
+            /** @default inference */
+            purpose: components["schemas"]["Purpose"];
+            /**
+             * Quotas
+             * @default []
+             */
+            quotas: components["schemas"]["PoolQuota"][];
+            /**
+             * Services
+             * @default 0
+             */
+            services: number;
+            /**
+             * Simulated
+             * @description some of its accelerators are made up
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Storage Bytes
+             * @description disks of the nodes that hold models and environments
+             * @default 0
+             */
+            storage_bytes: number;
+            /**
+             * Storage Used Bytes
+             * @default 0
+             */
+            storage_used_bytes: number;
+            /**
+             * Vendors
+             * @default []
+             */
+            vendors: string[];
+            /**
+             * Waiting
+             * @description replicas that wait for a place
+             * @default 0
+             */
+            waiting: number;
+            /**
+             * Windows
+             * @default []
+             */
+            windows: components["schemas"]["TrainingWindow"][];
+        };
+        /**
+         * PoolCreate
+         * @description A new pool, without nodes.
+         */
+        PoolCreate: {
+            /**
+             * Description
+             * @default
+             */
+            description?: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /** Name */
+            name: string;
+            /** @default inference */
+            purpose?: components["schemas"]["Purpose"];
+            /**
+             * Quotas
+             * @default []
+             */
+            quotas?: components["schemas"]["PoolQuota"][];
+            /**
+             * Windows
+             * @default []
+             */
+            windows?: components["schemas"]["TrainingWindow"][];
+        };
+        /**
+         * PoolDevice
+         * @description One accelerator with all that is given away of it. `free_*` is what the next slice may have at most.
+         */
+        PoolDevice: {
+            /** Device Id */
+            device_id: string;
+            /** Free Compute Percent */
+            free_compute_percent: number;
+            /** Free Memory Bytes */
+            free_memory_bytes: number;
+            health: components["schemas"]["AcceleratorHealth"];
+            /** Health Reason */
+            health_reason: string | null;
+            /** Index */
+            index: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /**
+             * Memory Used Bytes
+             * @description measured, by whomever
+             */
+            memory_used_bytes: number | null;
+            /** Product */
+            product: string;
+            /**
+             * Shares
+             * @default []
+             */
+            shares: components["schemas"]["HeldShare"][];
+            /**
+             * Simulated
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Slicing
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
+            /** Utilization Percent */
+            utilization_percent: number | null;
+            /** Vendor */
+            vendor: string;
+        };
+        /**
+         * PoolNode
+         * @description One node of a pool with its accelerators.
+         */
+        PoolNode: {
+            /**
+             * Cpu Cores
+             * @default 0
+             */
+            cpu_cores: number;
+            /**
+             * Cpu Cores Given
+             * @default 0
+             */
+            cpu_cores_given: number;
+            /**
+             * Devices
+             * @default []
+             */
+            devices: components["schemas"]["PoolDevice"][];
+            /**
+             * Draining
+             * @default false
+             */
+            draining: boolean;
+            /** Id */
+            id: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
              * Memory Bytes
              * @default 0
              */
@@ -4613,16 +5057,73 @@ export interface components {
             memory_free_bytes: number;
             /** Name */
             name: string;
+            /** Reason */
+            reason: string | null;
+            state: components["schemas"]["NodeState"];
             /**
-             * Nodes
-             * @default 0
+             * Taints
+             * @default []
              */
-            nodes: number;
+            taints: components["schemas"]["Taint"][];
+        };
+        /**
+         * PoolQuota
+         * @description What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
+         */
+        PoolQuota: {
             /**
-             * Policy
-             * @default inference
+             * Accelerators
+             * @description accelerators at once, whole or in part
              */
-            policy: string;
+            accelerators?: number | null;
+            /**
+             * Compute Percent
+             * @description sum of compute; a whole accelerator is 100
+             */
+            compute_percent?: number | null;
+            /**
+             * Memory Bytes
+             * @description sum of accelerator memory
+             */
+            memory_bytes?: number | null;
+            /** Project */
+            project: string;
+        };
+        /**
+         * PoolUpdate
+         * @description What may change on a pool, each only when given; lists and labels are given anew as a whole.
+         */
+        PoolUpdate: {
+            /**
+             * Add Nodes
+             * @description ids or names of nodes to move into the pool
+             * @default []
+             */
+            add_nodes?: string[];
+            /** Description */
+            description?: string | null;
+            /** Labels */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            purpose?: components["schemas"]["Purpose"] | null;
+            /** Quotas */
+            quotas?: components["schemas"]["PoolQuota"][] | null;
+            /** Windows */
+            windows?: components["schemas"]["TrainingWindow"][] | null;
+        };
+        /**
+         * PoolView
+         * @description A pool with all its nodes and accelerators, what replicas hold of them, who waits, and how quotas stand.
+         */
+        PoolView: {
+            /** Nodes */
+            nodes: components["schemas"]["PoolNode"][];
+            pool: components["schemas"]["Pool"];
+            /** Quotas */
+            quotas: components["schemas"]["QuotaUse"][];
+            /** Waiting */
+            waiting: components["schemas"]["WaitingReplica"][];
         };
         /**
          * Port
@@ -4915,6 +5416,20 @@ export interface components {
              */
             python: string;
             service: components["schemas"]["Service"];
+        };
+        /**
+         * Purpose
+         * @description What a pool's accelerators are for.
+         * @enum {string}
+         */
+        Purpose: "inference" | "training" | "both" | "windows";
+        /**
+         * QuotaUse
+         * @description A project's quota in a pool, and what the project holds of it now.
+         */
+        QuotaUse: {
+            held: components["schemas"]["Held"];
+            quota: components["schemas"]["PoolQuota"];
         };
         /**
          * Redactor
@@ -5499,11 +6014,116 @@ export interface components {
             user: components["schemas"]["User"];
         };
         /**
+         * SlicePolicy
+         * @description What the share of compute means.
+         * @enum {string}
+         */
+        SlicePolicy: "cap" | "weight";
+        /**
+         * SliceProfile
+         * @description A fixed shape, where a mechanism knows only such: a MIG profile, a vNPU template.
+         */
+        SliceProfile: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * SliceRequest
+         * @description A part of each accelerator instead of the whole of it.
+         */
+        SliceRequest: {
+            /**
+             * Compute Percent
+             * @description share of the accelerator's compute
+             */
+            compute_percent: number;
+            /**
+             * Memory Bytes
+             * @description memory of the accelerator; rounded up to 256 MiB
+             */
+            memory_bytes: number;
+            /**
+             * @description cap: never more; weight: guaranteed, may borrow
+             * @default cap
+             */
+            policy?: components["schemas"]["SlicePolicy"];
+        };
+        /**
+         * Slicing
+         * @description One way a device can be cut, named after the enforcer that holds the slices to their size.
+         *
+         *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
+         *     device may carry; `isolated` says that a fault of one slice cannot disturb another.
+         */
+        Slicing: {
+            /** At Most */
+            at_most: number | null;
+            /**
+             * Compute Unit Percent
+             * @default 1
+             */
+            compute_unit_percent: number;
+            /**
+             * Isolated
+             * @default false
+             */
+            isolated: boolean;
+            /** Mechanism */
+            mechanism: string;
+            /**
+             * Memory Unit Bytes
+             * @default 268435456
+             */
+            memory_unit_bytes: number;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Policies
+             * @default [
+             *       "cap"
+             *     ]
+             */
+            policies: components["schemas"]["SlicePolicy"][];
+            /**
+             * Profiles
+             * @default []
+             */
+            profiles: components["schemas"]["SliceProfile"][];
+        };
+        /**
          * Sticky
          * @description What stays at one destination: a session (`x-session-id`, `prompt_cache_key`), or else all requests of a key.
          * @enum {string}
          */
         Sticky: "session" | "key";
+        /**
+         * Taint
+         * @description Keeps replicas off a node that do not tolerate it.
+         */
+        Taint: {
+            /** @default no_schedule */
+            effect?: components["schemas"]["TaintEffect"];
+            /** Key */
+            key: string;
+            /**
+             * Value
+             * @default
+             */
+            value?: string;
+        };
+        /**
+         * TaintEffect
+         * @description What a taint does to replicas whose service does not tolerate it.
+         * @enum {string}
+         */
+        TaintEffect: "no_schedule" | "prefer_no_schedule";
         /**
          * Traffic
          * @description All gateways together.
@@ -5587,6 +6207,42 @@ export interface components {
              * @description requests that wait for a place
              */
             waiting: number;
+        };
+        /**
+         * TrainingWindow
+         * @description Hours that belong to training: from `start` to `end`, over midnight where `end` is not later than `start`.
+         *
+         *     `days` are those on which it starts, 1 is Monday and 7 is Sunday.
+         */
+        TrainingWindow: {
+            /**
+             * Days
+             * @default [
+             *       1,
+             *       2,
+             *       3,
+             *       4,
+             *       5,
+             *       6,
+             *       7
+             *     ]
+             */
+            days?: number[];
+            /**
+             * End
+             * @description HH:MM; equal to start: a whole day
+             */
+            end: string;
+            /**
+             * Start
+             * @description HH:MM
+             */
+            start: string;
+            /**
+             * Time Zone
+             * @default UTC
+             */
+            time_zone?: string;
         };
         /**
          * Upload
@@ -5966,6 +6622,40 @@ export interface components {
          * @enum {string}
          */
         Visibility: "public" | "project";
+        /**
+         * WaitingNode
+         * @description Why one node does not take a replica.
+         */
+        WaitingNode: {
+            /** Node */
+            node: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * WaitingReplica
+         * @description A replica without a place: since when, why, and why not on each node of its pool.
+         */
+        WaitingReplica: {
+            /**
+             * Nodes
+             * @default []
+             */
+            nodes: components["schemas"]["WaitingNode"][];
+            /** Project */
+            project: string;
+            /** Reason */
+            reason: string;
+            /** Replica */
+            replica: string;
+            /** Service */
+            service: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -6006,6 +6696,8 @@ export type Defaults = components['schemas']['Defaults'];
 export type Destination = components['schemas']['Destination'];
 export type DeviceShare = components['schemas']['DeviceShare'];
 export type DirectorySource = components['schemas']['DirectorySource'];
+export type DrainMove = components['schemas']['DrainMove'];
+export type DrainPlan = components['schemas']['DrainPlan'];
 export type EngineFlag = components['schemas']['EngineFlag'];
 export type EngineInfo = components['schemas']['EngineInfo'];
 export type EngineInstall = components['schemas']['EngineInstall'];
@@ -6020,6 +6712,8 @@ export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
 export type GatewayStatus = components['schemas']['GatewayStatus'];
 export type HealthStatus = components['schemas']['HealthStatus'];
+export type Held = components['schemas']['Held'];
+export type HeldShare = components['schemas']['HeldShare'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
 export type InstalledEnvironment = components['schemas']['InstalledEnvironment'];
@@ -6088,11 +6782,18 @@ export type PageUploadSummary = components['schemas']['Page_UploadSummary_'];
 export type PageUsageRecord = components['schemas']['Page_UsageRecord_'];
 export type PageUsageRow = components['schemas']['Page_UsageRow_'];
 export type PageUser = components['schemas']['Page_User_'];
+export type PageWaitingReplica = components['schemas']['Page_WaitingReplica_'];
 export type PasswordChange = components['schemas']['PasswordChange'];
 export type Permission = components['schemas']['Permission'];
 export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
+export type PoolCreate = components['schemas']['PoolCreate'];
+export type PoolDevice = components['schemas']['PoolDevice'];
+export type PoolNode = components['schemas']['PoolNode'];
+export type PoolQuota = components['schemas']['PoolQuota'];
+export type PoolUpdate = components['schemas']['PoolUpdate'];
+export type PoolView = components['schemas']['PoolView'];
 export type Port = components['schemas']['Port'];
 export type PortUse = components['schemas']['PortUse'];
 export type Preferences = components['schemas']['Preferences'];
@@ -6108,6 +6809,8 @@ export type ProviderCreate = components['schemas']['ProviderCreate'];
 export type ProviderEndpoint = components['schemas']['ProviderEndpoint'];
 export type ProviderUpdate = components['schemas']['ProviderUpdate'];
 export type Published = components['schemas']['Published'];
+export type Purpose = components['schemas']['Purpose'];
+export type QuotaUse = components['schemas']['QuotaUse'];
 export type Redactor = components['schemas']['Redactor'];
 export type Replica = components['schemas']['Replica'];
 export type ReplicaState = components['schemas']['ReplicaState'];
@@ -6130,10 +6833,17 @@ export type ServiceState = components['schemas']['ServiceState'];
 export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
+export type SlicePolicy = components['schemas']['SlicePolicy'];
+export type SliceProfile = components['schemas']['SliceProfile'];
+export type SliceRequest = components['schemas']['SliceRequest'];
+export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
+export type Taint = components['schemas']['Taint'];
+export type TaintEffect = components['schemas']['TaintEffect'];
 export type Traffic = components['schemas']['Traffic'];
 export type TrafficRoute = components['schemas']['TrafficRoute'];
 export type TrafficRow = components['schemas']['TrafficRow'];
+export type TrainingWindow = components['schemas']['TrainingWindow'];
 export type Upload = components['schemas']['Upload'];
 export type UploadCreate = components['schemas']['UploadCreate'];
 export type UploadFile = components['schemas']['UploadFile'];
@@ -6152,6 +6862,8 @@ export type UserCreate = components['schemas']['UserCreate'];
 export type UserCreated = components['schemas']['UserCreated'];
 export type UserUpdate = components['schemas']['UserUpdate'];
 export type Visibility = components['schemas']['Visibility'];
+export type WaitingNode = components['schemas']['WaitingNode'];
+export type WaitingReplica = components['schemas']['WaitingReplica'];
 export type $defs = Record<string, never>;
 export interface operations {
     list_audit: {
@@ -11587,6 +12299,107 @@ export interface operations {
             };
         };
     };
+    delete_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     update_node: {
         parameters: {
             query?: never;
@@ -11609,6 +12422,212 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_drain_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrainPlan"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    drain_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrainPlan"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -12424,6 +13443,111 @@ export interface operations {
             };
         };
     };
+    create_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_pool: {
         parameters: {
             query?: never;
@@ -12442,6 +13566,317 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_pool_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoolView"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -16787,6 +18222,109 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Service"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_waiting_replicas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_WaitingReplica_"];
                 };
             };
             /** @description The request cannot be understood. */
