@@ -66,7 +66,7 @@ def over_quota(quota: PoolQuota, pool: str, now: Held, then: Held) -> str | None
 
 
 def _count(value: float) -> str:
-    return f"{value:.0f} {'accelerator' if value == 1 else 'accelerators'}"
+    return "1 accelerator" if value == 1 else f"{value:.0f} accelerators"
 
 
 def _percent(value: float) -> str:

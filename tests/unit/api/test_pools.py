@@ -75,7 +75,7 @@ async def served(sqlite: Database) -> AsyncIterator[Served]:
     built: list[Platform] = []
 
     def use_cases(parts: Parts) -> dict[type, object]:
-        runner = FakeRunner(with_cards("node_a", 2), make_node_status("node_b"))
+        runner = FakeRunner(make_node_status("node_a"), make_node_status("node_b"))
         platform = Platform(parts.database, parts.clock, runner=runner, bell=parts.bell)
         built.append(platform)
         return {
@@ -88,6 +88,12 @@ async def served(sqlite: Database) -> AsyncIterator[Served]:
         platform = await built[0].prepare()
         await add_project(sqlite, api.parts.clock, "lab")
         yield Served(api, platform)
+
+
+async def add_cards(served: Served) -> None:
+    served.platform.runner.statuses["node_a"] = with_cards("node_a", 2)
+    served.platform.clock.advance(6)
+    await served.platform.node_loop.step()
 
 
 async def slice_of(served: Served, project: str, percent: int, memory: int, service: str = "demo") -> str:
@@ -265,6 +271,7 @@ async def test_labels_and_taints_are_kept_as_they_are_given(served: Served):
 
 
 async def test_a_pool_s_figures_count_cards_and_slices(served: Served):
+    await add_cards(served)
     await slice_of(served, "default", 30, 12 * GIB)
     await slice_of(served, "lab", 10, 4 * GIB, "other")
     pool = await served.ok("GET", "/pools/default")
@@ -276,6 +283,7 @@ async def test_a_pool_s_figures_count_cards_and_slices(served: Served):
 
 
 async def test_the_view_draws_shares_and_hides_whose_they_are_from_others(served: Served):
+    await add_cards(served)
     mine = await slice_of(served, "default", 30, 12 * GIB)
     await slice_of(served, "lab", 10, 4 * GIB, "secret")
     status, view = await served.call("GET", "/pools/default/view", role=Role.DEVELOPER)
