@@ -1,4 +1,4 @@
-"""How pools, quotas, hours of training, labels and taints are written on a command line; and how a drain is waited for."""
+"""How pools, quotas, hours of training, labels and taints are written on a command line, and how a drain ends."""
 
 from __future__ import annotations
 
