@@ -25,8 +25,10 @@ from aicp.cli import (
     listeners,
     logs,
     models,
+    node_changes,
     nodes,
     platform,
+    pools,
     prices,
     publish,
     quickstart,
@@ -98,9 +100,10 @@ app.add_typer(requests.log_app, name="request-log")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")
+node_changes.add_to(nodes.app)
 app.add_typer(nodes.app, name="node")
-nodes.pool_app.command()(advice.advise)
-app.add_typer(nodes.pool_app, name="pool")
+pools.app.command()(advice.advise)
+app.add_typer(pools.app, name="pool")
 app.add_typer(accelerators.app, name="accelerator")
 app.add_typer(nodes.engine_app, name="engine")
 app.add_typer(identity.project_app, name="project")

@@ -82,6 +82,23 @@ def list_services(
 
 
 @app.command()
+def why(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Say why replicas of a service have no place yet, node by node."""
+    waiting = connect(ctx).services.waiting(name)
+    if json_:
+        return print_json(waiting)
+    for item in waiting:
+        print_facts([("replica", item.replica), ("since", item.since), ("reason", item.reason)])
+    print_table(
+        [(item.replica, node) for item in waiting for node in item.nodes],
+        [("replica", lambda row: row[0]), ("node", lambda row: row[1].node), ("why not", lambda row: row[1].reason)],
+        empty=f"No replica of {name} is held back by a node."
+        if waiting
+        else f"No replica of {name} waits for a place.",
+    )
+
+
+@app.command()
 def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     """Show a service, its replicas and revisions."""
     client = connect(ctx)

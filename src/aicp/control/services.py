@@ -217,7 +217,7 @@ class Services:
                 number = service.generation + 1
                 spec = target.spec.model_copy(update={"replicas": newest[0].spec.replicas})
                 revision = copy_revision(target, number, number, spec, caller.user, PENDING)
-                await require_room(tx, name, revision.requirement, spec.replicas)
+                await require_room(tx, service.project, name, revision.requirement, spec.replicas)
                 await _require_way(tx, service, revision.requirement)
                 await self._advance(tx, service, revision, now)
                 message = f"Back to revision {target.generation}, as revision {number}."
@@ -266,7 +266,7 @@ class Services:
             if spec == current.spec:
                 return None
             if spec.replicas > current.spec.replicas:
-                await require_room(tx, service.name, current.requirement, spec.replicas)
+                await require_room(tx, service.project, service.name, current.requirement, spec.replicas)
             return copy_revision(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
         if proposal.model.type != service.type:

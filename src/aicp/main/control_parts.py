@@ -29,8 +29,9 @@ from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
 from aicp.control.models import Models
-from aicp.control.nodes import Nodes, Pools
+from aicp.control.nodes import Nodes
 from aicp.control.playground import Playground, connect_gateway
+from aicp.control.pools import Pools
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.providers import Outside, Providers
@@ -162,7 +163,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             uses=version_uses,
         ),
         Nodes: Nodes(*shared),
-        Pools: Pools(base.database),
+        Pools: Pools(*shared),
         Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
         Prices: Prices(*shared, base.settings.currency),
         Projects: Projects(*shared),

@@ -10,8 +10,9 @@ from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
 from aicp.core.service import Service
 from aicp.reconcile.strays import StrayAction
+from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
-from aicp.store.pools import make_snapshot
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot
 from aicp.store.replicas import CHARGED, StoredReplica
 from aicp.store.revisions import READY, Revision
 
@@ -41,18 +42,27 @@ class StoredServices:
     nodes: list[Node]
     gateways: list[GatewayStatus]
     route: tuple[str, frozenset[str]] | None
+    pools: list[PoolIntent]
 
 
 def make_world(stored: StoredServices, now: datetime) -> World:
     """What should be and what is."""
     drain = {service.id: service.spec.drain_seconds for service in stored.services}
+    leaving = {node.id for node in stored.nodes if node.draining}
     views = tuple(
-        _view(item, drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)))
+        _view(
+            item,
+            drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)),
+            moving=item.node_id in leaving,
+        )
         for item in stored.replicas
     )
     charged = [item for item in stored.replicas if item.replica.state in CHARGED and item.replica.allocation]
     desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
-    return World(desired, Actual(views, make_snapshot(stored.nodes, charged)))
+    snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now))
+    projects = {service.name: service.project for service in stored.services}
+    limits = {(pool.name, quota.project): quota for pool in stored.pools for quota in pool.quotas}
+    return World(desired, Actual(views, snapshot, Quotas(limits, projects)))
 
 
 def _desired(service: Service, stored: StoredServices) -> Desired:
@@ -77,6 +87,7 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
         deleted=deleted,
         note=note,
         start_timeout_seconds=_START_TIMEOUT_SECONDS,
+        project=service.project,
         status=Status(
             service.state,
             service.reason,
@@ -87,7 +98,7 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
     )
 
 
-def _view(item: StoredReplica, *, drained: bool) -> ReplicaView:
+def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:
     replica = item.replica
     return ReplicaView(
         id=replica.id,
@@ -103,6 +114,7 @@ def _view(item: StoredReplica, *, drained: bool) -> ReplicaView:
         restarts=replica.restarts,
         running=item.running,
         drained=drained,
+        moving=moving,
         fault=item.fault,
         troubled_at=item.troubled_at,
         loading_at=item.loading_at,

@@ -11,6 +11,8 @@ import { Facts, Head } from "../../parts/Page";
 import { State, toneOf } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useUrlMany } from "../../parts/url";
+import { WaitingList } from "../../parts/WaitingList";
+import { waitingQuery } from "../../queries/pools";
 import { replicasQuery, serviceQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { Logs } from "./Logs";
@@ -41,6 +43,7 @@ export function ServicePage() {
         actions={<Actions service={data} />}
       />
       {data.reason && tone !== "good" && <div className={`reason ${tone}`} role="status">{localized(data.reason)}</div>}
+      {!data.stopped && <Waiting service={data.name} />}
       <Facts
         items={[
           [t("services.modelVersion"), <Link key="m" to={`/models/${data.model_version.split(":")[0]}`}>{data.model_version}</Link>],
@@ -54,6 +57,12 @@ export function ServicePage() {
       <ServiceTabs service={data} />
     </div>
   );
+}
+
+/** Why replicas have no place yet, node by node. */
+function Waiting({ service }: { service: string }) {
+  const { data } = useQuery(waitingQuery(service));
+  return data && data.items.length > 0 ? <div style={{ marginBottom: 16 }}><WaitingList waiting={data.items} /></div> : null;
 }
 
 function Actions({ service }: { service: Service }) {
