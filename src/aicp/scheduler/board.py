@@ -163,7 +163,7 @@ class Board:
         search = self.search(need)
         packs = self.snapshot.policy(need.pool).order == Order.PACK
         best: Chosen | None = None
-        best_score: tuple[float, ...] = ()
+        best_score: tuple[float, ...] = (float("inf"),)
         looked_at = 0
         for chosen in self._places(need, search) if cut else self._parts(search, cut=False):
             spot = chosen[0]

@@ -122,7 +122,8 @@ def _cut(
         if not queue or size is None:
             continue
         item = queue[-1]
-        if item.need.cpu_cores > spot.node.cpu_cores or room.size(item.need.slice, spot.memory_free) is None:
+        asked = item.need.slice
+        if item.need.cpu_cores > spot.node.cpu_cores or asked is None or room.size(asked, spot.memory_free) != size:
             continue
         queue.pop()
         allocation = bind_slices(item.need, spot.node, ((room, size),))

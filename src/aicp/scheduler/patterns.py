@@ -112,7 +112,7 @@ _TRIES = tuple(
     (order, power, repeat) for repeat in (1.0, 0.67, 0.4, 0.2) for power in (6.0, 1.0, 2.0, 0.5) for order in _ORDERS
 )
 _EFFORT = 24000
-"""Tries times the square of the different parts; what keeps the plan for hundreds of different parts within a fraction of a second."""
+"""Tries times the square of the different parts, so that hundreds of these still take a fraction of a second."""
 
 
 def find_pattern(bin_: Bin, left: Sequence[int], weights: tuple[float, float], seed: int) -> tuple[float, Pattern]:
