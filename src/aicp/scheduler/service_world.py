@@ -38,6 +38,8 @@ class Desired:
     note: str = ""
     """What the user should know while all is well, e.g. that a newer revision was rolled back."""
     start_timeout_seconds: float = 900.0
+    asleep: str | None = None
+    """Why it has no replica though nobody stopped it; the next request wakes it."""
     status: Status | None = None
 
 
