@@ -170,6 +170,7 @@ class Gateway:
         """
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
+        parts = request.parts
         text = b"" if endpoint.form else request.body()
         fields = read_upload(request) if endpoint.form else read_fields(text)
         name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
@@ -193,8 +194,9 @@ class Gateway:
         if not route.replicas:
             if self.sleepers is None:
                 raise not_ready(route)
+            request.parts = parts
             again = partial(self._anew, request, endpoint, record, meter, answer)
-            raise self.sleepers.refuse_or_hold(route, key, hurry.patience, len(call.body), again)
+            raise self.sleepers.refuse_or_hold(route, key, hurry.patience, sum(map(len, parts)), again)
         try:
             return self._take(request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
         except Shortage as shortage:

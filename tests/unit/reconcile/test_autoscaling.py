@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.support.clock import FakeClock
@@ -37,10 +38,10 @@ class World:
         self.load = ServiceLoad()
         self.silent = False
 
-    async def publish(self, rule: Autoscale | None = RULE, **spec: object) -> None:
+    async def publish(self, rule: Autoscale | None = RULE, **spec: Any) -> None:
         await self.platform.publish("demo:v1", autoscale=rule, **spec)
 
-    async def passes(self, count: int = 10, seconds: float = 1.0) -> Service:
+    async def passes(self, count: int = 6, seconds: float = 1.0) -> Service:
         """Passes of both loops, the gateway heard of each time."""
         platform = self.platform
         for _ in range(count):
@@ -59,7 +60,7 @@ class World:
 
     async def events(self) -> list[str]:
         async with self.platform.database.snapshot() as tx:
-            page = await Events(tx).list(EventQuery(kind="service.scaled"))
+            page = await Events(tx).list(EventQuery(action="service.scaled"))
         return [event.message for event in reversed(page.items)]
 
 
@@ -74,7 +75,7 @@ async def test_an_idle_service_goes_to_sleep_and_a_request_wakes_it(world: World
     assert (service.state, service.replicas_ready) == (ServiceState.READY, 1)
     assert service.scale is not None
     assert (service.scale.wanted, service.scale.min_replicas, service.scale.max_replicas) == (1, 0, 3)
-    service = await world.passes(70)
+    service = await world.passes(8, 10)
     assert (service.state, service.replicas_ready, service.replicas_wanted) == (ServiceState.SLEEPING, 0, 0)
     assert service.reason == "Nobody uses it now; the next request wakes it"
     assert service.scale is not None
@@ -103,12 +104,12 @@ async def test_an_idle_service_goes_to_sleep_and_a_request_wakes_it(world: World
 
 async def test_one_that_was_woken_in_vain_stays_awake_for_a_while(world: World) -> None:
     await world.publish()
-    await world.passes(75)
+    await world.passes(9, 10)
     world.load = ServiceLoad(held=1)
     await world.passes(2)
     world.load = ServiceLoad()
-    assert (await world.passes(30)).replicas_ready == 1
-    assert (await world.passes(70)).state == ServiceState.SLEEPING
+    assert (await world.passes(4, 7)).replicas_ready == 1
+    assert (await world.passes(9, 10)).state == ServiceState.SLEEPING
 
 
 async def test_replicas_follow_the_queue_up_at_once_and_down_later(world: World) -> None:
@@ -119,8 +120,8 @@ async def test_replicas_follow_the_queue_up_at_once_and_down_later(world: World)
     assert (service.replicas_ready, service.replicas_wanted) == (3, 3)
     launched = set(world.platform.runner.launches)
     world.load = ServiceLoad(running=1)
-    assert (await world.passes(15)).replicas_wanted == 3
-    service = await world.passes(25)
+    assert (await world.passes(3, 5)).replicas_wanted == 3
+    service = await world.passes(5, 5)
     assert (service.replicas_wanted, service.replicas_ready, service.state) == (1, 1, ServiceState.READY)
     assert set(world.platform.runner.launches) == launched
 
@@ -159,12 +160,12 @@ async def test_without_a_word_of_gateways_nothing_goes(world: World) -> None:
     await world.publish()
     await world.passes()
     world.silent = True
-    assert (await world.passes(120)).replicas_ready == 1
+    assert (await world.passes(8, 20)).replicas_ready == 1
 
 
 async def test_a_stopped_one_sleeps_no_more_and_begins_anew(world: World) -> None:
     await world.publish()
-    await world.passes(75)
+    await world.passes(9, 10)
     services, caller = world.platform.services, world.platform.caller
     await services.update(caller, "demo", ServiceUpdate(stopped=True))
     world.load = ServiceLoad(held=1)
@@ -181,15 +182,15 @@ async def test_a_restart_forgets_no_number_and_takes_nothing_away_early(world: W
     world.load = ServiceLoad(queued=5)
     await world.passes()
     world.load = ServiceLoad()
-    await world.passes(15)
+    await world.passes(3, 5)
     again = World(world.platform)
-    assert (await again.passes(15)).replicas_wanted == 3
-    assert (await again.passes(15)).replicas_wanted == 1
+    assert (await again.passes(3, 5)).replicas_wanted == 3
+    assert (await again.passes(3, 5)).replicas_wanted == 1
 
 
 async def test_a_new_version_of_a_sleeper_is_tried_when_it_wakes(world: World) -> None:
     await world.publish()
-    await world.passes(75)
+    await world.passes(9, 10)
     services, caller = world.platform.services, world.platform.caller
     await services.update(caller, "demo", ServiceUpdate(spec=ServiceSpec(model="demo:v2", autoscale=RULE)))
     assert (await world.passes()).state == ServiceState.SLEEPING
@@ -210,7 +211,7 @@ async def test_slow_first_tokens_make_more_once_those_of_the_wake_are_past(world
 
     await slow()
     assert (await world.passes()).replicas_wanted == 1
-    await world.passes(90)
+    await world.passes(5, 20)
     await slow()
     service = await world.passes(3)
     assert service.scale is not None
