@@ -1947,6 +1947,18 @@ export interface components {
             /** Product */
             product: string;
             /**
+             * Simulated
+             * @description made up by the `simulated` driver: nothing can run on it
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Slicing
+             * @description ways it can be cut on its node, the best first
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
+            /**
              * Vendor
              * @description name of the driver that found it: cpu, nvidia, ...
              */
@@ -2267,6 +2279,70 @@ export interface components {
              * @default 1
              */
             weight?: number;
+        };
+        /**
+         * Autoscale
+         * @description Replicas follow load between two bounds. Where no target is given, a queue of one request a replica is one, and
+         *     as many running requests as a replica is planned for.
+         */
+        Autoscale: {
+            /**
+             * Down Seconds
+             * @description some go when that was wanted for so long
+             * @default 300
+             */
+            down_seconds?: number;
+            /**
+             * Idle Seconds
+             * @description without a request, before the last goes
+             * @default 300
+             */
+            idle_seconds?: number;
+            /**
+             * Kv Percent
+             * @description target: use of the engines' KV caches
+             */
+            kv_percent?: number | null;
+            /** Max Replicas */
+            max_replicas: number;
+            /**
+             * Max Wait Seconds
+             * @description a request waits so long for a sleeper
+             * @default 120
+             */
+            max_wait_seconds?: number;
+            /**
+             * Min Replicas
+             * @description 0: it sleeps when nobody uses it
+             * @default 1
+             */
+            min_replicas?: number;
+            /**
+             * Queued Per Replica
+             * @description target: requests that wait
+             */
+            queued_per_replica?: number | null;
+            /**
+             * Running Per Replica
+             * @description target: requests under way
+             */
+            running_per_replica?: number | null;
+            /**
+             * Ttft Ms
+             * @description target: time to first token, p99
+             */
+            ttft_ms?: number | null;
+            /**
+             * Up Seconds
+             * @description more are made when that was wanted for so long
+             * @default 0
+             */
+            up_seconds?: number;
+            /**
+             * Windows
+             * @default []
+             */
+            windows?: components["schemas"]["ScaleWindow"][];
         };
         /**
          * Batch
@@ -2656,7 +2732,7 @@ export interface components {
         Compute: {
             /**
              * Accelerators
-             * @description whole accelerators
+             * @description whole accelerators, or slices of so many
              */
             accelerators?: number | null;
             /** Cpu Cores */
@@ -2666,6 +2742,8 @@ export interface components {
              * @description host memory
              */
             memory_bytes?: number | null;
+            /** @description a part of each accelerator instead of the whole */
+            slice?: components["schemas"]["SliceRequest"] | null;
             /** Vendor */
             vendor?: string | null;
         };
@@ -2726,7 +2804,10 @@ export interface components {
         };
         /**
          * DeviceShare
-         * @description What one replica member gets of one accelerator: 100 % and the asked memory, or a slice of it.
+         * @description What one replica member gets of one accelerator: the whole of it, or a slice.
+         *
+         *     `mechanism` is set for slices alone and names the enforcer that holds the slice to its size; `profile` the fixed
+         *     shape it was cut by, where there are such; `rounding` what differs from what was asked.
          */
         DeviceShare: {
             /**
@@ -2738,11 +2819,19 @@ export interface components {
             device_id: string;
             /** Index */
             index: number;
+            /** Mechanism */
+            mechanism: string | null;
             /**
              * Memory Bytes
              * @default 0
              */
             memory_bytes: number;
+            /** @default cap */
+            policy: components["schemas"]["SlicePolicy"];
+            /** Profile */
+            profile: string | null;
+            /** Rounding */
+            rounding: string | null;
             /** Vendor */
             vendor: string;
         };
@@ -3092,6 +3181,14 @@ export interface components {
              */
             listeners: {
                 [key: string]: string;
+            };
+            /**
+             * Loads
+             * @description of services that scale themselves, by name
+             * @default {}
+             */
+            loads: {
+                [key: string]: components["schemas"]["ServiceLoad"];
             };
             /** Pid */
             pid: number | null;
@@ -5256,6 +5353,77 @@ export interface components {
             secret_key?: string | null;
         };
         /**
+         * ScaleStatus
+         * @description What autoscaling wants now, and why.
+         */
+        ScaleStatus: {
+            /**
+             * Changed At
+             * Format: date-time
+             */
+            changed_at: string;
+            /** Max Replicas */
+            max_replicas: number;
+            /**
+             * Min Replicas
+             * @description at this time, see `windows`
+             */
+            min_replicas: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Wake Seconds
+             * @description longest of the last times it took to wake
+             */
+            wake_seconds: number | null;
+            /** Wanted */
+            wanted: number;
+        };
+        /**
+         * ScaleWindow
+         * @description Other bounds at some hours. A window that ends at or before its start goes on into the next day.
+         *
+         *     As text: `mon-fri 08:00-18:00 Asia/Taipei 2-8`, the days also as `sat,sun` or `daily`, UTC where no zone is named.
+         */
+        ScaleWindow: {
+            /**
+             * Days
+             * @description days on which it begins
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days?: components["schemas"]["Weekday"][];
+            /**
+             * End
+             * Format: time
+             * @description local time; the same as `start`: a whole day
+             */
+            end: string;
+            /** Max Replicas */
+            max_replicas: number;
+            /** Min Replicas */
+            min_replicas: number;
+            /**
+             * Start
+             * Format: time
+             * @description local time, e.g. 08:00
+             */
+            start: string;
+            /**
+             * Time Zone
+             * @description IANA name, e.g. Asia/Taipei
+             * @default UTC
+             */
+            time_zone?: string;
+        };
+        /**
          * Service
          * @description A published model.
          */
@@ -5314,6 +5482,8 @@ export interface components {
              * @default 0
              */
             replicas_wanted: number;
+            /** @description what autoscaling wants, where it is on */
+            scale: components["schemas"]["ScaleStatus"] | null;
             /**
              * Serving Generation
              * @description newest revision that became ready
@@ -5364,6 +5534,33 @@ export interface components {
             spec: components["schemas"]["ServiceSpec"];
         };
         /**
+         * ServiceLoad
+         * @description Requests of a service at one gateway: those that wait for a place, those under way, and those held while it
+         *     wakes. `used_at` (Unix seconds) is when it last had one.
+         */
+        ServiceLoad: {
+            /**
+             * Held
+             * @default 0
+             */
+            held: number;
+            /**
+             * Queued
+             * @default 0
+             */
+            queued: number;
+            /**
+             * Running
+             * @default 0
+             */
+            running: number;
+            /**
+             * Used At
+             * @default 0
+             */
+            used_at: number;
+        };
+        /**
          * ServiceRevision
          * @description One generation of a service's intent, kept for diff and rollback.
          */
@@ -5393,6 +5590,8 @@ export interface components {
          * @description What a user asks for. Every change makes a new generation (revision).
          */
         ServiceSpec: {
+            /** @description `replicas` is then the number it begins with */
+            autoscale?: components["schemas"]["Autoscale"] | null;
             /** @default {} */
             compute?: components["schemas"]["Compute"];
             /** Context Length */
@@ -5444,7 +5643,7 @@ export interface components {
          * @description Computed from replicas by the reconcile loop.
          * @enum {string}
          */
-        ServiceState: "pending" | "starting" | "ready" | "updating" | "degraded" | "failed" | "stopping" | "stopped";
+        ServiceState: "pending" | "starting" | "ready" | "updating" | "degraded" | "failed" | "sleeping" | "stopping" | "stopped";
         /**
          * ServiceTraffic
          * @description Traffic over the last minutes. `ttft_ms_p99` is None where nothing was streamed.
@@ -5497,6 +5696,90 @@ export interface components {
             /** Token */
             token: string | null;
             user: components["schemas"]["User"];
+        };
+        /**
+         * SlicePolicy
+         * @description What the share of compute means.
+         * @enum {string}
+         */
+        SlicePolicy: "cap" | "weight";
+        /**
+         * SliceProfile
+         * @description A fixed shape, where a mechanism knows only such: a MIG profile, a vNPU template.
+         */
+        SliceProfile: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * SliceRequest
+         * @description A part of each accelerator instead of the whole of it.
+         */
+        SliceRequest: {
+            /**
+             * Compute Percent
+             * @description share of the accelerator's compute
+             */
+            compute_percent: number;
+            /**
+             * Memory Bytes
+             * @description memory of the accelerator; rounded up to 256 MiB
+             */
+            memory_bytes: number;
+            /**
+             * @description cap: never more; weight: guaranteed, may borrow
+             * @default cap
+             */
+            policy?: components["schemas"]["SlicePolicy"];
+        };
+        /**
+         * Slicing
+         * @description One way a device can be cut, named after the enforcer that holds the slices to their size.
+         *
+         *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
+         *     device may carry; `isolated` says that a fault of one slice cannot disturb another.
+         */
+        Slicing: {
+            /** At Most */
+            at_most: number | null;
+            /**
+             * Compute Unit Percent
+             * @default 1
+             */
+            compute_unit_percent: number;
+            /**
+             * Isolated
+             * @default false
+             */
+            isolated: boolean;
+            /** Mechanism */
+            mechanism: string;
+            /**
+             * Memory Unit Bytes
+             * @default 268435456
+             */
+            memory_unit_bytes: number;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Policies
+             * @default [
+             *       "cap"
+             *     ]
+             */
+            policies: components["schemas"]["SlicePolicy"][];
+            /**
+             * Profiles
+             * @default []
+             */
+            profiles: components["schemas"]["SliceProfile"][];
         };
         /**
          * Sticky
@@ -5966,6 +6249,12 @@ export interface components {
          * @enum {string}
          */
         Visibility: "public" | "project";
+        /**
+         * Weekday
+         * @description Days as a window names them.
+         * @enum {string}
+         */
+        Weekday: "mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun";
     };
     responses: never;
     parameters: never;
@@ -5986,6 +6275,7 @@ export type ApiKeyRotate = components['schemas']['ApiKeyRotate'];
 export type ApiKeyUpdate = components['schemas']['ApiKeyUpdate'];
 export type Architecture = components['schemas']['Architecture'];
 export type Arm = components['schemas']['Arm'];
+export type Autoscale = components['schemas']['Autoscale'];
 export type Batch = components['schemas']['Batch'];
 export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
@@ -6122,14 +6412,21 @@ export type Route = components['schemas']['Route'];
 export type RouteCreate = components['schemas']['RouteCreate'];
 export type RouteUpdate = components['schemas']['RouteUpdate'];
 export type S3Source = components['schemas']['S3Source'];
+export type ScaleStatus = components['schemas']['ScaleStatus'];
+export type ScaleWindow = components['schemas']['ScaleWindow'];
 export type Service = components['schemas']['Service'];
 export type ServiceCreate = components['schemas']['ServiceCreate'];
+export type ServiceLoad = components['schemas']['ServiceLoad'];
 export type ServiceRevision = components['schemas']['ServiceRevision'];
 export type ServiceSpec = components['schemas']['ServiceSpec'];
 export type ServiceState = components['schemas']['ServiceState'];
 export type ServiceTraffic = components['schemas']['ServiceTraffic'];
 export type ServiceUpdate = components['schemas']['ServiceUpdate'];
 export type Session = components['schemas']['Session'];
+export type SlicePolicy = components['schemas']['SlicePolicy'];
+export type SliceProfile = components['schemas']['SliceProfile'];
+export type SliceRequest = components['schemas']['SliceRequest'];
+export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
 export type Traffic = components['schemas']['Traffic'];
 export type TrafficRoute = components['schemas']['TrafficRoute'];
@@ -6152,6 +6449,7 @@ export type UserCreate = components['schemas']['UserCreate'];
 export type UserCreated = components['schemas']['UserCreated'];
 export type UserUpdate = components['schemas']['UserUpdate'];
 export type Visibility = components['schemas']['Visibility'];
+export type Weekday = components['schemas']['Weekday'];
 export type $defs = Record<string, never>;
 export interface operations {
     list_audit: {

@@ -8,6 +8,7 @@ import { poolsQuery } from "../../queries/nodes";
 import { EngineFields } from "./EngineFields";
 import { ModeField } from "./ModeField";
 import { ProjectField, useOwner } from "./ProjectField";
+import { ScalingFields } from "./ScalingFields";
 import type { PublishValues } from "./spec";
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
@@ -88,9 +89,7 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
             <InputNumber min={0.25} step={1} style={{ width: "100%" }} suffix="GiB" placeholder={automatic(plan && formatNumber(plan.memory_bytes / GIB))} />
           </Form.Item>
         </div>
-        <Form.Item name="replicas" label={t("publish.replicas")} extra={t("publish.replicasHint")} rules={[{ required: true, message: t("form.required") }]}>
-          <InputNumber min={0} max={1000} precision={0} style={{ width: 160 }} />
-        </Form.Item>
+        <ScalingFields scales={values.scales ?? false} />
       </section>
 
       {!editing && (
