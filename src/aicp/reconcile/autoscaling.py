@@ -97,11 +97,8 @@ class Autoscaler:
         """What every service that scales itself has to do."""
         now = self._clock.now()
         async with self._database.snapshot() as tx:
-            everyone, deleted = await Services(tx).all(), await Services(tx).deleted()
-            scales = await Scales(tx).all()
-            services = [
-                item for item in everyone if item.spec.autoscale and not item.stopped and item.id not in deleted
-            ]
+            deleted, scales = await Services(tx).deleted(), await Scales(tx).all()
+            services = [item for item in await Services(tx).scaling() if not item.stopped and item.id not in deleted]
             over = tuple(sorted(scales.keys() - {service.id for service in services}))
             if not services:
                 self._used, self._histories, self._plans = {}, {}, {}

@@ -101,6 +101,13 @@ class Services:
         """Every service, oldest first."""
         return await self._load(select(ServiceRow).order_by(ServiceRow.created_at, ServiceRow.id))
 
+    async def scaling(self) -> list[Service]:
+        """Services that scale themselves now."""
+        most = RevisionRow.spec[("autoscale", "max_replicas")].as_integer()
+        ever = select(RevisionRow.service_id).where(most.is_not(None))
+        found = await self._load(select(ServiceRow).where(ServiceRow.id.in_(ever)).order_by(ServiceRow.id))
+        return [service for service in found if service.spec.autoscale is not None]
+
     async def list(
         self,
         *,

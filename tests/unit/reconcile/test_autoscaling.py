@@ -1,4 +1,4 @@
-"""From what gateways tell to replicas that come and go, on both databases, over a runner without processes."""
+"""From what gateways tell to replicas that come and go, over a runner without processes."""
 
 from __future__ import annotations
 
@@ -65,11 +65,18 @@ class World:
 
 
 @pytest.fixture
-async def world(database: Database, clock: FakeClock) -> World:
+async def world(sqlite: Database, clock: FakeClock) -> World:
+    return World(await Platform(sqlite, clock).prepare(make_version(), make_version(version="v2")))
+
+
+@pytest.fixture
+async def on_both(database: Database, clock: FakeClock) -> World:
+    """A world on SQLite in one run of the test, on PostgreSQL in the other."""
     return World(await Platform(database, clock).prepare(make_version(), make_version(version="v2")))
 
 
-async def test_an_idle_service_goes_to_sleep_and_a_request_wakes_it(world: World) -> None:
+async def test_an_idle_service_goes_to_sleep_and_a_request_wakes_it(on_both: World) -> None:
+    world = on_both
     await world.publish()
     service = await world.passes()
     assert (service.state, service.replicas_ready) == (ServiceState.READY, 1)
@@ -126,7 +133,8 @@ async def test_replicas_follow_the_queue_up_at_once_and_down_later(world: World)
     assert set(world.platform.runner.launches) == launched
 
 
-async def test_other_scaling_restarts_nothing_and_can_be_taken_back(world: World) -> None:
+async def test_other_scaling_restarts_nothing_and_can_be_taken_back(on_both: World) -> None:
+    world = on_both
     await world.publish()
     await world.passes()
     [replica] = world.platform.runner.launches

@@ -80,7 +80,7 @@ export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
 export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
   const [, scaling] = /^spec\.autoscale\.(\w+)/.exec(path) ?? [];
-  if (scaling !== undefined) return ["scaling", scaling as keyof ScalingValues];
+  if (scaling !== undefined) return ["scaling", scaling];
   const [, flag] = /^spec\.engine_flags\.(.+)$/.exec(path) ?? [];
   const at = flag === undefined ? -1 : (values.flags ?? []).findIndex((item) => item?.name === flag);
   if (at >= 0) return ["flags", at, "value"];
