@@ -181,6 +181,8 @@ class Supervision:
     async def finish_stop(self) -> None:
         """Does what `intend_stop` wrote down."""
         await self.halt()
+        if self._member.launch.model_digest is not None:
+            self._site.copies.read_ahead(self._member.launch.model_digest)
         self._say(ReplicaState.STOPPED)
         self._keep(ended=self.observed())
         self._files.clear()
@@ -265,7 +267,9 @@ class Supervision:
             phase = f"fetching model {share:.0%}"
             self._say(ReplicaState.STARTING, phase=phase, progress=share, reason=self._reason)
 
-        return await self._site.copies.ensure(digest, self._member.model_files, progress)
+        found = await self._site.copies.ensure(digest, self._member.model_files, progress)
+        self._site.copies.read_ahead(digest)
+        return found
 
     async def _find_python(self) -> Path | None:
         spec = self._member.launch

@@ -27,7 +27,7 @@ from aicp.core.service import (
 )
 from aicp.core.value import Page
 
-_SETTLED = {ServiceState.READY, ServiceState.FAILED, ServiceState.STOPPED}
+_SETTLED = {ServiceState.READY, ServiceState.FAILED, ServiceState.SLEEPING, ServiceState.STOPPED}
 
 
 class Services:
@@ -114,7 +114,7 @@ class Services:
         timeout_seconds: float = 1800,
         progress: Callable[[Service], None] | None = None,
     ) -> Service:
-        """Waits until the newest revision is ready, failed or stopped.
+        """Waits until the newest revision is ready, failed, asleep or stopped.
 
         Raises ConflictError when the service failed, or when revision `generation`, if given, was rolled back.
         """

@@ -53,6 +53,7 @@ from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
 from aicp.main.settings import Settings
+from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.batch_calls import GatewayCalls, Room
 from aicp.reconcile.batches import BatchLoop
 from aicp.reconcile.cleanup import Cleanup
@@ -234,6 +235,7 @@ def build_loops(base: Foundation) -> Loops:
         nodes=Loop(nodes, bell, clock),
         services=Loop(services, bell, clock),
         others={
+            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell), bell, clock),
             "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),

@@ -12,6 +12,7 @@ from aicp.core.model import ModelType
 from aicp.core.service import Service, ServiceCreate, ServiceSpec, ServiceUpdate
 from aicp.core.slice import format_slice
 from aicp.core.value import Request
+from aicp.planner.scaling_options import scaling_options
 
 _KEY = "$AICP_API_KEY"
 _BODIES: dict[ModelType, tuple[str, dict[str, Any]]] = {
@@ -142,7 +143,7 @@ def _differences(before: ServiceSpec, after: ServiceSpec) -> list[str]:
     for flag in before.engine_flags:
         if flag not in after.engine_flags:
             parts += ["--unset-flag", flag]
-    return parts
+    return [*parts, *scaling_options(before.autoscale, after.autoscale)]
 
 
 def _options(spec: ServiceSpec) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from aicp.core.gateway import GatewayStatus
 from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
-from aicp.core.service import Service
+from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
@@ -19,6 +19,7 @@ from aicp.store.revisions import READY, Revision
 _START_TIMEOUT_SECONDS = 1800.0
 """Last resort over all tries of one replica; the node ends a single start that hangs much earlier."""
 _DEFAULT_DRAIN_SECONDS = 60.0
+_ASLEEP = "Nobody uses it now; the next request wakes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
     promoted = newest.outcome == READY
     older = (item.template for item in revisions[1:] if item.outcome == READY and item.template != newest.template)
     deleted = service.id in stored.deleted
+    wanted = _wanted(newest.spec, service)
     undone = stored.rolled_back.get(service.id)
     note = ""
     if undone is not None and undone[0] > newest.generation:
@@ -80,12 +82,13 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
         name=service.name,
         generation=service.generation,
         template=newest.template,
-        replicas=0 if deleted or service.stopped else newest.spec.replicas,
+        replicas=0 if deleted or service.stopped else wanted,
         requirement=newest.requirement,
         promoted=promoted,
         fallback=None if promoted else next(older, None),
         deleted=deleted,
         note=note,
+        asleep=_ASLEEP if newest.spec.autoscale and wanted == 0 and not service.stopped else None,
         start_timeout_seconds=_START_TIMEOUT_SECONDS,
         project=service.project,
         status=Status(
@@ -96,6 +99,13 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
             service.observed_generation,
         ),
     )
+
+
+def _wanted(spec: ServiceSpec, service: Service) -> int:
+    """How many replicas the user asks for, or autoscaling where that is on."""
+    if spec.autoscale is None:
+        return spec.replicas
+    return spec.autoscale.first(spec.replicas) if service.scale is None else service.scale.wanted
 
 
 def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:

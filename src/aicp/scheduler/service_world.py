@@ -40,6 +40,8 @@ class Desired:
     """What the user should know while all is well, e.g. that a newer revision was rolled back."""
     start_timeout_seconds: float = 900.0
     project: str = ""
+    asleep: str | None = None
+    """Why it has no replica though nobody stopped it; the next request wakes it."""
     status: Status | None = None
 
 

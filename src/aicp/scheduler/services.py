@@ -180,7 +180,8 @@ def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapsh
     """Replicas to take away, each with a reason: all beyond the asked number, and old ones as new ones get ready."""
     live = [replica for replica in replicas if replica.state in LIVE]
     if service.replicas == 0:
-        return {replica.id: ("the service is stopped", False) for replica in live}
+        why = "the service is stopped" if service.asleep is None else "the service goes to sleep"
+        return {replica.id: (why, False) for replica in live}
     current = _best_first(_staying(live, service))
     extra = {replica.id: ("fewer replicas are wanted", False) for replica in current[service.replicas :]}
     old = [replica for replica in live if replica.generation != service.template or replica.moving]

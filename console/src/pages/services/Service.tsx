@@ -70,7 +70,7 @@ function Actions({ service }: { service: Service }) {
   const may = useMay();
   return (
     <>
-      {may("playground:use") && <Link to={`/playground?service=${service.name}&tab=${playgroundTab(service)}`}><Button icon={<CommentOutlined />} disabled={service.replicas_ready === 0}>{t("services.try")}</Button></Link>}
+      {may("playground:use") && <Link to={`/playground?service=${service.name}&tab=${playgroundTab(service)}`}><Button icon={<CommentOutlined />} disabled={service.replicas_ready === 0 && service.state !== "sleeping"}>{t("services.try")}</Button></Link>}
       {may("service:write", service.project) && (
         <>
           <Link to={`/services/${service.name}/edit`}><Button icon={<EditOutlined />}>{t("services.change")}</Button></Link>
@@ -89,7 +89,7 @@ function ServiceTabs({ service }: { service: Service }) {
   const { t } = useTranslation();
   const may = useMay();
   const [url, setUrl] = useUrlMany();
-  const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: service.state === "ready" || service.state === "stopped" ? false : 2000 });
+  const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: ["ready", "sleeping", "stopped"].includes(service.state) && !service.spec.autoscale ? false : 2000 });
   const tabs = [
     { key: "summary", label: t("services.summary"), children: <Summary service={service} replicas={replicas} onReplicas={() => setUrl({ tab: "replicas" })} /> },
     { key: "replicas", label: t("services.replicas"), children: <Replicas replicas={replicas} onLog={(id) => setUrl({ tab: "logs", replica: id })} /> },
