@@ -20,6 +20,7 @@ from aicp_lightengine.ocr_files import OcrFiles
 from aicp_lightengine.session import CPU_PROVIDER, Device, session_options
 
 _MOST_PIXELS = 64_000_000
+_LONGEST_SIDE = 1600
 _URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,")
 
 
@@ -44,6 +45,9 @@ class OcrModel:
                 "Global.use_cls": files.direct is not None,
                 "Global.log_level": "error",
                 "Det.model_path": str(files.detect),
+                # Small pictures stay as they are: enlarging a line to 736 pixels costs a gigabyte and finds no more.
+                "Det.limit_type": "max",
+                "Det.limit_side_len": _LONGEST_SIDE,
                 "Rec.model_path": str(files.read),
                 **({"Cls.model_path": str(files.direct)} if files.direct else {}),
                 "EngineConfig.onnxruntime.use_cuda": device.providers[0] != CPU_PROVIDER,

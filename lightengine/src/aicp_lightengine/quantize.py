@@ -1,6 +1,6 @@
 """Weights in 8 bits: symmetric, one scale for each output, rounded to nearest.
 
-The activations are quantized by ONNX Runtime as they come (operator DynamicQuantizeMatMul), so no calibration is needed.
+ONNX Runtime quantizes the activations as they come (operator DynamicQuantizeMatMul), so nothing is calibrated.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class Session:
 
     def __init__(self, graph: Graph, device: Device) -> None:
         options = session_options(device.threads)
-        # The values stay where the weights file is mapped, and must live as long as the session. The first call lets the
-        # graph be optimized with them, the second keeps the session from copying them.
+        # The values stay where the weights file is mapped, and must live as long as the session. The first call lets
+        # the graph be optimized with them, the second keeps the session from copying them.
         self._kept = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in graph.weights.items()}
         options.add_external_initializers(list(self._kept), list(self._kept.values()))
         for name, value in self._kept.items():

@@ -27,7 +27,7 @@ _ENDPOINTS = {
 _USERS = 32
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 _PROCESS_BYTES = {"cpu": 95 * MIB, "cuda": 700 * MIB}
-_OCR_BYTES = 420 * MIB
+_OCR_BYTES = 560 * MIB
 _FLOAT = 4
 
 
