@@ -29,6 +29,9 @@ class Device:
         wanted = _PROVIDERS[self.kind]
         if wanted not in onnxruntime.get_available_providers():
             raise ModelError(f"This ONNX Runtime cannot compute on {self.kind}; it lacks {wanted}.")
+        if self.kind == CUDA:
+            # The CUDA libraries lie among the packages, where the loader does not look by itself.
+            onnxruntime.preload_dlls()
         return [wanted] if self.kind == CPU else [wanted, CPU_PROVIDER]
 
 
@@ -58,6 +61,8 @@ class Session:
         for name, value in self._kept.items():
             options.add_initializer(name, value)
         self._session = onnxruntime.InferenceSession(graph.encode(), options, providers=device.providers)
+        if device.kind == CUDA and self._session.get_providers()[0] == CPU_PROVIDER:
+            raise ModelError("ONNX Runtime found no CUDA device that it can use, and would compute on the processor.")
         self._inputs = {item.name for item in self._session.get_inputs()}
 
     def run(self, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -28,8 +28,8 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    data = np.memmap(path, np.uint8, "r")
     try:
+        data = np.memmap(path, np.uint8, "r")
         length = int.from_bytes(data[:8].tobytes(), "little")
         if length > min(_MAXIMUM_HEADER_BYTES, len(data) - 8):
             raise ValueError("the header is longer than the file")

@@ -35,7 +35,7 @@ class LightEngine:
     """Our own server (distribution aicp-lightengine), written into an environment of ONNX Runtime's packages."""
 
     name = "light"
-    title = "Light engine"
+    title = "Light"
     versions: Sequence[str] = ("0.1.0",)
     formats = frozenset({ModelFormat.SAFETENSORS, ModelFormat.ONNX})
     internal = False
