@@ -94,7 +94,7 @@ export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
 
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
 export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
-  const [, scaling] = /^spec\.autoscale\.(\w+)/.exec(path) ?? [];
+  const scaling = /^spec\.autoscale\.(\w+)/.exec(path)?.[1] as keyof ScalingValues | undefined;
   if (scaling !== undefined) return ["scaling", scaling];
   const [, flag] = /^spec\.engine_flags\.(.+)$/.exec(path) ?? [];
   const at = flag === undefined ? -1 : (values.flags ?? []).findIndex((item) => item?.name === flag);
