@@ -1,16 +1,19 @@
 /* Work for a device: kernels and graphs need a pass, one for each launch. What is launched into a capture does not. */
 #include "interposer.h"
 
-static CUresult open_pass(struct pass *pass, CUstream stream) {
+/* Whether nothing holds launches back; asked for every one, so it is a few reads of memory. */
+static inline bool is_free(void) {
     enum slice_state state = ensure_slice();
-    pass->lane = NULL;
-    if (state == SLICE_NONE) return CUDA_SUCCESS;
-    if (state == SLICE_REFUSED) return CUDA_ERROR_NOT_PERMITTED;
-    return is_limited() ? open_limited_pass(pass, stream) : CUDA_SUCCESS;
+    return state == SLICE_NONE || (state == SLICE_ATTACHED && !is_limited());
+}
+
+static CUresult open_pass(struct pass *pass, CUstream stream) {
+    return ensure_slice() == SLICE_REFUSED ? CUDA_ERROR_NOT_PERMITTED : open_limited_pass(pass, stream);
 }
 
 #define LAUNCH(stream, call)                         \
     do {                                             \
+        if (LIKELY(is_free())) return call;          \
         struct pass pass;                            \
         CUresult refused = open_pass(&pass, stream); \
         if (refused) return refused;                 \
