@@ -22,7 +22,7 @@ from aicp.agent.replicas import Replicas
 from aicp.agent.site import Site
 from aicp.core.clock import SystemClock
 from aicp.core.registry import Registry
-from aicp.enforcers.base import Enforcer
+from aicp.enforcers.base import Enforcer, KeepsFiles
 from aicp.telemetry.processes import OrphanReaper
 from aicp.web.serving import serve_app
 
@@ -65,7 +65,7 @@ def build_parts(config: AgentConfig) -> AgentParts:
         copies=copies,
         engines=environments,
         accelerators=accelerators,
-        enforcers=Registry[Enforcer]("aicp.enforcers"),
+        enforcers=_find_enforcers(directory / "enforcers"),
         clock=clock,
         engine_user=engine_user,
         namespaces=engine_user is not None and can_enter(),
@@ -73,6 +73,15 @@ def build_parts(config: AgentConfig) -> AgentParts:
     )
     inventory = NodeInventory(node_id, config.data_dir, accelerators, copies, environments.statuses, clock)
     return AgentParts(inventory, Replicas(site), environments, copies)
+
+
+def _find_enforcers(directory: Path) -> Registry[Enforcer]:
+    """Every enforcer, those with files of their own told where to keep them: what they hold outlives this agent."""
+    enforcers = Registry[Enforcer]("aicp.enforcers")
+    for name in enforcers.names():
+        if isinstance(enforcer := enforcers.get(name), KeepsFiles):
+            enforcer.keep_in(directory / name)
+    return enforcers
 
 
 async def serve(config: AgentConfig) -> None:

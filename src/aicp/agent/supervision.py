@@ -41,7 +41,7 @@ class Supervision:
         self.record = record
         self._process: EngineProcess | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sampler = Sampler(site.enforcers, member.launch.enforcers, record.launch.replica_id, files.log)
+        self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
         self._state = ReplicaState.STARTING
         self._phase: str | None = None
         self._progress: float | None = None

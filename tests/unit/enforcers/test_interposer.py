@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -272,11 +273,21 @@ def errors(got: dict[str, float], asked: dict[str, int]) -> dict[str, float]:
     return {name: round(abs(got[name] - want) - max(1.0, 0.12 * want), 2) for name, want in asked.items()}
 
 
-def check_shares(start: Start, percents: list[int], kind: str = "kernel", grid: int = 500) -> None:
+def best(tester: Tester, enough: float, seconds: float = 0.7) -> float:
+    """The largest share that it gets in a few attempts, or the first that is enough."""
+    got = 0.0
+    for _ in range(ATTEMPTS + 2):
+        got = max(got, spin({"it": tester}, "kernel", 500, seconds)["it"])
+        if got > enough:
+            break
+    return got
+
+
+def check_shares(start: Start, percents: list[int], kind: str = "kernel", grid: int = 500, seconds: float = 2.0) -> None:
     asked = {f"{number}:{percent}": percent for number, percent in enumerate(percents)}
     testers = {name: start(share(percent, 64 * MIB)) for name, percent in asked.items()}
     for attempt in range(ATTEMPTS):
-        got = spin(testers, kind, grid, 2.0)
+        got = spin(testers, kind, grid, seconds)
         assert all(got[name] < want + max(1.0, 0.12 * want) for name, want in asked.items()), (got, "a share is a cap")
         if max(errors(got, asked).values()) <= 0:
             return
@@ -290,19 +301,19 @@ def test_programs_that_want_everything_get_their_shares(start: Start, percents: 
 
 @pytest.mark.parametrize("kind", LAUNCHES)
 def test_every_kind_of_launch_is_held_back(start: Start, kind: str) -> None:
-    check_shares(start, [20], kind, 100)
+    check_shares(start, [20], kind, 100, 0.7)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_launches_are_held_back_on_every_path(start: Start, mode: str) -> None:
     tester = start(share(20, 64 * MIB), mode=mode)
-    got = [spin({"it": tester}, "kernel", 500, 1.0)["it"] for _ in range(2)]
-    assert max(got) < 22.4
+    got = spin({"it": tester}, "kernel", 500, 0.7)["it"]
+    assert 0 < got < 22.4
 
 
 def test_a_weight_borrows_what_others_leave_and_gives_it_back(start: Start) -> None:
     first = start(share(30, 64 * MIB, policy=SlicePolicy.WEIGHT))
-    assert spin({"first": first}, "kernel", 500, 1.0)["first"] > 60, "alone it may have all"
+    assert best(first, 60) > 60, "alone it may have all"
     second = start(share(60, 64 * MIB, policy=SlicePolicy.WEIGHT))
     got = spin({"first": first, "second": second}, "kernel", 500, 2.0)
     assert got["second"] / got["first"] == pytest.approx(2, rel=0.25), "by weight"
@@ -310,29 +321,17 @@ def test_a_weight_borrows_what_others_leave_and_gives_it_back(start: Start) -> N
 
 def test_a_share_changes_while_the_program_runs(start: Start, enforcer: InterposerEnforcer) -> None:
     tester = start(share(10, 64 * MIB), group="rep_a")
-    assert spin({"it": tester}, "kernel", 500, 1.0)["it"] < 12
+    assert spin({"it": tester}, "kernel", 500, 0.7)["it"] < 13
     enforcer.apply("rep_a", allocation(share(50, 64 * MIB)))
-    got = [spin({"it": tester}, "kernel", 500, 1.0)["it"] for _ in range(3)]
-    assert max(got) > 40
+    assert 40 < best(tester, 40) < 60
     enforcer.apply("rep_a", allocation(share(100, 64 * MIB)))
-    got = [spin({"it": tester}, "kernel", 500, 1.0)["it"] for _ in range(3)]
-    assert max(got) > 75
+    assert best(tester, 75) > 75
 
 
-def test_a_killed_program_does_not_keep_the_device(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_program_that_is_killed_or_stopped_does_not_keep_the_device(start: Start, number: signal.Signals) -> None:
     victim, survivor = (start(share(50, 64 * MIB)) for _ in range(2))
     victim.send("spin", "kernel", 500, 1 << 62)
-    assert spin({"survivor": survivor}, "kernel", 500, 0.5)["survivor"] > 0
-    victim.kill()
-    got = [spin({"survivor": survivor}, "kernel", 500, 1.0)["survivor"] for _ in range(3)]
-    assert max(got) > 40
-
-
-def test_a_stopped_program_does_not_keep_the_device(start: Start) -> None:
-    sleeper, survivor = (start(share(50, 64 * MIB)) for _ in range(2))
-    sleeper.send("spin", "kernel", 500, 1 << 62)
-    spin({"survivor": survivor}, "kernel", 500, 0.2)
-    sleeper.process.send_signal(19)
-    spin({"survivor": survivor}, "kernel", 500, 0.2)
-    got = [spin({"survivor": survivor}, "kernel", 500, 2.0)["survivor"] for _ in range(3)]
-    assert max(got) > 40
+    assert spin({"survivor": survivor}, "kernel", 500, 0.3)["survivor"] > 0
+    victim.process.send_signal(number)
+    assert best(survivor, 40) > 40
