@@ -1,8 +1,8 @@
 """What the slice library holds and what it costs, on a stand-in for the driver (interposer/tests): no real device.
 
 `measure()` gives the part `interposer` of benchmarks/results/slices.json. Shares are the device's own counters over the
-time that passed; the processors only launch, so a busy machine makes shares smaller, never larger. What a launch costs
-is the least of many short runs, with and without the library in turn: beside other work the least is what it costs.
+time that passed; the processors only launch, so a busy machine makes shares smaller, never larger (the programs run at
+real-time priority where that is allowed). What a launch costs is the least of many short runs, with and without the library in turn: beside other work the least is what it costs.
 """
 
 from __future__ import annotations

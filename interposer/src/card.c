@@ -1,4 +1,4 @@
-/* Who may use a device now. Slices take turns: whoever has the lease alone launches, for a few milliseconds.
+/* Who may use a device now. Slices take turns of a few milliseconds: whoever has the lease launches, nobody else.
 
    The next one is chosen by start-time fair queueing (Goyal, Vin, Cheng 1996): the slice that has used the least time by
    its percent. A slice with policy `cap` also needs time in its bucket, which fills at its percent of the clock; one
@@ -18,7 +18,8 @@
 #define MICROSECOND INT64_C(1000)
 #define MILLISECOND INT64_C(1000000)
 
-static const int64_t LEAST_TURN = 1 * MILLISECOND, LONGEST_TURN = 5 * MILLISECOND;
+static const int64_t LEAST_TURN = 1 * MILLISECOND, FAIR_TURN = 5 * MILLISECOND;
+static const int64_t ROUND = 24 * MILLISECOND;    /* few who wait get longer turns: a change costs the device some time */
 static const int64_t BURST = 200 * MILLISECOND;   /* of its share of so long a time a slice may save up */
 static const int64_t WORST_DEBT = 10000 * MILLISECOND;
 static const int64_t PATIENCE = 2 * MILLISECOND;  /* with the one whose turn it is */
@@ -46,11 +47,6 @@ static void charge(struct card_share *share, uint64_t time) {
 }
 
 static bool may_use(const struct card_share *share) { return share->policy == POLICY_WEIGHT || share->tokens > 0; }
-
-static int64_t turn_of(const struct card_share *share) {
-    if (share->policy == POLICY_WEIGHT || share->tokens > LONGEST_TURN) return LONGEST_TURN;
-    return share->tokens < LEAST_TURN ? LEAST_TURN : share->tokens;
-}
 
 static void read_limits(struct card_share *share, int index) {
     uint32_t percent = slice->devices[index].percent;
@@ -138,6 +134,15 @@ static bool is_next(struct card_file *card, struct card_waiter *me, uint64_t now
     return true;
 }
 
+static int64_t turn_of(const struct card_file *card, const struct card_share *share) {
+    int64_t users = 1;
+    for (const struct card_waiter *one = card->waiters; one < card->waiters + MOST_WAITERS; one++)
+        if (one->pid && &card->shares[one->share] != share) users++;
+    int64_t turn = ROUND / users > FAIR_TURN ? ROUND / users : FAIR_TURN;
+    if (share->policy == POLICY_WEIGHT || share->tokens > turn) return turn;
+    return share->tokens < LEAST_TURN ? LEAST_TURN : share->tokens;
+}
+
 /* Sleeps until the bell rings or `time` has passed; who cannot be called anyway only waits for the time. */
 static void wait_turn(struct card_file *card, struct card_share *share, uint32_t bell) {
     int64_t time = PATIENCE;
@@ -161,7 +166,7 @@ static struct lease begin_turn(struct card_file *card, struct card_waiter *me, u
     card->holder_share = me->share;
     card->holder_serial++;
     card->held_since = now;
-    card->held_until = now + (uint64_t)turn_of(share);
+    card->held_until = now + (uint64_t)turn_of(card, share);
     memset(me, 0, sizeof *me);
     return (struct lease){card->holder_serial, card->held_until};
 }
@@ -207,7 +212,7 @@ bool extend_card(struct card_file *card, struct lease *lease, int index, uint64_
         refill(share, now);
         const struct card_waiter *next = find_next(card, now);
         goes_on = may_use(share) && (!next || share->virtual_time < card->shares[next->share].virtual_time);
-        if (goes_on) lease->until = card->held_until = now + (uint64_t)turn_of(share);
+        if (goes_on) lease->until = card->held_until = now + (uint64_t)turn_of(card, share);
     }
     unlock_shared(&card->head);
     return goes_on;

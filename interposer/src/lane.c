@@ -15,7 +15,7 @@
 #define MICROSECOND UINT64_C(1000)
 #define MILLISECOND UINT64_C(1000000)
 
-enum { MOST_MARKS = 8, MOST_IN_BATCH = 16, MOST_UNDER_WAY = 64 };
+enum { MOST_MARKS = 16, MOST_IN_BATCH = 16, MOST_UNDER_WAY = 64 };
 static const uint64_t IDLE = 300 * MICROSECOND;       /* without a launch for so long the lease is returned early */
 static const uint64_t BATCH_TIME = 1 * MILLISECOND;
 static const uint64_t LONGEST_DRAIN = 2000 * MILLISECOND; /* then another must go on: this one may wait for it */

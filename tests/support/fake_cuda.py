@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from aicp.enforcers.interposer import InterposerEnforcer
@@ -66,6 +68,9 @@ class Tester:
         self.process = subprocess.Popen(
             command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        # the device is what is shared here; beside other work the programs must still get to launch, where that may be set
+        with suppress(OSError):
+            os.sched_setscheduler(self.process.pid, os.SCHED_RR, os.sched_param(1))
         self.began = int(self.answer()[0])
 
     def send(self, *words: object) -> None:
