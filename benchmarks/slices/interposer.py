@@ -2,7 +2,8 @@
 
 `measure()` gives the part `interposer` of benchmarks/results/slices.json. Shares are the device's own counters over the
 time that passed; the processors only launch, so a busy machine makes shares smaller, never larger (the programs run at
-real-time priority where that is allowed). What a launch costs is the least of many short runs, with and without the library in turn: beside other work the least is what it costs.
+real-time priority where that is allowed). What a launch costs is the least of many short runs, with and without the
+library in turn: beside other work the least is what it costs.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Tester:
         self.process = subprocess.Popen(
             command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        # the device is what is shared here; beside other work the programs must still get to launch, where that may be set
+        # the device is what is shared here; beside other work the programs must still get to launch
         with suppress(OSError):
             os.sched_setscheduler(self.process.pid, os.SCHED_RR, os.sched_param(1))
         self.began = int(self.answer()[0])

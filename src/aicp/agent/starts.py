@@ -65,8 +65,9 @@ def prepare_start(
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
     readable += [Path(path) for one in applied for path in one.readable]
     writable = [Path(path) for one in applied for path in one.writable]
-    for path in writable if site.engine_user is not None else ():
-        site.engine_user.own(path)
+    if site.engine_user is not None:
+        for path in writable:
+            site.engine_user.own(path)
     plan = LaunchPlan(
         command=_command(spec, values),
         env=_with_enforcers(build_environment(site, replica_id, spec, allocation, values, run), applied),

@@ -29,7 +29,8 @@ ENGINE = """
 import json, os, subprocess
 commands = "memory\\nlaunch kernel 10\\nallocate plain 67108864\\nallocate plain 1\\n"
 done = subprocess.run([os.environ["TESTER"], "address", "0"], input=commands, capture_output=True, text=True)
-facts = {"user": os.getuid(), "said": done.stdout.split("\\n"), "errors": done.stderr, "preload": os.environ["LD_PRELOAD"]}
+facts = {"user": os.getuid(), "said": done.stdout.split("\\n"), "errors": done.stderr}
+facts["preload"] = os.environ["LD_PRELOAD"]
 print("FACTS " + json.dumps(facts), flush=True)
 """
 
@@ -114,7 +115,7 @@ async def test_the_engine_is_in_its_slice_in_the_view_it_gets(tmp_path: Path) ->
 def test_a_slice_that_nothing_holds_to_its_size_is_not_started(tmp_path: Path) -> None:
     site = site_with(InterposerEnforcer(tmp_path / "slices", tmp_path / "missing.so"), tmp_path)
     files = ReplicaFiles(tmp_path / "replicas" / "rep_1")
-    with pytest.raises(UnavailableError, match="cannot be held to its size.*not built"):
+    with pytest.raises(UnavailableError, match=r"cannot be held to its size.*not built"):
         prepare_start(site, files, "rep_1", sliced_member(tmp_path), None, None)
     made_up = sliced_member(tmp_path, vendor="simulated")
     assert prepare_start(site, files, "rep_1", made_up, None, None).notes, "nothing runs on a simulated device"

@@ -283,7 +283,9 @@ def best(tester: Tester, enough: float, seconds: float = 0.7) -> float:
     return got
 
 
-def check_shares(start: Start, percents: list[int], kind: str = "kernel", grid: int = 500, seconds: float = 2.0) -> None:
+def check_shares(
+    start: Start, percents: list[int], kind: str = "kernel", grid: int = 500, seconds: float = 2.0
+) -> None:
     asked = {f"{number}:{percent}": percent for number, percent in enumerate(percents)}
     testers = {name: start(share(percent, 64 * MIB)) for name, percent in asked.items()}
     for attempt in range(ATTEMPTS):

@@ -61,13 +61,12 @@ class InterposerEnforcer:
         if not shares:
             return Applied(False, "no slice is held by the interposer")
         problem = self.unavailable() or self._misfit(shares)
-        if problem is None:
-            try:
-                writable = self._write(group, shares)
-            except OSError as error:
-                problem = f"{error.strerror}: {error.filename}"
         if problem is not None:
             return Applied(False, f"accelerator slices are not enforced: {problem}")
+        try:
+            writable = self._write(group, shares)
+        except OSError as error:
+            return Applied(False, f"accelerator slices are not enforced: {error.strerror}: {error.filename}")
         return Applied(
             True,
             "accelerator slices by interposer: " + ", ".join(map(_describe, shares)),

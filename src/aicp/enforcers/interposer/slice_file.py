@@ -6,6 +6,7 @@ take the agent down with it. A number is eight or four aligned bytes, which the 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import struct
@@ -52,7 +53,7 @@ def write_slice(path: Path, devices: Sequence[DeviceLimits]) -> None:
     for number, device in enumerate(devices):
         card = os.fsencode(device.card)
         if len(card) > 255:
-            raise OSError(36, "File name too long", str(device.card))
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(device.card))
         uuid = device.device_id.encode()
         limits = (device.memory_bytes, device.compute_percent, int(device.borrows), 0)
         _DEVICE.pack_into(body, _DEVICES_AT + number * _DEVICE.size, uuid, card, *limits)
@@ -80,7 +81,7 @@ def used_bytes(path: Path) -> list[int]:
     count = len(_devices_of(path) or [])
     used = [0] * count
     if not path.exists():
-        raise FileNotFoundError(2, "No such file", str(path))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     table = _read(path, _PROCESSES_AT, _MOST_PROCESSES * _PROCESS.size)
     for pid, start, *held in _PROCESS.iter_unpack(table[: len(table) // _PROCESS.size * _PROCESS.size]):
         if pid > 0 and any(held) and (found := identify(pid)) is not None and found.start_ticks == start:
