@@ -113,6 +113,7 @@ static unsigned fitting(const struct lane *lane, uint64_t time, unsigned most) {
 static void finish_oldest(struct lane *lane) {
     struct mark *mark = &lane->marks[lane->oldest];
     float milliseconds = 0;
+    bool pushed = make_current(mark->context); /* the keeper's thread has none of its own */
     await_event(mark->end);
     if (DRIVER(cuEventElapsedTime)(&milliseconds, mark->begin, mark->end) == CUDA_SUCCESS) {
         uint64_t time = (uint64_t)((double)milliseconds * (double)MILLISECOND);
@@ -122,6 +123,7 @@ static void finish_oldest(struct lane *lane) {
     } else {
         lane->used = now_nanoseconds() - lane->turn_began;
     }
+    make_uncurrent(pushed);
     lane->oldest = (lane->oldest + 1) % MOST_MARKS;
     lane->count--;
 }

@@ -344,17 +344,24 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *made, CUgraph graph, unsigned 
 CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream) { return work(stream, ((struct graph *)graph)->work); }
 CUresult cuGraphLaunch_ptsz(CUgraphExec graph, CUstream stream) { return cuGraphLaunch(graph, stream); }
 /* Asking for the state of a stream by way of an event is an error while the stream is captured, as with the real one. */
-CUresult cuEventCreate(CUevent *event, unsigned flags) { return (void)flags, *event = calloc(1, sizeof(struct event)), 0; }
+CUresult cuEventCreate(CUevent *event, unsigned flags) {
+    if (!current) return CUDA_ERROR_INVALID_CONTEXT;
+    return (void)flags, *event = calloc(1, sizeof(struct event)), 0;
+}
 CUresult cuEventRecord(CUevent event, CUstream stream) {
-    if (real_stream(stream)->capture) abort();
+    if (!current || real_stream(stream)->capture) abort();
     uint64_t done_at = real_stream(stream)->done_at, present = now();
     return ((struct event *)event)->done_at = done_at > present ? done_at : present, 0;
 }
 CUresult cuEventElapsedTime(float *milliseconds, CUevent begin, CUevent end) {
+    if (!current) abort();
     uint64_t from = ((struct event *)begin)->done_at, to = ((struct event *)end)->done_at;
     return *milliseconds = (float)((double)(to - from) / 1e6), 0;
 }
-CUresult cuEventQuery(CUevent event) { return ((struct event *)event)->done_at > now() ? CUDA_ERROR_NOT_READY : 0; }
+CUresult cuEventQuery(CUevent event) {
+    if (!current) abort();
+    return ((struct event *)event)->done_at > now() ? CUDA_ERROR_NOT_READY : 0;
+}
 CUresult cuEventDestroy_v2(CUevent event) { return free(event), 0; }
 
 #define GRID unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz, unsigned shared

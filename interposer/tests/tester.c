@@ -174,6 +174,29 @@ static void answer_fork(size_t bytes) {
     waitpid(child, NULL, 0);
 }
 
+static void *allocate_and_launch(void *mistakes) {
+    cuCtxSetCurrent(context);
+    for (int number = 0; number < 100; number++) {
+        uint64_t key = 0;
+        CUresult made = allocate(number % 2 ? "plain" : "map", 1 << 20, &key);
+        if (launch("kernel", 10)) ++*(_Atomic int *)mistakes;
+        struct held one = {.key = key, .bytes = 1 << 20};
+        snprintf(one.kind, sizeof one.kind, "%s", number % 2 ? "plain" : "map");
+        if (made || release(&one)) ++*(_Atomic int *)mistakes;
+    }
+    return NULL;
+}
+
+/* So many threads allocate, launch and free at the same time: how many calls failed. */
+static void answer_threads(unsigned count) {
+    pthread_t threads[64];
+    _Atomic int mistakes = 0;
+    for (unsigned number = 0; number < count; number++)
+        pthread_create(&threads[number], NULL, allocate_and_launch, &mistakes);
+    for (unsigned number = 0; number < count; number++) pthread_join(threads[number], NULL);
+    printf("%d\n", mistakes);
+}
+
 static void answer_context(size_t bytes) {
     CUcontext other;
     uint64_t key;
@@ -222,6 +245,7 @@ static void answer(const char *command, const char *word, unsigned long long fir
     else if (!strcmp(command, "time")) time_launches((unsigned)first);
     else if (!strcmp(command, "fork")) answer_fork(first);
     else if (!strcmp(command, "context")) answer_context(first);
+    else if (!strcmp(command, "threads")) answer_threads((unsigned)first);
     else if (!strcmp(command, "reset")) printf("%d\n", p_cuDevicePrimaryCtxReset_v2(device));
     else if (!strcmp(command, "layout")) answer_layout();
     else if (!strcmp(command, "next")) printf("%d\n", dlsym(RTLD_NEXT, "malloc") == dlsym(RTLD_DEFAULT, "malloc"));

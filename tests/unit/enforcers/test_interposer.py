@@ -175,6 +175,15 @@ def test_the_child_of_a_fork_counts_for_itself(start: Start) -> None:
     assert tester.ask("launch", "kernel", 10) == [0]
 
 
+def test_threads_that_allocate_and_launch_at_once_leave_nothing_behind(start: Start) -> None:
+    tester = start(share(percent=60), group="rep_a")
+    other = start(share(percent=40), group="rep_a")
+    other.send("threads", "-", 4)
+    assert tester.ask("threads", "-", 8) == [0]
+    assert other.answer() == ["0"]
+    assert tester.ask("memory")[0] == 512 * MIB
+
+
 def test_symbols_that_are_not_the_drivers_are_found_as_ever(start: Start) -> None:
     assert start(share()).ask("next") == [1]
 
