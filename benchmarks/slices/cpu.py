@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from report import spread
+
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import MIB
 from aicp.core.slice import SlicePolicy
 from aicp.enforcers.cgroup import CgroupEnforcer
-from report import spread
 
 CASES: dict[str, list[int]] = {
     "30_70": [30, 70],

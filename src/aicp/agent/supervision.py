@@ -52,7 +52,7 @@ class Supervision:
         self.record = record
         self._process: EngineProcess | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sampler = Sampler(site.enforcers, member.launch.enforcers, record.launch.replica_id, files.log)
+        self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
         self._state = ReplicaState.STARTING
         self._phase: str | None = None
         self._progress: float | None = None
@@ -149,7 +149,7 @@ class Supervision:
         """
         if allocation == self._member.allocation:
             return
-        names = self._member.launch.enforcers
+        names = self._member.enforcers()
         if self._process is not None:
             refuse_resize(self._site, names, allocation, self._sampler.latest)
         self._member = self._member.model_copy(update={"allocation": allocation})

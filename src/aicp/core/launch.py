@@ -84,6 +84,11 @@ class ReplicaMember(Value):
         default=[], description="(path, sha256, size_bytes) of the model copy to fetch before the start"
     )
 
+    def enforcers(self) -> list[str]:
+        """Names of those that confine it: the launch's own, then those that hold its slices to their size."""
+        held = [share.mechanism for share in self.allocation.devices if share.mechanism is not None]
+        return list(dict.fromkeys([*self.launch.enforcers, *held]))
+
 
 class ReplicaLaunch(Value):
     """All a runner needs for one replica. Idempotent by (replica_id, generation)."""
