@@ -31,11 +31,13 @@ def place_all(pending: Iterable[Pending], snapshot: Snapshot) -> Outcome:
     return place_on(Board(snapshot), pending)
 
 
-def place_on(board: Board, pending: Iterable[Pending]) -> Outcome:
-    """The same on a board, which afterwards counts what was placed."""
+def place_on(board: Board, pending: Iterable[Pending], *, in_turn: bool = False) -> Outcome:
+    """The same on a board, which afterwards counts what was placed; with `in_turn` strictly in the order given."""
     outcome = Outcome()
     waiting: dict[Requirement, list[str]] = {}
-    for _, items in groupby(in_order(pending), key=lambda item: item.need.priority):
+    if in_turn:
+        _place_each(board, pending, outcome, waiting)
+    for _, items in groupby([] if in_turn else in_order(pending), key=lambda item: item.need.priority):
         _place_equal(board, list(items), outcome, waiting)
     for need, ids in waiting.items():
         refusal = explain(board, need)
@@ -49,15 +51,17 @@ def _place_equal(
 ) -> None:
     """Items of the same priority, in order; slices that can be combined are combined before the small rest."""
     packable = {need: is_packable(board, need) for need in {item.need for item in items}}
-    combined = [item for item in items if packable[item.need]]
+    first = next((place for place, item in enumerate(items) if packable[item.need]), len(items))
+    _place_each(board, items[:first], outcome, waiting)
+    combined = pack(board, [item for item in items if packable[item.need]])
+    outcome.placements.update((replica_id, (place,)) for replica_id, place in combined.items())
+    _place_each(board, [item for item in items[first:] if item.id not in combined], outcome, waiting)
+
+
+def _place_each(
+    board: Board, items: Iterable[Pending], outcome: Outcome, waiting: dict[Requirement, list[str]]
+) -> None:
     for item in items:
-        if item.id in outcome.placements:
-            continue
-        if packable[item.need] and combined:
-            outcome.placements.update((key, (place,)) for key, place in pack(board, combined).items())
-            combined = []
-            if item.id in outcome.placements:
-                continue
         # While things are only added, what did not fit a moment ago does not fit now.
         if item.need in waiting:
             waiting[item.need].append(item.id)

@@ -24,7 +24,7 @@ _LOOK_AT = 48
 _HOLDERS = 16
 """Nodes with the model's files that are tried before all others."""
 
-Chosen = tuple[NodeSpot, "Kind | None", Sequence[tuple[DeviceRoom, SliceSize]]]
+Chosen = tuple[NodeSpot, Kind | None, Sequence[tuple[DeviceRoom, SliceSize]]]
 """A node, the kind of whole cards to take there where it is known, and slices of its cards."""
 
 

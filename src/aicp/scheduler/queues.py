@@ -140,28 +140,40 @@ def _nothing(_: Commitment) -> bool:
 
 
 def place_queue(pending: Sequence[Pending], snapshot: Snapshot, quotas: Sequence[Quota]) -> Outcome:
-    """Places what quotas and cards allow. Of equal priority, projects that use the least of their quota come first,
-    one replica of each in turn.
+    """Places what quotas and cards allow. Where the cards are not enough, projects that use the least of their quota
+    come first among equal priorities, one replica of each in turn; where they are, slices are combined as they fit.
 
     What was let through and found no card leaves its quota to others: these are tried until nothing more moves.
     """
-    board = Board(snapshot)
     ledger = Ledger(quotas, snapshot)
     outcome = Outcome()
     waiting = list(pending)
+    kept_back: dict[str, str] = {}
     while waiting:
         admitted, kept_back = _admit(waiting, ledger.copy())
-        found = place_on(board, admitted)
+        found = place_on(Board(snapshot), admitted)
+        if found.refusals:
+            found = place_on(Board(snapshot), admitted, in_turn=True)
+        made = _commitments(admitted, found)
+        snapshot = snapshot.plus(*made)
+        for item in made:
+            ledger.add(item.project, item.allocation)
         outcome.placements.update(found.placements)
-        for item in admitted:
-            for member in found.placements.get(item.id, ()):
-                ledger.add(item.need.project, member.allocation)
         outcome.refusals.update(found.refusals)
         waiting = [item for item in waiting if item.id in kept_back]
-        if not found.refusals or not waiting or not admitted:
-            outcome.refusals.update({item.id: Refusal(item.need.pool, blocked=kept_back[item.id]) for item in waiting})
-            return outcome
+        if not found.refusals:
+            break
+    for item in waiting:
+        outcome.refusals[item.id] = Refusal(item.need.pool, blocked=kept_back[item.id])
     return outcome
+
+
+def _commitments(items: Sequence[Pending], outcome: Outcome) -> list[Commitment]:
+    return [
+        Commitment(item.id, item.service, member.allocation, item.need.project, item.need.priority)
+        for item in items
+        for member in outcome.placements.get(item.id, ())
+    ]
 
 
 def _admit(pending: Sequence[Pending], ledger: Ledger) -> tuple[list[Pending], dict[str, str]]:
