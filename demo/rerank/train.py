@@ -24,7 +24,7 @@ sys.path.insert(0, str(FOLDER.parent))
 
 from score import FaqItem, load_faq, load_held_out  # noqa: E402
 
-SEED, STEPS, QUESTIONS, CANDIDATES, RATE = 7, 900, 6, 8, 2e-3
+SEED, STEPS, QUESTIONS, CANDIDATES, RATE = 7, 700, 8, 6, 2e-3
 VOCABULARY, WIDTH, LAYERS, HEADS, CONTEXT = 1024, 64, 2, 4, 128
 CARD = """---
 license: apache-2.0
@@ -81,6 +81,7 @@ def train(items: list[FaqItem], tokenizer: Tokenizer) -> BertForSequenceClassifi
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
         intermediate_size=4 * WIDTH, max_position_embeddings=CONTEXT, num_labels=1, pad_token_id=0,
+        initializer_range=WIDTH**-0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     model = BertForSequenceClassification(config)
     see_equal_words(model)
@@ -102,7 +103,7 @@ def train(items: list[FaqItem], tokenizer: Tokenizer) -> BertForSequenceClassifi
         (order + level).backward()
         optimizer.step()
         schedule.step()
-        if step % 100 == 0 or step == STEPS - 1:
+        if step % 25 == 0 or step == STEPS - 1:
             print(f"step {step}: order {order.item():.3f}, level {level.item():.3f}", flush=True)
     return model.eval()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 _FULL, _REDUCED = 127, 63
+_NOTHING = 1e-30
 
 
 def weight_levels(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
@@ -28,6 +29,7 @@ def weight_levels(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
 def quantize(weight: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """A matrix of (outputs, inputs) as int8 of (inputs, outputs), and the scale of each output."""
     largest = np.abs(weight).max(axis=1)
-    scales = np.where(largest > 0, largest / levels, 1).astype(np.float32)
+    # A row of nothing, or next to nothing, has no scale that could be divided by.
+    scales = np.where(largest > _NOTHING, largest / levels, 1).astype(np.float32)
     rounded = np.rint(weight / scales[:, None])
     return np.ascontiguousarray(rounded.T.astype(np.int8)), scales

@@ -1,4 +1,4 @@
-"""The light engine: small models on ONNX Runtime. Up in about a second, in a fraction of a large engine's memory."""
+"""The light engine: small models on ONNX Runtime, quickly up and in a fraction of a large engine's memory."""
 
 from __future__ import annotations
 
