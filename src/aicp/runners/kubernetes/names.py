@@ -1,0 +1,44 @@
+"""Labels, annotations and names of everything this runner makes, and how they are read back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+PART_OF = {"app.kubernetes.io/name": "aicp"}
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+RUNNER = "aicp-runner"
+REPLICA = "aicp.io/replica"
+SERVICE = "aicp.io/service"
+GENERATION = "aicp.io/generation"
+MEMBER = "aicp.io/member"
+NODES = "aicp.io/nodes"
+LIMITS = "aicp.io/limits"
+START_SECONDS = "aicp.io/start-seconds"
+SELECTOR = f"{MANAGED_BY}={RUNNER}"
+ENGINE_ACCOUNT = "aicp-engine"
+ENGINE_PORT = 8000
+"""Where every engine listens inside of its pod."""
+
+_LABEL = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def object_name(replica_id: str, generation: int) -> str:
+    """A DNS label of at most 40 characters: controllers add their own endings to it."""
+    text = re.sub(r"[^a-z0-9-]", "-", replica_id.lower()).strip("-")
+    if text != replica_id.lower().replace("_", "-") or len(text) > 30:
+        text = f"{text[:20].rstrip('-')}-{hashlib.sha256(replica_id.encode()).hexdigest()[:8]}"
+    return f"aicp-{text}-{generation}"[:40].rstrip("-")
+
+
+def label_value(text: str) -> str:
+    """Text as a label may hold it: at most 63 letters, digits, `-`, `_` and `.`."""
+    return _LABEL.sub("-", text)[:63].strip("-_.")
+
+
+def engine_token(key: str, replica_id: str, generation: int) -> str:
+    """What the engine of one start wants as bearer: HMAC-SHA256 (RFC 2104), so that nobody has to read it back."""
+    message = f"aicp engine {replica_id} {generation}".encode()
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
