@@ -51,6 +51,7 @@ def make_member(*shares: DeviceShare, node_id: str = "node-a", **spec: Any) -> R
         **{
             "engine": "tiny",
             "engine_version": "1",
+            "environment": True,
             "command": ["{python}", "-m", "tiny", "{listen}"],
             "network_command": ["{python}", "-m", "tiny", "--host", "{host}", "--port", "{port}", "{model}"],
             "env": {"TINY_TOKEN": "{token}", "TINY_CACHE": "{home}/cache"},

@@ -198,9 +198,9 @@ class KubernetesRunner:
             log.warning("replica %s failed: %s", seen.replica_id, seen.reason)
             self._ended[seen.replica_id] = _Ended(seen, self._clock.now())
             await self._remove(workload, 0)
-        elif seen.state == ReplicaState.DRAINING and seen.replica_id in self._ended:
-            return self._ended[seen.replica_id].seen
-        return seen
+            return seen
+        ended = self._ended.get(seen.replica_id)
+        return ended.seen if ended is not None and ended.seen.state == ReplicaState.FAILED else seen
 
     def _gone(
         self, found: Mapping[str, ObservedReplica], left: Mapping[tuple[str, str], list[client.V1Pod]]
