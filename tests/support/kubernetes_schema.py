@@ -1,6 +1,6 @@
 """Whether an object is what a Kubernetes API server of version 1.37 takes: no unknown field, no wrong type.
 
-The schema of Kubernetes' own kinds is that of the official client 37.0.2, whose models are generated from the OpenAPI
+The schema of Kubernetes' own kinds is that of the official client 37.0, whose models are generated from the OpenAPI
 document that Kubernetes publishes for release 1.37. That of LeaderWorkerSet is in tests/fixtures/kubernetes, taken from
 the custom resource definition that its project publishes.
 """

@@ -22,7 +22,6 @@ ApiException = client.ApiException
 async def connect(options: ClusterOptions) -> client.ApiClient:
     """A client by the kubeconfig file, or by the service account of this pod. Raises InvalidError without either."""
     configuration = client.Configuration()
-    configuration.retries = False
     try:
         if options.config is not None:
             await config.load_kube_config(config_file=options.config, client_configuration=configuration)

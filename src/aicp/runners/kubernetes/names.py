@@ -23,12 +23,13 @@ ENGINE_PORT = 8000
 """Where every engine listens inside of its pod."""
 
 _LABEL = re.compile(r"[^A-Za-z0-9_.-]")
+_PLAIN_ID = re.compile(r"[a-z0-9][a-z0-9_]{0,28}[a-z0-9]")
 
 
 def object_name(replica_id: str, generation: int) -> str:
     """A DNS label of at most 40 characters: controllers add their own endings to it."""
     text = re.sub(r"[^a-z0-9-]", "-", replica_id.lower()).strip("-")
-    if text != replica_id.lower().replace("_", "-") or len(text) > 30:
+    if not _PLAIN_ID.fullmatch(replica_id):  # another id may look the same once it is a label
         text = f"{text[:20].rstrip('-')}-{hashlib.sha256(replica_id.encode()).hexdigest()[:8]}"
     return f"aicp-{text}-{generation}"[:40].rstrip("-")
 
