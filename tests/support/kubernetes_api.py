@@ -114,7 +114,7 @@ class KubernetesApi:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        self.url = "http://127.0.0.1:%d" % runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         path = folder / "kubeconfig.yaml"
         path.write_text(yaml.safe_dump(self._kubeconfig()))
         try:

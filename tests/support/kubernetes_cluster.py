@@ -12,8 +12,23 @@ NAMESPACE = "aicp"
 AT = "2026-01-05T12:00:00Z"
 HAMI_CARDS = json.dumps(
     [
-        {"id": "GPU-1", "count": 10, "devmem": 24564, "devcore": 100, "type": "NVIDIA-GeForce RTX 4090 D", "health": True},
-        {"id": "GPU-2", "index": 1, "count": 10, "devmem": 24564, "devcore": 100, "type": "NVIDIA-L20", "health": False},
+        {
+            "id": "GPU-1",
+            "count": 10,
+            "devmem": 24564,
+            "devcore": 100,
+            "type": "NVIDIA-GeForce RTX 4090 D",
+            "health": True,
+        },
+        {
+            "id": "GPU-2",
+            "index": 1,
+            "count": 10,
+            "devmem": 24564,
+            "devcore": 100,
+            "type": "NVIDIA-L20",
+            "health": False,
+        },
     ]
 )
 
@@ -162,5 +177,3 @@ def engine(state: Json, *, ready: bool = False, started: bool = False, restarts:
 def ended(code: int, reason: str = "Error") -> Json:
     """The state of a container that ended."""
     return {"terminated": {"exitCode": code, "reason": reason, "startedAt": AT, "finishedAt": AT}}
-
-

@@ -28,7 +28,9 @@ def render(
     storage_class: Annotated[str | None, typer.Option(help="Of the claims; default the cluster's own.")] = None,
     data_size: Annotated[str, typer.Option(help="Of the platform's own data.")] = "50Gi",
     models_size: Annotated[str, typer.Option(help="Of the claim for models.")] = "500Gi",
-    token_secret: Annotated[str, typer.Option(help="Secret whose key `token` is the internal token.")] = "aicp-internal",
+    token_secret: Annotated[
+        str, typer.Option(help="Secret whose key `token` is the internal token.")
+    ] = "aicp-internal",
     tls_secret: Annotated[str | None, typer.Option(help="Secret of type kubernetes.io/tls; turns TLS on.")] = None,
 ) -> None:
     """Write plain manifests of the platform: the same options give the same text. No secret is in them."""

@@ -70,6 +70,7 @@ from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
 from aicp.store.database import Database
 
+
 class Reach(Runner, StreamsLogs, KeepsEnvironments):
     """The runner this process needs: one that also streams logs and keeps environments."""
 
@@ -205,6 +206,12 @@ class Runs(Protocol):
         ...
 
 
+def _hear(runner: Runner, bell: Bell) -> None:
+    """A runner that notices changes by itself shortens the waits of the loops."""
+    if isinstance(runner, Watches):
+        runner.on_change(lambda: bell.ring("node"))
+
+
 @dataclass(frozen=True, slots=True)
 class Loops:
     """What runs beside the requests."""
@@ -221,8 +228,7 @@ class Loops:
 def build_loops(base: Foundation) -> Loops:
     """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
-    if isinstance(base.runner, Watches):
-        base.runner.on_change(lambda: bell.ring("node", ""))
+    _hear(base.runner, bell)
     nodes = NodeReconciler(database, base.runner, clock, bell)
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)

@@ -282,8 +282,8 @@ async def test_leader_and_followers(world: KubernetesWorld) -> None:
     await runner.stop("rep_1", 1, 1.0)
     world.controllers.finish()
     assert not world.api.all("leaderworkersets")
+    odd = make_member(make_share(), node_id="node-c")
     with pytest.raises(InvalidError, match="must be alike"):
-        odd = make_member(make_share(), node_id="node-c")
         await runner.start(make_launch(members[0], members[1], odd, replica_id="rep_2"))
 
 

@@ -56,7 +56,7 @@ class Cluster:
     async def create_workload(self, wanted: client.V1Deployment | dict[str, Any], what: str) -> dict[str, Any]:
         """Makes it, or finds it made. Raises ConflictError while one of the same name is being removed."""
         group = isinstance(wanted, dict)
-        name = wanted["metadata"]["name"] if isinstance(wanted, dict) else wanted.metadata.name
+        name = wanted["metadata"]["name"] if isinstance(wanted, dict) else names.head(wanted).name
         try:
             found = await self._created(wanted)
         except ApiException as error:
@@ -98,7 +98,7 @@ class Cluster:
 
     async def log(self, pod: client.V1Pod, *, tail: int, follow: bool) -> AsyncIterator[str]:
         """Text of the engine's log, then with `follow` what comes. Raises NotFoundError for a pod that is gone."""
-        name = pod.metadata.name or ""
+        name = names.head(pod).name or ""
         reading = self._core.read_namespaced_pod_log_without_preload_content(
             name, self._namespace, container="engine", tail_lines=tail, follow=follow or None
         )
@@ -141,9 +141,7 @@ class Cluster:
             grace_period_seconds=None if grace_seconds is None else max(0, round(grace_seconds)),
         )
         if kind == "LeaderWorkerSet":
-            deleting = self._custom.delete_namespaced_custom_object(
-                *_LWS, self._namespace, LWS_PLURAL, name, body=body
-            )
+            deleting = self._custom.delete_namespaced_custom_object(*_LWS, self._namespace, LWS_PLURAL, name, body=body)
         else:
             deleting = self._apps.delete_namespaced_deployment(name, self._namespace, body=body)
         await _unless_gone(deleting, f"stop {name}")
@@ -152,14 +150,14 @@ class Cluster:
         """The grace of a deletion goes to the object alone, so each pod is told of its own."""
         label = names.label_value(workload.replica_id)
         for pod in await self.pods():
-            labels = pod.metadata.labels or {}
-            if labels.get(names.REPLICA) != label or labels.get(names.GENERATION) != str(workload.generation):
+            mine = names.label(pod, names.REPLICA), names.label(pod, names.GENERATION)
+            if mine != (label, str(workload.generation)):
                 continue
             seconds = pod.spec.termination_grace_period_seconds if pod.spec else None
             if seconds == round(grace_seconds):
                 continue
             body = client.V1DeleteOptions(grace_period_seconds=max(0, round(grace_seconds)))
-            name = pod.metadata.name or ""
+            name = names.head(pod).name or ""
             deleting = self._core.delete_namespaced_pod(name, self._namespace, body=body)
             await _unless_gone(deleting, f"stop {name}")
 
@@ -192,5 +190,3 @@ def _model(kind: Any, found: Mapping[str, Any]) -> Any:
     model = kind.from_dict(dict(found))
     assert model is not None
     return model
-
-

@@ -11,6 +11,7 @@ from kubernetes.aio import client
 from aicp.core.accelerator import Accelerator, AcceleratorHealth
 from aicp.core.node import EnvironmentState, EnvironmentStatus, NodeStatus
 from aicp.core.quantity import MIB
+from aicp.runners.kubernetes import names
 from aicp.runners.kubernetes.options import EngineImage
 from aicp.runners.kubernetes.resources import CPU, VENDORS, Vendor, slicing_of
 
@@ -28,7 +29,7 @@ def is_ready(node: client.V1Node) -> bool:
 
 def node_status(node: client.V1Node, scheduler: str, images: Sequence[EngineImage]) -> NodeStatus:
     """What a node has for engines. What its system keeps for itself counts as used memory."""
-    status, labels = node.status, node.metadata.labels or {}
+    status, labels = node.status, names.head(node).labels or {}
     allocatable = (status.allocatable if status else None) or {}
     capacity = (status.capacity if status else None) or {}
     info = status.node_info if status else None
@@ -46,8 +47,8 @@ def node_status(node: client.V1Node, scheduler: str, images: Sequence[EngineImag
         slicing=slicing_of(CPU, scheduler),
     )
     return NodeStatus(
-        node_id=node.metadata.name or "",
-        hostname=labels.get("kubernetes.io/hostname") or node.metadata.name or "",
+        node_id=names.head(node).name or "",
+        hostname=labels.get("kubernetes.io/hostname") or names.head(node).name or "",
         os=info.operating_system if info else "linux",
         architecture=_ARCHITECTURES.get(architecture, architecture),
         cpu_cores=max(1, int(cores)),
@@ -80,7 +81,7 @@ def _listed(node: client.V1Node, vendor: Vendor, scheduler: str) -> list[Acceler
     """The cards that HAMi's device plugin wrote down, as a JSON list; None where it did not."""
     if vendor.register is None or scheduler != "hami":
         return None
-    for name, text in sorted((node.metadata.annotations or {}).items()):
+    for name, text in sorted((names.head(node).annotations or {}).items()):
         if not name.startswith(vendor.register):
             continue
         try:
@@ -117,7 +118,7 @@ def _counted(node: client.V1Node, vendor: Vendor, scheduler: str) -> list[Accele
     resource = next((name for name, number in offered.items() if quantity(number) >= 1), None)
     if resource is None:
         return []
-    labels = node.metadata.labels or {}
+    labels = names.head(node).labels or {}
     product = labels.get(vendor.product_label or "") or resource.split("/")[1]
     product = _product(resource, shared.count if shared is not None else "") or product
     memory = int(labels.get(vendor.memory_label or "", "0") or 0) * MIB
@@ -126,7 +127,7 @@ def _counted(node: client.V1Node, vendor: Vendor, scheduler: str) -> list[Accele
         Accelerator(
             vendor=vendor.name,
             index=index,
-            device_id=f"{node.metadata.name}/{vendor.name}-{index}",
+            device_id=f"{names.head(node).name}/{vendor.name}-{index}",
             product=product,
             memory_bytes=memory,
             health=AcceleratorHealth.HEALTHY if memory else AcceleratorHealth.UNKNOWN,
@@ -140,7 +141,11 @@ def _counted(node: client.V1Node, vendor: Vendor, scheduler: str) -> list[Accele
 
 def _matches(name: str, pattern: str) -> bool:
     head, marker, tail = pattern.partition("{product}")
-    return name == pattern if not marker else name.startswith(head) and name.endswith(tail) and "." not in name[len(head):]
+    return (
+        name == pattern
+        if not marker
+        else name.startswith(head) and name.endswith(tail) and "." not in name[len(head) :]
+    )
 
 
 def _product(resource: str, pattern: str) -> str:

@@ -43,7 +43,7 @@ def engine_container(
     """The engine. Raises InvalidError for one without an image, or that nobody could reach."""
     spec = member.launch
     values = _values(member)
-    health = _probes(spec.health) if place.leads else {}
+    health = _probes(spec.health) if place.leads else _Probes()
     mounts = [client.V1VolumeMount(name="scratch", mount_path=SCRATCH)]
     if spec.model_digest is not None:
         mounts.append(client.V1VolumeMount(name="models", mount_path=MODELS, read_only=True))
@@ -58,7 +58,9 @@ def engine_container(
         resources=client.V1ResourceRequirements(limits=resources.limits, requests=resources.requests),
         security_context=_confined(),
         volume_mounts=mounts,
-        **health,
+        startup_probe=health.startup,
+        readiness_probe=health.readiness,
+        liveness_probe=health.liveness,
     )
 
 
@@ -175,24 +177,31 @@ def _environment(spec: LaunchSpec, values: Mapping[str, str], place: Place) -> l
     return found + [client.V1EnvVar(name=name, value=text) for name, text in sorted(plain.items())]
 
 
-def _probes(check: HealthCheck) -> dict[str, client.V1Probe]:
+@dataclass(frozen=True, slots=True)
+class _Probes:
+    """What a kubelet asks of a container; nothing of one that nobody calls."""
+
+    startup: client.V1Probe | None = None
+    readiness: client.V1Probe | None = None
+    liveness: client.V1Probe | None = None
+
+
+def _probes(check: HealthCheck) -> _Probes:
     get = client.V1HTTPGetAction(path=check.path, port=ENGINE_PORT)
     timeout = max(1, round(check.timeout_seconds))
-    return {
-        "startup_probe": client.V1Probe(
+    return _Probes(
+        startup=client.V1Probe(
             http_get=get,
             period_seconds=_PROBE_SECONDS,
             timeout_seconds=timeout,
             failure_threshold=max(1, -(-round(check.start_timeout_seconds) // _PROBE_SECONDS)),
         ),
-        "readiness_probe": client.V1Probe(
+        readiness=client.V1Probe(
             http_get=get, period_seconds=2, timeout_seconds=timeout, failure_threshold=3, success_threshold=1
         ),
         # a busy engine may be slow for long; only one that is silent for two minutes is started anew
-        "liveness_probe": client.V1Probe(
-            http_get=get, period_seconds=10, timeout_seconds=max(5, timeout), failure_threshold=12
-        ),
-    }
+        liveness=client.V1Probe(http_get=get, period_seconds=10, timeout_seconds=max(5, timeout), failure_threshold=12),
+    )
 
 
 def _confined() -> client.V1SecurityContext:

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import re
 
+from kubernetes.aio import client
+
 PART_OF = {"app.kubernetes.io/name": "aicp"}
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -43,3 +45,14 @@ def engine_token(key: str, replica_id: str, generation: int) -> str:
     """What the engine of one start wants as bearer: HMAC-SHA256 (RFC 2104), so that nobody has to read it back."""
     message = f"aicp engine {replica_id} {generation}".encode()
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def head(found: client.V1Pod | client.V1Node | client.V1Deployment) -> client.V1ObjectMeta:
+    """The metadata, which every object of an API server has."""
+    assert found.metadata is not None
+    return found.metadata
+
+
+def label(pod: client.V1Pod, name: str) -> str:
+    """A label of a pod; empty where it has none of that name."""
+    return (head(pod).labels or {}).get(name, "")

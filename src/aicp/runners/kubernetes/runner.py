@@ -62,9 +62,7 @@ class KubernetesRunner:
         if not launch.members:
             raise InvalidError(f"Replica {launch.replica_id} has no members.")
         cluster = await self._connected()
-        products = {
-            device.device_id: device.product for node in await self.nodes() for device in node.accelerators
-        }
+        products = {device.device_id: device.product for node in await self.nodes() for device in node.accelerators}
         workload = objects.build_workload(launch, self._options, products)
         for old in await self._workloads():
             if old.replica_id == launch.replica_id and old.generation < launch.generation:
@@ -85,12 +83,11 @@ class KubernetesRunner:
     async def observe(self) -> list[ObservedReplica]:
         """See Runner. Replicas on nodes whose kubelet is silent are left out, as silence of the node itself."""
         cluster = await self._connected()
-        silent = {node.metadata.name for node in await cluster.nodes() if not is_ready(node)}
+        silent = {names.head(node).name for node in await cluster.nodes() if not is_ready(node)}
         workloads = await self._workloads()
         pods: defaultdict[tuple[str, str], list[client.V1Pod]] = defaultdict(list)
         for pod in await cluster.pods():
-            labels = pod.metadata.labels or {}
-            pods[labels.get(names.REPLICA, ""), labels.get(names.GENERATION, "")].append(pod)
+            pods[names.label(pod, names.REPLICA), names.label(pod, names.GENERATION)].append(pod)
         found: dict[str, ObservedReplica] = {}
         for workload in sorted(workloads, key=lambda item: item.generation):
             mine = pods.pop((names.label_value(workload.replica_id), str(workload.generation)), [])
@@ -110,13 +107,13 @@ class KubernetesRunner:
         """See StreamsLogs. The cluster keeps the log of a pod, and of its engine's last end, as long as the pod."""
         cluster = await self._connected()
         label = names.label_value(replica_id)
-        mine = [pod for pod in await cluster.pods() if (pod.metadata.labels or {}).get(names.REPLICA) == label]
+        mine = [pod for pod in await cluster.pods() if names.label(pod, names.REPLICA) == label]
         if not mine:
             raise NotFoundError(
                 f"The cluster has no pod of a replica {replica_id!r}.",
                 hint="Kubernetes drops the log with the pod; keep logs longer with a log collector of the cluster.",
             )
-        mine.sort(key=lambda pod: ((pod.metadata.labels or {}).get(names.MEMBER) != "leader", pod.metadata.name or ""))
+        mine.sort(key=lambda pod: (names.label(pod, names.MEMBER) != "leader", names.head(pod).name or ""))
         async for piece in cluster.log(mine[0], tail=tail, follow=follow):
             yield piece
 
@@ -230,5 +227,3 @@ class KubernetesRunner:
         self._stopping.add(workload.name)
         await cluster.remove(workload, grace_seconds)
         self._served.discard((workload.replica_id, workload.generation))
-
-

@@ -83,7 +83,7 @@ def report(
     workload: Workload, pods: Sequence[client.V1Pod], *, token: str, was_ready: bool, now: datetime
 ) -> ObservedReplica:
     """The replica as its workload and its pods show it; `was_ready` says whether this start has served before."""
-    present = sorted((pod for pod in pods if pod.metadata.deletion_timestamp is None), key=_order)
+    present = sorted((pod for pod in pods if names.head(pod).deletion_timestamp is None), key=_order)
     findings = [_look(pod, was_ready) for pod in present]
     leader = present[0] if present and _leads(present[0]) else None
     restarts = sum(_restarts(pod) for pod in present)
@@ -225,11 +225,11 @@ def _engine(pod: client.V1Pod | None) -> client.V1ContainerStatus | None:
 
 
 def _leads(pod: client.V1Pod) -> bool:
-    return (pod.metadata.labels or {}).get(names.MEMBER) == "leader"
+    return names.label(pod, names.MEMBER) == "leader"
 
 
 def _order(pod: client.V1Pod) -> tuple[bool, str]:
-    return not _leads(pod), pod.metadata.name or ""
+    return not _leads(pod), names.head(pod).name or ""
 
 
 def _restarts(pod: client.V1Pod) -> int:

@@ -139,7 +139,8 @@ class Mirror:
         )
         try:
             async for event in stream:
-                self._take(event)
+                if not isinstance(event, str):  # a line that is no event: a proxy spoke
+                    self._take(event)
         finally:
             await watching.close()
 
