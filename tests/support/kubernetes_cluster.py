@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import count
 from typing import Any
@@ -99,6 +100,15 @@ class Controllers:
             for workload in self._api.all(plural):
                 if "deletionTimestamp" in workload["metadata"]:
                     self._api.drop(plural, workload["metadata"]["name"])
+
+    async def keep_moving(self) -> None:
+        """Pods come up and end by themselves, until canceled."""
+        while True:
+            for pod in self._api.all("pods"):
+                if pod["status"]["phase"] == "Pending" and "deletionTimestamp" not in pod["metadata"]:
+                    self.run(pod["metadata"]["name"], ready=True)
+            self.finish()
+            await asyncio.sleep(0.02)
 
     def say(self, name: str, **status: Any) -> None:
         """The status of a pod from now on."""

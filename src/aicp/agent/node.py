@@ -100,6 +100,7 @@ class NodeInventory:
                 log.exception("accelerator driver %s", vendor)
         return found
 
+
     def _cuttable(self, driver: AcceleratorDriver) -> list[Accelerator]:
         """The driver's devices, each with the ways it can be cut here: those whose enforcer this machine has."""
         devices = driver.discover()
