@@ -22,6 +22,7 @@ from aicp.cli import (
     identity,
     jobs,
     keys,
+    kubernetes,
     listeners,
     logs,
     models,
@@ -91,6 +92,7 @@ app.add_typer(routes.provider_app, name="provider")
 keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(kubernetes.app, name="kubernetes")
 app.add_typer(listeners.app, name="listener")
 app.add_typer(listeners.port_app, name="port")
 app.add_typer(prices.app, name="price")

@@ -66,14 +66,12 @@ from aicp.reconcile.nodes import NodeReconciler
 from aicp.reconcile.request_bodies import Retention
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
-from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
+from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs, Watches
 from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
 from aicp.store.database import Database
-
-RUNNER = "local"
 
 
 class Reach(Runner, StreamsLogs, KeepsEnvironments):
@@ -128,7 +126,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         credentials=Credentials(artifacts / "credentials", keyring),
         uploads=UploadFiles(artifacts / "uploads"),
         files=FileContents(artifacts / "files"),
-        runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
+        runner=Registry[RunnerDriver]("aicp.runners").get(settings.runner).connect(agents, _runner_options(settings)),
         outside=Outside(keyring, settings.import_allowed_networks, settings.offline, settings.gateway_url),
     )
 
@@ -183,6 +181,13 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
     }
 
 
+def _runner_options(settings: Settings) -> dict[str, Any]:
+    """The runner's own settings; what it must prove of the control plane is a text that it hands on."""
+    options = settings.runner_options()
+    certificate = options.get("control_certificate")
+    return options | ({"control_certificate": certificate.read_text("utf-8")} if certificate else {})
+
+
 def _gateway(settings: Settings) -> httpx.AsyncClient:
     certificate = settings.tls_certificate
     return connect_gateway(settings.gateway_url, verify=pinned(certificate) if certificate else True)
@@ -205,6 +210,12 @@ class Runs(Protocol):
         ...
 
 
+def _hear(runner: Runner, bell: Bell) -> None:
+    """A runner that notices changes by itself shortens the waits of the loops."""
+    if isinstance(runner, Watches):
+        runner.on_change(lambda: bell.ring("node"))
+
+
 @dataclass(frozen=True, slots=True)
 class Loops:
     """What runs beside the requests."""
@@ -221,6 +232,7 @@ class Loops:
 def build_loops(base: Foundation) -> Loops:
     """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
+    _hear(base.runner, bell)
     nodes = NodeReconciler(database, base.runner, clock, bell)
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
