@@ -81,8 +81,8 @@ def render() -> str:
         "|---|---|",
         *(f"| `{mode.value}` | {text} |" for mode, text in MEANING.items()),
         "",
-        f"The figures below are for a chat model of 0.6 billion parameters in 16 bits on a node with {CORES} cores; where",
-        "the engine serves no chat, for an embedding model of 23 million parameters.",
+        f"The figures below are for a chat model of 0.6 billion parameters in 16 bits on a node with {CORES} cores;",
+        "where the engine serves no chat, for an embedding model of 23 million parameters.",
     ]
     registry = Registry[Engine]("aicp.engines")
     for name in registry.names():
