@@ -56,11 +56,13 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
 async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
     """A runner over one place that works, of every kind there is."""
     if request.param not in CLUSTERS:
-        process = request.getfixturevalue("agent")
+        process = AgentProcess(tmp_path / "data")
+        await process.start()
         socket, token = process.data_dir / "agent" / "agent.sock", process.data_dir / "run" / "internal.token"
         made = REGISTRY.get(request.param).connect([AgentAddress(f"unix:{socket}", token.read_text())])
         yield made
         await made.close()
+        await process.end()
         return
     world = KubernetesWorld()
     async with world.serve(tmp_path):

@@ -33,6 +33,14 @@ def test_options_are_checked_before_anything_starts(tmp_path: Path) -> None:
         check_runner(settings)
 
 
+def test_a_cluster_that_nobody_named(tmp_path: Path) -> None:
+    base = {"data_dir": str(tmp_path), "runner": "kubernetes"}
+    with pytest.raises(InvalidError, match="not known which cluster"):
+        check_runner(load_settings(base, {}))
+    with pytest.raises(InvalidError, match="does not exist"):
+        check_runner(load_settings({**base, "kubernetes_config": str(tmp_path / "none")}, {}))
+
+
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     driver = Registry[RunnerDriver]("aicp.runners").get("kubernetes")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from aicp.core.errors import InvalidError
 from aicp.runners.base import AgentAddress, PlatformManifests, Runner
 from aicp.runners.kubernetes.options import read_options
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class KubernetesRunnerDriver:
@@ -17,12 +20,14 @@ class KubernetesRunnerDriver:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """See ChecksOptions."""
-        read_options(options)
-        if importlib.util.find_spec("kubernetes") is None:
+        config = read_options(options).config
+        _check_package()
+        if config is not None and not Path(config).is_file():
+            raise InvalidError(f"The kubeconfig file {config} does not exist.", hint="Correct AICP_KUBERNETES_CONFIG.")
+        if config is None and not _ACCOUNT.is_file():
             raise InvalidError(
-                "The runner `kubernetes` needs the Python package `kubernetes`, which is not installed.",
-                hint="Install it beside the platform: pip install --require-hashes -r requirements/kubernetes.txt "
-                "(or pip install 'aicp[kubernetes]').",
+                "It is not known which cluster is meant: no kubeconfig file is set, and this is no pod of a cluster.",
+                hint="Set AICP_KUBERNETES_CONFIG to a kubeconfig file, or run the platform in the cluster.",
             )
 
     def connect(self, agents: Sequence[AgentAddress], options: Mapping[str, Any] | None = None) -> Runner:
@@ -33,8 +38,17 @@ class KubernetesRunnerDriver:
 
     def render(self, wanted: PlatformManifests) -> str:
         """See RendersManifests."""
-        self.check({"namespace": wanted.namespace})
+        _check_package()
         return importlib.import_module(f"{__name__}.manifests").render(wanted)
+
+
+def _check_package() -> None:
+    if importlib.util.find_spec("kubernetes") is None:
+        raise InvalidError(
+            "The runner `kubernetes` needs the Python package `kubernetes`, which is not installed.",
+            hint="Install it beside the platform: pip install --require-hashes -r requirements/kubernetes.txt "
+            "(or pip install 'aicp[kubernetes]').",
+        )
 
 
 driver = KubernetesRunnerDriver()

@@ -1,8 +1,8 @@
 """Accelerators as Kubernetes names them: the extended resources of each vendor's device plugin, and of two schedulers
 that cut cards.
 
-Resource names and units: HAMi 2.9 (its device configuration), Volcano 1.12 (vGPU), and each vendor's own plugin for
-whole cards.
+Resource names and units: the device configuration of HAMi 2.9, Volcano's vGPU, and each vendor's own plugin for whole
+cards. Constructed from documentation; none was tried on a cluster.
 """
 
 from __future__ import annotations
