@@ -14,9 +14,10 @@ install:
 install-dev:
 	@tools/install.sh dev
 
-# the gateway's hot modules as machine code, where there is a C compiler
+# the gateway's hot modules as machine code, and the library that slices NVIDIA devices, where there is a C compiler
 compiled: install
 	@$(PY) tools/compile_gateway.py
+	@$(PY) tools/build_interposer.py
 
 console: install
 	@tools/build_console.sh

@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
-$bin/ruff format --check --quiet src tests tools benchmarks demo
-$bin/ruff check --quiet src tests tools benchmarks demo
+$bin/ruff format --check --quiet src tests tools benchmarks demo lightengine
+$bin/ruff check --quiet src tests tools benchmarks demo lightengine
 $bin/pyright --warnings
 $bin/lint-imports --no-cache | tail -n 3
 $bin/python tools/check_repository.py

@@ -10,7 +10,7 @@ export AICP_TEST_REPORT="$report"
 if [ "${1:-}" = e2e ]; then
   $bin/python -m pytest -q -m e2e tests
 else
-  $bin/ruff check --quiet src tests tools benchmarks demo
+  $bin/ruff check --quiet src tests tools benchmarks demo lightengine
   $bin/pyright --warnings
   $bin/lint-imports --no-cache | tail -n 3
   $bin/python tools/check_repository.py

@@ -52,6 +52,20 @@ def example(kind: ModelFormat) -> ModelVersion:
     )
 
 
+def encoder() -> ModelVersion:
+    """An embedding model of 23 million parameters in 32 bits, with the shape of all-MiniLM-L6-v2."""
+    shape = Architecture(name="BertModel", layers=6, hidden_size=384, attention_heads=12, kv_heads=12, head_dim=32)
+    change = {"architecture": shape, "parameters": 23_000_000, "weight_bytes": 91_000_000, "context_length": 256}
+    return example(ModelFormat.SAFETENSORS).model_copy(update=change)
+
+
+def subject(engine: Engine) -> tuple[ModelVersion, ModelType]:
+    """The model that an engine's figures are for, and its type."""
+    if engine.endpoints(ModelType.CHAT):
+        return example(sorted(engine.formats)[-1]), ModelType.CHAT
+    return encoder(), ModelType.EMBEDDING
+
+
 def render() -> str:
     """The page."""
     lines = [
@@ -67,7 +81,8 @@ def render() -> str:
         "|---|---|",
         *(f"| `{mode.value}` | {text} |" for mode, text in MEANING.items()),
         "",
-        f"The figures below are for a chat model of 0.6 billion parameters in 16 bits on a node with {CORES} cores.",
+        f"The figures below are for a chat model of 0.6 billion parameters in 16 bits on a node with {CORES} cores;",
+        "where the engine serves no chat, for an embedding model of 23 million parameters.",
     ]
     registry = Registry[Engine]("aicp.engines")
     for name in registry.names():
@@ -78,13 +93,12 @@ def render() -> str:
 
 
 def _engine(engine: Engine) -> Iterator[str]:
-    version = example(sorted(engine.formats)[-1])
     yield from ("", f"## {engine.title}")
     for vendor, machine in MACHINES.items():
         for variant in engine.variants([machine]):
             for mode in (Mode.BALANCED, Mode.LONG_TEXT):
                 yield from ("", f"### `{mode.value}` on {variant}", "", "| parameter | value | why |", "|---|---|---|")
-                yield from _rows(engine, version, vendor, variant, mode)
+                yield from _rows(engine, vendor, variant, mode)
     yield from (
         "",
         "### What mode `custom` may set",
@@ -102,13 +116,14 @@ def _engine(engine: Engine) -> Iterator[str]:
     yield from ("", f"Request fields that would steer the engine are refused by the gateway: {fields}.")
 
 
-def _rows(engine: Engine, version: ModelVersion, vendor: str, variant: str, mode: Mode) -> Iterator[str]:
-    defaults = engine.defaults(version, ModelType.CHAT, mode, CORES)
+def _rows(engine: Engine, vendor: str, variant: str, mode: Mode) -> Iterator[str]:
+    version, model_type = subject(engine)
+    defaults = engine.defaults(version, model_type, mode, CORES)
     machine = MACHINES[vendor]
     share = DeviceShare(vendor=vendor, device_id=machine.device_id, index=0, memory_bytes=8 * GIB)
     request = LaunchRequest(
         version=version,
-        model_type=ModelType.CHAT,
+        model_type=model_type,
         allocation=Allocation(node_id="example", devices=[share], cpu_cores=defaults.cpu_cores, memory_bytes=8 * GIB),
         mode=mode,
         sizing=Sizing(defaults.context_length, defaults.users, defaults.cpu_cores, vendor),

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from report import spread
+
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import MIB
 from aicp.core.slice import SlicePolicy
 from aicp.enforcers.cgroup import CgroupEnforcer
-from report import spread
 
 CASES: dict[str, list[int]] = {
     "30_70": [30, 70],
@@ -128,7 +129,7 @@ def measure(rounds: int, core: int) -> dict[str, Any]:
             "got_worst": [round(value, 2) for value in max(measured, key=lambda item: error_points(asked, *item))[0]],
             "others_percent": spread([foreign for _, foreign in measured]),
         }
-    got = [item for item in figures["one_percent"]["error_points"]["runs"]]
+    got = list(figures["one_percent"]["error_points"]["runs"])
     return {
         "error_points": {"worst": max(worst), "median": spread(worst)["median"], "cases": figures},
         "one_percent": {**spread(got), "meaning": "points between 1 % and what the slice got, alone on the core"},

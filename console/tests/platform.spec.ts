@@ -2,6 +2,7 @@ import { expect, test } from "@playwright/test";
 import { accessible, call, failing, recovers, unique } from "./platform";
 
 const LISTS = [
+  ["/platform/pools", "/pools"],
   ["/platform/nodes", "/nodes?*"],
   ["/platform/engines", "/engines"],
   ["/platform/users", "/users?*"],

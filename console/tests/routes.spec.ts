@@ -5,7 +5,7 @@ import { call, ensureRoute, ensureService, MODEL, SERVICE, violations } from "./
 /** What stands for the parameters of an address: a page under another prefix must say what it is seen with. */
 async function samples(request: APIRequestContext): Promise<Record<string, string>> {
   const first = async (path: string) => (await call<{ items: { id: string; name: string }[] }>(request, "GET", `${path}?limit=1`)).items[0];
-  return { "models/": MODEL, "services/": SERVICE, "platform/projects/": "default", "platform/users/": (await first("/users"))?.name ?? "", "platform/nodes/": (await first("/nodes"))?.id ?? "" };
+  return { "models/": MODEL, "services/": SERVICE, "platform/projects/": "default", "platform/pools/": "default", "platform/users/": (await first("/users"))?.name ?? "", "platform/nodes/": (await first("/nodes"))?.id ?? "" };
 }
 
 /** What a page shows only when asked in its address, beside its tabs. */
@@ -16,6 +16,7 @@ const ASKED = [
   "/platform/batches?create=1",
   "/platform/users?create=1",
   "/platform/projects?create=1",
+  "/platform/pools?create=1",
   "/platform/audit?kind=key&outcome=done&since=2020-01-01T00:00:00.000Z",
   "/platform/prices?create=1",
   "/platform/cache?create=1",

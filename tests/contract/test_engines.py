@@ -13,7 +13,7 @@ from aicp.core.launch import LaunchSpec
 from aicp.core.model import Architecture, ModelFile, ModelFormat, ModelType, ModelVersion
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
-from aicp.engines.base import Engine, Flag, Sizing
+from aicp.engines.base import Engine, Flag, LaunchRequest, Sizing
 from aicp.gateway.endpoints import served_by
 
 REGISTRY = Registry[Engine]("aicp.engines")
@@ -25,7 +25,19 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return REGISTRY.get(request.param)
 
 
+def fitting_type(engine: Engine) -> ModelType:
+    """Chat where the engine serves it, else the first type that it does."""
+    return next(kind for kind in ModelType if engine.endpoints(kind))
+
+
 def fitting_version(engine: Engine) -> ModelVersion:
+    if fitting_type(engine) is ModelType.EMBEDDING:
+        files = [
+            ModelFile(path=path, sha256="0" * 64, size_bytes=9) for path in ("model.safetensors", "tokenizer.json")
+        ]
+        return make_version(
+            files=files, architecture=make_version().architecture.model_copy(update={"name": "BertModel"})
+        )
     if ModelFormat.SAFETENSORS in engine.formats:
         return make_version()
     file = ModelFile(path="model-q8_0.gguf", sha256="0" * 64, size_bytes=200_000_000)
@@ -33,8 +45,13 @@ def fitting_version(engine: Engine) -> ModelVersion:
     return make_version(format=ModelFormat.GGUF, files=[file], architecture=architecture)
 
 
+def asked(engine: Engine, **more: Any) -> LaunchRequest:
+    return make_request(fitting_version(engine), model_type=fitting_type(engine), **more)
+
+
 def launch(engine: Engine, **more: Any) -> LaunchSpec:
-    return engine.launch(make_request(fitting_version(engine), engine_version=engine.versions[0], **more))
+    request = asked(engine, engine_version=engine.versions[0], **more)
+    return engine.launch(request)
 
 
 def test_it_is_named_as_its_file(engine: Engine) -> None:
@@ -44,14 +61,15 @@ def test_it_is_named_as_its_file(engine: Engine) -> None:
 
 
 def test_it_serves_a_fitting_model_on_a_processor_and_says_so(engine: Engine) -> None:
-    fit = engine.supports(fitting_version(engine), ModelType.CHAT, [CPU])
+    fit = engine.supports(fitting_version(engine), fitting_type(engine), [CPU])
     assert fit.fits, fit.reason
     assert engine.variants([CPU])
-    assert "/v1/chat/completions" in engine.endpoints(ModelType.CHAT)
+    natural = "/v1/chat/completions" if fitting_type(engine) is ModelType.CHAT else "/v1/embeddings"
+    assert natural in engine.endpoints(fitting_type(engine))
 
 
 def test_it_serves_nothing_without_an_accelerator(engine: Engine) -> None:
-    fit = engine.supports(fitting_version(engine), ModelType.CHAT, [])
+    fit = engine.supports(fitting_version(engine), fitting_type(engine), [])
     assert not fit.fits
     assert fit.reason
 
@@ -71,7 +89,7 @@ def test_every_endpoint_can_be_called_through_the_gateway(engine: Engine) -> Non
 def test_formats_off_its_list_do_not_fit(engine: Engine) -> None:
     for format in set(ModelFormat) - engine.formats:
         version = fitting_version(engine).model_copy(update={"format": format})
-        fit = engine.supports(version, ModelType.CHAT, [CPU])
+        fit = engine.supports(version, fitting_type(engine), [CPU])
         assert not fit.fits
         assert fit.suggestions
 
@@ -80,7 +98,7 @@ def test_formats_off_its_list_do_not_fit(engine: Engine) -> None:
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_defaults_fit_the_model_and_the_node_and_have_reasons(engine: Engine, mode: Mode, cores: int) -> None:
     version = fitting_version(engine)
-    defaults = engine.defaults(version, ModelType.CHAT, mode, cores)
+    defaults = engine.defaults(version, fitting_type(engine), mode, cores)
     assert version.context_length is not None
     assert 16 <= defaults.context_length <= version.context_length
     assert 0 < defaults.cpu_cores <= cores
@@ -91,7 +109,7 @@ def test_defaults_fit_the_model_and_the_node_and_have_reasons(engine: Engine, mo
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_every_setting_has_a_reason_and_one_place(engine: Engine, mode: Mode) -> None:
-    choices = engine.settings(make_request(fitting_version(engine), mode=mode))
+    choices = engine.settings(asked(engine, mode=mode))
     assert all(choice.reason and choice.chosen_by == "platform" for choice in choices)
     assert len({choice.name for choice in choices}) == len(choices)
 
@@ -114,7 +132,7 @@ def test_the_served_name_is_what_was_asked(engine: Engine) -> None:
 
 
 def test_a_hostile_name_stays_one_word(engine: Engine) -> None:
-    request = make_request(fitting_version(engine), served_name="$(reboot); --help")
+    request = asked(engine, served_name="$(reboot); --help")
     assert "$(reboot); --help" in engine.launch(request).command
 
 
@@ -126,7 +144,7 @@ def test_memory_parts_add_up_and_grow_with_what_is_asked(engine: Engine) -> None
     version = fitting_version(engine)
 
     def total(context: int, users: int) -> int:
-        parts = engine.estimate(version, ModelType.CHAT, Mode.BALANCED, Sizing(context, users, 2.0))
+        parts = engine.estimate(version, fitting_type(engine), Mode.BALANCED, Sizing(context, users, 2.0))
         assert all(part.bytes >= 0 and part.explanation for part in parts)
         assert len({part.name for part in parts}) == len(parts)
         return sum(part.bytes for part in parts)
@@ -157,27 +175,26 @@ def test_allowed_flags_reach_the_command_as_the_users_choice(engine: Engine) -> 
         assert flag.description
         assert flag.type != "str" or flag.choices, "a free text could be anything"
         assert flag.type not in ("int", "float") or flag.maximum is not None, "a number without an upper limit"
-        request = make_request(fitting_version(engine), mode=Mode.CUSTOM, flags={name: _within(flag)})
+        request = asked(engine, mode=Mode.CUSTOM, flags={name: _within(flag)})
         [choice] = [choice for choice in engine.settings(request) if choice.name == name]
         assert choice.chosen_by == "user"
         assert any(name.replace("_", "-") in word for word in engine.launch(request).command)
 
 
 def test_flags_off_the_list_or_out_of_range_are_refused(engine: Engine) -> None:
-    version = fitting_version(engine)
     for name, flag in engine.flags.items():
         for value in _beyond(flag):
             with pytest.raises(InvalidError):
-                engine.settings(make_request(version, mode=Mode.CUSTOM, flags={name: value}))
+                engine.settings(asked(engine, mode=Mode.CUSTOM, flags={name: value}))
     for name in ("trust_remote_code", "--model", "model", "host", "api_key", "tools"):
         with pytest.raises(InvalidError):
-            engine.launch(make_request(version, mode=Mode.CUSTOM, flags={name: "x"}))
+            engine.launch(asked(engine, mode=Mode.CUSTOM, flags={name: "x"}))
 
 
 def test_flags_need_the_custom_mode(engine: Engine) -> None:
     name, flag = next(iter(engine.flags.items()))
     with pytest.raises(InvalidError) as caught:
-        engine.settings(make_request(fitting_version(engine), flags={name: _within(flag)}))
+        engine.settings(asked(engine, flags={name: _within(flag)}))
     assert "custom" in (caught.value.hint or "")
 
 
@@ -201,6 +218,6 @@ def test_an_unknown_architecture_is_never_tried(engine: Engine) -> None:
     if engine.internal:
         pytest.skip("it stands for any model")
     version = fitting_version(engine).model_copy(update={"architecture": Architecture(name="NobodyKnowsForCausalLM")})
-    fit = engine.supports(version, ModelType.CHAT, [CPU])
+    fit = engine.supports(version, fitting_type(engine), [CPU])
     assert not fit.fits
     assert "NobodyKnowsForCausalLM" in fit.reason

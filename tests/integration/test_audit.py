@@ -24,6 +24,8 @@ WITHOUT_EVENT = {
     "playground_post": "a call of a model: a usage row, not a change",
 }
 """Reviewed: why no event."""
+REFUSED = {"delete_node": "only for a node that is lost; its event is looked at in tests/unit/api/test_pools.py"}
+"""Reviewed: what this walk cannot bring about."""
 PRIVATE = {"AICP_IMPORT_ALLOWED_NETWORKS": "127.0.0.1"}
 PASSWORD = "a-long-enough-password"
 
@@ -88,7 +90,7 @@ def test_every_change_leaves_an_event(walker: Walker) -> None:
     _people(walker, call)
     _models(walker, call)
     _services(walker, call)
-    assert done >= changing_operations()
+    assert done | set(REFUSED) >= changing_operations()
     assert walker.silent == []
 
 
@@ -125,7 +127,18 @@ def _people(walker: Walker, call: Any) -> None:
     call("advise_pool", "POST", "/pools/advice", {"services": [need], "cards": ["L20"]})
     node = walker.http.get("/api/v1/nodes").json()["items"][0]
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": True})
+    _pools(walker, call, node["id"])
     call("update_node", "PATCH", f"/nodes/{node['id']}", {"cordoned": False})
+
+
+def _pools(walker: Walker, call: Any, node: str) -> None:
+    call("create_pool", "POST", "/pools", {"name": "training", "purpose": "training"})
+    call("update_pool", "PATCH", "/pools/training", {"description": "At night"})
+    call("update_node", "PATCH", f"/nodes/{node}", {"labels": {"zone": "a"}})
+    call("delete_pool", "DELETE", "/pools/training")
+    call("drain_node", "POST", f"/nodes/{node}/drain")
+    answer = walker.http.delete(f"/api/v1/nodes/{node}")  # only a lost one may go, and here is none
+    assert answer.status_code == 409, answer.text
 
 
 def _models(walker: Walker, call: Any) -> None:

@@ -1,4 +1,4 @@
-"""Other formats, engines and kinds of models on the platform: GGUF on llama.cpp, embeddings on vLLM."""
+"""Other formats, engines and kinds of models on the platform: GGUF on llama.cpp, embeddings on the light engine."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_embedding_model_is_recognized(embedder: Served) -> None:
     assert model.type == ModelType.EMBEDDING
     assert model.latest is not None
     assert model.latest.license == "apache-2.0"
-    assert embedder.plan.engine == "vllm"
+    assert embedder.plan.engine == "light"
 
 
 def test_embeddings_through_the_official_client_put_like_beside_like(embedder: Served) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 from tests.support.platform import ENVIRONMENTS
 
+from aicp.artifacts.admission import admit
 from aicp.artifacts.formats.inspect import FileSet, inspect_files
 from aicp.core.accelerator import Accelerator
 from aicp.core.clock import SystemClock
@@ -74,7 +75,7 @@ def version_of(path: Path, **more: Any) -> tuple[ModelVersion, ModelType]:
     root = path if path.is_dir() else path.parent
     paths = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in paths}
-    format = ModelFormat.SAFETENSORS if path.is_dir() else ModelFormat.GGUF
+    format = admit(list(sizes), strict=False).format
     facts = inspect_files(FileSet(sizes, lambda name: (root / name).open("rb")), format)
     version = make_version(
         format=format,
@@ -236,6 +237,7 @@ def running(spec: LaunchSpec, directory: Path, *, model: Path, python: Path | No
         "listen": str(listen),
         "token": TOKEN,
         "home": str(home),
+        "threads": "2",
     }
 
     def fill(text: str) -> str:

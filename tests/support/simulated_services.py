@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from aicp.core.launch import ReplicaState
 from aicp.core.replica import check_replica_transition
 from aicp.scheduler.placement import Commitment, NodeCapacity, Snapshot
+from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import (
     Action,
     Actual,
@@ -42,8 +43,10 @@ class SimulatedServices:
     replicas: dict[str, ReplicaView] = field(default_factory=dict)
     nodes: tuple[NodeCapacity, ...] = ()
     broken: set[tuple[str, int]] = field(default_factory=set)
+    draining: set[str] = field(default_factory=set)
     fail_every: int = 0
     now: datetime = START
+    quotas: Quotas = field(default_factory=Quotas)
     attempts: int = 0
     made: int = 0
     lowest_ready: dict[str, int] = field(default_factory=dict)
@@ -54,7 +57,15 @@ class SimulatedServices:
             for item in self.replicas.values()
             if item.allocation is not None and item.state in _HELD
         )
-        return Actual(tuple(self.replicas.values()), Snapshot(self.nodes, held))
+        nodes = tuple(
+            replace(node, unschedulable="it is being drained") if node.id in self.draining else node
+            for node in self.nodes
+        )
+        views = tuple(
+            replace(item, moving=item.allocation is not None and item.allocation.node_id in self.draining)
+            for item in self.replicas.values()
+        )
+        return Actual(views, Snapshot(nodes, held), self.quotas)
 
     def pass_once(self) -> list[Action]:
         """Observe, decide, act."""

@@ -1,8 +1,8 @@
-import { ApiOutlined, AppstoreOutlined, BarChartOutlined, BranchesOutlined, CalculatorOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, FileSearchOutlined, FundOutlined, GlobalOutlined, KeyOutlined, ProjectOutlined, RetweetOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
+import { ApiOutlined, AppstoreOutlined, BarChartOutlined, BranchesOutlined, CalculatorOutlined, CloudServerOutlined, ClusterOutlined, CommentOutlined, DashboardOutlined, DatabaseOutlined, DollarOutlined, FileProtectOutlined, FileSearchOutlined, FundOutlined, GlobalOutlined, GoldOutlined, KeyOutlined, ProjectOutlined, RetweetOutlined, ScheduleOutlined, SnippetsOutlined, TeamOutlined, ThunderboltOutlined } from "@ant-design/icons";
 import type { ReactNode } from "react";
 import type { Permission } from "../api/schema";
 
-type Name = "overview" | "models" | "services" | "playground" | "platform" | "nodes" | "accelerators" | "gateway" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "traffic" | "cache" | "usage" | "requests" | "audit" | "jobs" | "batches";
+type Name = "overview" | "models" | "services" | "playground" | "platform" | "pools" | "nodes" | "accelerators" | "gateway" | "engines" | "routes" | "providers" | "users" | "projects" | "keys" | "prices" | "traffic" | "cache" | "usage" | "requests" | "audit" | "jobs" | "batches";
 
 export interface Section {
   name: Name;
@@ -24,6 +24,7 @@ export const SECTIONS: Section[] = [
     icon: <AppstoreOutlined />,
     needs: "project:read",
     children: [
+      { name: "pools", path: "/platform/pools", icon: <GoldOutlined />, needs: "node:read" },
       { name: "nodes", path: "/platform/nodes", icon: <ClusterOutlined />, needs: "node:read" },
       { name: "accelerators", path: "/platform/accelerators", icon: <CalculatorOutlined />, needs: "node:read" },
       { name: "gateway", path: "/platform/gateway", icon: <ApiOutlined />, needs: "node:read" },

@@ -5,6 +5,7 @@ export function objectPath(kind: string, name: string): string | undefined {
     service: `/services/${at}`,
     model: `/models/${at}`,
     node: `/platform/nodes/${at}`,
+    pool: `/platform/pools/${at}`,
     project: `/platform/projects/${at}`,
     user: `/platform/users/${at}`,
     key: `/platform/keys?search=${at}`,

@@ -3,9 +3,10 @@ import { useEffect } from "react";
 
 /** What else changes its looks when an object of a kind changes. */
 const ALSO: Record<string, string[]> = {
-  replica: ["service", "node", "overview"],
+  replica: ["service", "node", "pool", "overview"],
   service: ["replica", "overview", "event", "pool", "engine", "route"],
   node: ["pool", "overview", "event"],
+  pool: ["node", "event"],
   engine: ["node"],
   model: ["event"],
   job: ["overview"],

@@ -33,7 +33,9 @@ class View:
 
 def plan_view(data_dir: Path, readable: Iterable[Path], writable: Iterable[Path]) -> View:
     """A view that hides the data directory and every directory on the way that other users may not enter."""
-    readable, writable = [path.resolve() for path in readable], [path.resolve() for path in writable]
+    readable, writable = {path.resolve() for path in readable}, [path.resolve() for path in writable]
+    # what lies in a directory that is shown is shown with it
+    readable = [path for path in readable if not any(other in path.parents for other in readable)]
     hidden = {data_dir.resolve()}
     for path in (*readable, *writable):
         closed = closed_directories(path)
@@ -112,7 +114,8 @@ def _show(path: str, only_read: bool, source: str) -> None:
         target.mkdir(mode=0o755, parents=True, exist_ok=True)
     else:
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        target.touch()
+        if not target.exists():  # below one that is shown already it does, and may not be touched
+            target.touch()
     _mount(source, path, None, _MS_BIND)
     if only_read:
         _mount(None, path, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)

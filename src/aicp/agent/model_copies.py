@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import httpx
 
 from aicp.agent.disk import explain_disk
+from aicp.agent.read_ahead import read_ahead
 from aicp.core.clock import Clock
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.security.tls import pinned
@@ -52,6 +53,8 @@ class ModelCopies:
         self._clock = clock
         self._directory = directory
         self._source = source
+        self._reading: set[str] = set()
+        self._tasks: set[asyncio.Task[int]] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def path(self, digest: str) -> Path:
@@ -86,6 +89,17 @@ class ModelCopies:
         """Digests outside of `used` that no replica has been started from for a day."""
         latest = self._clock.now().timestamp() - _UNUSED_SECONDS
         return [one for one in self.digests() if one not in used and self.path(one).stat().st_mtime < latest]
+
+    def read_ahead(self, digest: str) -> None:
+        """Has the copy read into memory that nobody needs, in the background: before an engine asks for it, and after
+        one has ended, so that the next is fast. Absent is success."""
+        path = self.path(digest)
+        if path.exists() and digest not in self._reading:
+            self._reading.add(digest)
+            task = asyncio.get_running_loop().create_task(asyncio.to_thread(read_ahead, path))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._reading.discard(digest))
 
     async def remove(self, digest: str) -> None:
         """Removes a copy, whole or unfinished. Absent is success."""

@@ -64,7 +64,7 @@ class NodeInventory:
     async def status(self) -> NodeStatus:
         """The node now."""
         devices = await self._fresh_devices()
-        memory = psutil.virtual_memory()
+        memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._data_dir)
         machine = next((device for device in devices if device.vendor == "cpu"), None)
         return NodeStatus(
             node_id=self._node_id,
@@ -75,7 +75,8 @@ class NodeInventory:
             memory_bytes=machine.memory_bytes if machine else memory.total,
             memory_used_bytes=(machine.metrics.memory_used_bytes if machine else None)
             or memory.total - memory.available,
-            disk_free_bytes=shutil.disk_usage(self._data_dir).free,
+            disk_free_bytes=disk.free,
+            disk_bytes=disk.total,
             agent_version=aicp.__version__,
             accelerators=devices,
             environments=self._environments(),

@@ -23,7 +23,7 @@ from aicp.agent.replicas import Replicas
 from aicp.agent.site import Site
 from aicp.core.clock import SystemClock
 from aicp.core.registry import Registry
-from aicp.enforcers.base import Enforcer
+from aicp.enforcers.base import Enforcer, KeepsFiles
 from aicp.telemetry.processes import OrphanReaper
 from aicp.web.serving import serve_app
 
@@ -66,7 +66,7 @@ def build_parts(config: AgentConfig) -> AgentParts:
     source = CopySource(config.control_url, config.token, config.artifacts_dir, config.control_certificate)
     copies = ModelCopies(directory / "models", source, clock)
     environments = EngineEnvironments(config.environment_store)
-    enforcers = Registry[Enforcer]("aicp.enforcers")
+    enforcers = _find_enforcers(directory / "enforcers")
     site = Site(
         node_id=node_id,
         data_dir=config.data_dir,
@@ -83,6 +83,15 @@ def build_parts(config: AgentConfig) -> AgentParts:
     cutting = Cutting(site.enforcers, clock)
     inventory = NodeInventory(node_id, config.data_dir, accelerators, cutting, copies, environments.statuses, clock)
     return AgentParts(inventory, Replicas(site), environments, copies)
+
+
+def _find_enforcers(directory: Path) -> Registry[Enforcer]:
+    """Every enforcer, those with files of their own told where to keep them: what they hold outlives this agent."""
+    enforcers = Registry[Enforcer]("aicp.enforcers")
+    for name in enforcers.names():
+        if isinstance(enforcer := enforcers.get(name), KeepsFiles):
+            enforcer.keep_in(directory / name)
+    return enforcers
 
 
 async def serve(config: AgentConfig) -> None:

@@ -25,6 +25,8 @@ from aicp.enforcers.base import Applied
 
 # the only variables of the platform's own environment that an engine sees
 INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+_PRELOAD = "LD_PRELOAD"
+_NONE = "none"  # the enforcer that holds nothing
 _PLACEHOLDER = re.compile(r"\{(python|model|model_file|listen|port|token|home|threads)\}")
 _LONGEST_RUN_PATH = 60  # engines put sockets below it whose whole path must fit into 107 bytes
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -61,19 +63,23 @@ def prepare_start(
         "home": str(files.home),
         "threads": str(threads(allocation)),
     }
-    applied = apply_limits(site, replica_id, spec.enforcers, allocation)
+    applied = apply_limits(site, replica_id, member.enforcers(), allocation)
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
+    readable += [Path(path) for one in applied for path in one.readable]
+    writable = [Path(path) for one in applied for path in one.writable]
+    if site.engine_user is not None:
+        for path in writable:
+            site.engine_user.own(path)
     plan = LaunchPlan(
         command=_command(spec, values),
-        env=build_environment(site, replica_id, spec, allocation, values, run)
-        | {name: value for one in applied for name, value in one.env.items()},
+        env=_with_enforcers(build_environment(site, replica_id, spec, allocation, values, run), applied),
         directory=str(files.home),
         identity_file=str(files.identity_file),
         token_digest=digest_of(token),
         join=[path for one in applied for path in one.join],
         user_id=site.engine_user.user_id if site.engine_user else None,
         group_id=site.engine_user.group_id if site.engine_user else None,
-        view=_view(site, readable, [files.home, run]),
+        view=_view(site, readable, [files.home, run, *writable]),
     )
     address = f"unix:{socket_path}" if spec.listen == "unix" else f"http://127.0.0.1:{port}"
     return Start(plan, address, token, [one.note for one in applied])
@@ -81,7 +87,7 @@ def prepare_start(
 
 def apply_limits(site: Site, replica_id: str, enforcers: Sequence[str], allocation: Allocation) -> list[Applied]:
     """Makes the replica's limits, or brings existing ones to `allocation`."""
-    return [site.enforcers.get(name).apply(replica_id, allocation) for name in enforcers]
+    return [_apply(site, name, replica_id, allocation) for name in enforcers]
 
 
 def _refuse_simulated(spec: LaunchSpec, allocation: Allocation) -> None:
@@ -91,6 +97,18 @@ def _refuse_simulated(spec: LaunchSpec, allocation: Allocation) -> None:
             f"{spec.engine} was given a simulated accelerator, which cannot compute anything.",
             hint="Publish it on real accelerators; on simulated ones only the engine echo runs.",
         )
+
+
+def _apply(site: Site, name: str, replica_id: str, allocation: Allocation) -> Applied:
+    """A slice that nothing holds to its size would take from its neighbors; whole devices and host limits may."""
+    applied = site.enforcers.get(name).apply(replica_id, allocation)
+    sliced = [share for share in allocation.devices if share.mechanism == name and share.vendor != SIMULATED]
+    if sliced and not applied.enforced and name != _NONE:
+        raise UnavailableError(
+            f"The slice of {sliced[0].device_id} cannot be held to its size: {applied.note}.",
+            hint="Publish it on a whole accelerator, or on a node where the mechanism is available.",
+        )
+    return applied
 
 
 def threads(allocation: Allocation) -> int:
@@ -128,6 +146,13 @@ def _visibility(site: Site, allocation: Allocation) -> dict[str, str]:
     for name in sorted(names, key=lambda name: bool(shares[name])):
         env |= site.accelerators.get(name).environment(shares[name])
     return env
+
+
+def _with_enforcers(env: dict[str, str], applied: Sequence[Applied]) -> dict[str, str]:
+    """What the enforcers set, over the rest; of libraries to preload theirs come first and the engine's stay."""
+    preloads = [one.env[_PRELOAD] for one in applied if _PRELOAD in one.env] + [env.get(_PRELOAD, "")]
+    merged = env | {name: value for one in applied for name, value in one.env.items()}
+    return merged | ({_PRELOAD: ":".join(filter(None, preloads))} if any(preloads) else {})
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

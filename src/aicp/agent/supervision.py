@@ -52,7 +52,7 @@ class Supervision:
         self.record = record
         self._process: EngineProcess | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sampler = Sampler(site.enforcers, member.launch.enforcers, record.launch.replica_id, files.log)
+        self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
         self._state = ReplicaState.STARTING
         self._phase: str | None = None
         self._progress: float | None = None
@@ -149,7 +149,7 @@ class Supervision:
         """
         if allocation == self._member.allocation:
             return
-        names = self._member.launch.enforcers
+        names = self._member.enforcers()
         if self._process is not None:
             refuse_resize(self._site, names, allocation, self._sampler.latest)
         self._member = self._member.model_copy(update={"allocation": allocation})
@@ -181,6 +181,8 @@ class Supervision:
     async def finish_stop(self) -> None:
         """Does what `intend_stop` wrote down."""
         await self.halt()
+        if self._member.launch.model_digest is not None:
+            self._site.copies.read_ahead(self._member.launch.model_digest)
         self._say(ReplicaState.STOPPED)
         self._keep(ended=self.observed())
         self._files.clear()
@@ -265,7 +267,9 @@ class Supervision:
             phase = f"fetching model {share:.0%}"
             self._say(ReplicaState.STARTING, phase=phase, progress=share, reason=self._reason)
 
-        return await self._site.copies.ensure(digest, self._member.model_files, progress)
+        found = await self._site.copies.ensure(digest, self._member.model_files, progress)
+        self._site.copies.read_ahead(digest)
+        return found
 
     async def _find_python(self) -> Path | None:
         spec = self._member.launch

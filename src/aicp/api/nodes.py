@@ -1,30 +1,24 @@
-"""Machines, and the pools that name sets of them."""
+"""Machines."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, status
 
 from aicp.api.access import CallerDep, permits
 from aicp.api.paging import Limit, Offset, Search, Sort
 from aicp.api.use_cases import use_case
-from aicp.control.nodes import Nodes, Pools
+from aicp.control.nodes import Nodes
 from aicp.core.identity import Permission
-from aicp.core.node import Node, NodeState, Pool
+from aicp.core.node import Node, NodeState, NodeUpdate
+from aicp.core.pool import DrainPlan
 from aicp.core.replica import Replica
-from aicp.core.value import Page, Request
+from aicp.core.value import Page
 
 router = APIRouter(prefix="/api/v1", tags=["nodes"])
 NodesUse = Annotated[Nodes, use_case(Nodes)]
-PoolsUse = Annotated[Pools, use_case(Pools)]
 READ, WRITE = [permits(Permission.NODE_READ)], [permits(Permission.NODE_WRITE)]
-
-
-class NodeUpdate(Request):
-    """A cordoned node gets no new replicas; those on it go on."""
-
-    cordoned: bool
 
 
 @router.get("/nodes", dependencies=READ)
@@ -58,17 +52,23 @@ async def list_node_replicas(
 
 @router.patch("/nodes/{id}", dependencies=WRITE)
 async def update_node(nodes: NodesUse, caller: CallerDep, id: str, body: NodeUpdate) -> Node:
-    """Keeps new replicas off a node, or lets them on again."""
-    return await nodes.cordon(caller, id, body.cordoned)
+    """Keeps new replicas off a node or lets them on again, moves it to another pool, changes labels and taints."""
+    return await nodes.update(caller, id, body)
 
 
-@router.get("/pools", dependencies=READ)
-async def list_pools(pools: PoolsUse, caller: CallerDep) -> Page[Pool]:
-    """All pools with what is free in them."""
-    return await pools.list(caller)
+@router.get("/nodes/{id}/drain", dependencies=WRITE)
+async def get_drain_plan(nodes: NodesUse, caller: CallerDep, id: str) -> DrainPlan:
+    """Which replicas would leave the node and where to, or why they find no other place; changes nothing."""
+    return await nodes.drain_plan(caller, id)
 
 
-@router.get("/pools/{name}", dependencies=READ)
-async def get_pool(pools: PoolsUse, caller: CallerDep, name: str) -> Pool:
-    """One pool."""
-    return await pools.get(caller, name)
+@router.post("/nodes/{id}/drain", dependencies=WRITE)
+async def drain_node(nodes: NodesUse, caller: CallerDep, id: str) -> DrainPlan:
+    """Cordons a node and moves its replicas, each after its successor elsewhere serves. `cordoned` false ends it."""
+    return await nodes.drain(caller, id)
+
+
+@router.delete("/nodes/{id}", dependencies=WRITE, status_code=status.HTTP_204_NO_CONTENT)
+async def delete_node(nodes: NodesUse, caller: CallerDep, id: str) -> None:
+    """Forgets a node that is lost. 409 for one that answers."""
+    await nodes.remove(caller, id)

@@ -14,7 +14,20 @@ from aicp.core.errors import InvalidError
 from aicp.core.model import ModelFormat
 
 _KEPT = frozenset(
-    {".safetensors", ".gguf", ".json", ".jsonl", ".txt", ".md", ".jinja", ".jinja2", ".model", ".vocab", ".tiktoken"}
+    {
+        ".safetensors",
+        ".gguf",
+        ".onnx",
+        ".json",
+        ".jsonl",
+        ".txt",
+        ".md",
+        ".jinja",
+        ".jinja2",
+        ".model",
+        ".vocab",
+        ".tiktoken",
+    }
     | {".spm", ".bpe", ".yaml", ".yml", ".rst"}
 )
 _KEPT_NAMES = frozenset({"license", "licence", "notice", "readme", "copying", "use_policy", "merges", "vocab"})
@@ -86,14 +99,17 @@ def _is_harmless(path: str) -> bool:
 def _choose_weights(kept: list[str], notes: list[str]) -> Admission:
     safetensors = [path for path in kept if path.lower().endswith(".safetensors")]
     gguf = [path for path in kept if path.lower().endswith(".gguf")]
+    onnx = [path for path in kept if path.lower().endswith(".onnx")]
     if safetensors:
-        drop = set(gguf) | _consolidated(safetensors)
+        drop = {*gguf, *onnx} | _consolidated(safetensors)
         notes += [f"left out {path}: the same weights in another form" for path in sorted(drop)]
         return Admission([path for path in kept if path not in drop], ModelFormat.SAFETENSORS, notes)
     models = {_SPLIT.sub("", PurePosixPath(path).stem) for path in gguf if not _is_projector(path)}
+    if not models and onnx:
+        return Admission(kept, ModelFormat.ONNX, notes)
     if not models:
         raise InvalidError(
-            "The source holds no weights in a safe format (safetensors or GGUF).",
+            "The source holds no weights in a safe format (safetensors, GGUF or ONNX).",
             hint="Convert the weights to safetensors; pickled ones (.bin, .pt) can run code and never enter.",
             code="no_weights",
         )
@@ -104,7 +120,8 @@ def _choose_weights(kept: list[str], notes: list[str]) -> Admission:
             code="several_models",
             details={"models": sorted(models)},
         )
-    return Admission(kept, ModelFormat.GGUF, notes)
+    notes += [f"left out {path}: the same weights in another form" for path in sorted(onnx)]
+    return Admission([path for path in kept if path not in onnx], ModelFormat.GGUF, notes)
 
 
 def _consolidated(paths: list[str]) -> set[str]:

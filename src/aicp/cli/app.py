@@ -22,11 +22,14 @@ from aicp.cli import (
     identity,
     jobs,
     keys,
+    kubernetes,
     listeners,
     logs,
     models,
+    node_changes,
     nodes,
     platform,
+    pools,
     prices,
     publish,
     quickstart,
@@ -89,6 +92,7 @@ app.add_typer(routes.provider_app, name="provider")
 keys.app.command("use")(traffic.key_use)
 app.add_typer(keys.app, name="key")
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(kubernetes.app, name="kubernetes")
 app.add_typer(listeners.app, name="listener")
 app.add_typer(listeners.port_app, name="port")
 app.add_typer(prices.app, name="price")
@@ -98,9 +102,10 @@ app.add_typer(requests.log_app, name="request-log")
 app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")
+node_changes.add_to(nodes.app)
 app.add_typer(nodes.app, name="node")
-nodes.pool_app.command()(advice.advise)
-app.add_typer(nodes.pool_app, name="pool")
+pools.app.command()(advice.advise)
+app.add_typer(pools.app, name="pool")
 app.add_typer(accelerators.app, name="accelerator")
 app.add_typer(nodes.engine_app, name="engine")
 app.add_typer(identity.project_app, name="project")

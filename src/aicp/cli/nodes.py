@@ -1,4 +1,4 @@
-"""`aicp node`, `aicp pool` and `aicp engine`."""
+"""`aicp node` and `aicp engine`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
+from aicp.cli.marks import labels_text, taint_text
 from aicp.cli.output import Column, print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_job
 from aicp.core.accelerator import Accelerator
 from aicp.core.engine import EngineInfo
-from aicp.core.node import EnvironmentState, Node, NodeState, NodeStatus, Pool
+from aicp.core.node import EnvironmentState, Node, NodeState, NodeStatus
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Machines and their accelerators.")
-pool_app = typer.Typer(no_args_is_help=True, help="Named sets of nodes.")
 engine_app = typer.Typer(no_args_is_help=True, help="Serving programs: install, list, remove.")
 
 
@@ -62,7 +62,10 @@ def show(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
     print_facts(
         [
             ("name", found.name),
+            ("pool", found.pool),
             ("state", f"{found.state} {found.reason or ''}"),
+            ("labels", labels_text(found.labels)),
+            ("taints", [taint_text(taint) for taint in found.taints]),
             ("seen", found.seen_at),
             ("system", f"{status.os} {status.architecture}" if status else None),
             ("memory used", format_bytes(status.memory_used_bytes) if status else None),
@@ -114,59 +117,6 @@ def _print_findings(status: NodeStatus) -> None:
             ("next", lambda pair: pair[1].action),
         ]
         print_table(found, columns, empty="")
-
-
-@app.command()
-def cordon(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
-    """Keep new replicas off a node."""
-    print_done(connect(ctx).nodes.cordon(node), f"{node} takes no new replicas.", as_json=json_)
-
-
-@app.command()
-def uncordon(ctx: typer.Context, node: str, json_: JsonFlag = False) -> None:
-    """Let new replicas on a node again."""
-    print_done(connect(ctx).nodes.cordon(node, cordoned=False), f"{node} takes replicas again.", as_json=json_)
-
-
-@pool_app.command("list")
-def list_pools(ctx: typer.Context, json_: JsonFlag = False) -> None:
-    """List pools with what is free."""
-    pools = connect(ctx).pools.list()
-    if json_:
-        return print_json(pools)
-    print_table(
-        pools,
-        [
-            ("name", lambda p: p.name),
-            ("nodes", lambda p: p.nodes),
-            ("accelerators free", _accelerators_free),
-            ("memory free", lambda p: f"{format_bytes(p.memory_free_bytes)} of {format_bytes(p.memory_bytes)}"),
-            ("cores free", lambda p: f"{p.cpu_cores_free:g} of {p.cpu_cores:g}"),
-        ],
-        empty="No pools.",
-    )
-
-
-@pool_app.command("show")
-def show_pool(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
-    """Show a pool and what is free in it."""
-    pool = connect(ctx).pools.get(name)
-    if json_:
-        return print_json(pool)
-    print_facts(
-        [
-            ("name", pool.name),
-            ("nodes", pool.nodes),
-            ("accelerators free", _accelerators_free(pool)),
-            ("memory free", f"{format_bytes(pool.memory_free_bytes)} of {format_bytes(pool.memory_bytes)}"),
-            ("cores free", f"{pool.cpu_cores_free:g} of {pool.cpu_cores:g}"),
-        ]
-    )
-
-
-def _accelerators_free(pool: Pool) -> str:
-    made_up = f" ({pool.accelerators_simulated} simulated)" if pool.accelerators_simulated else ""
-    return f"{pool.accelerators_free} of {pool.accelerators}{made_up}"
 
 
 @engine_app.command("list")

@@ -10,6 +10,20 @@ import typer
 from aicp.cli.connection import JsonFlag, WaitFlag, connect
 from aicp.cli.output import out, print_json, print_table
 from aicp.cli.progress import wait_for_service
+from aicp.cli.scaling import (
+    DownOption,
+    IdleOption,
+    KvOption,
+    MaxOption,
+    MaxWaitOption,
+    MinOption,
+    QueueOption,
+    RunningOption,
+    TtftOption,
+    UpOption,
+    WindowOption,
+    scaling_of,
+)
 from aicp.core.errors import InvalidError
 from aicp.core.model import Visibility
 from aicp.core.quantity import format_bytes, parse_bytes
@@ -93,6 +107,17 @@ def publish(
     memory: MemoryOption = None,
     drain_seconds: DrainOption = None,
     visibility: VisibilityOption = None,
+    min_replicas: MinOption = None,
+    max_replicas: MaxOption = None,
+    target_queue: QueueOption = None,
+    target_running: RunningOption = None,
+    target_kv: KvOption = None,
+    target_ttft_ms: TtftOption = None,
+    idle_seconds: IdleOption = None,
+    up_seconds: UpOption = None,
+    down_seconds: DownOption = None,
+    max_wait_seconds: MaxWaitOption = None,
+    window: WindowOption = None,
     description: DescriptionOption = None,
     create_key: Annotated[bool, typer.Option("--create-key", help="Make a key for this service only.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and why; change nothing.")] = False,
@@ -101,6 +126,20 @@ def publish(
 ) -> None:
     """Publish a model as a service; everything not given is chosen and explained."""
     client = connect(ctx)
+    autoscale = scaling_of(
+        None,
+        window,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        queued_per_replica=target_queue,
+        running_per_replica=target_running,
+        kv_percent=target_kv,
+        ttft_ms=target_ttft_ms,
+        idle_seconds=idle_seconds,
+        up_seconds=up_seconds,
+        down_seconds=down_seconds,
+        max_wait_seconds=max_wait_seconds,
+    )
     spec = ServiceSpec(
         model=model,
         mode=mode,
@@ -118,7 +157,7 @@ def publish(
         replicas=replicas,
         context_length=context,
         users=users,
-        **given_of(drain_seconds=drain_seconds, visibility=visibility),
+        **given_of(drain_seconds=drain_seconds, visibility=visibility, autoscale=autoscale),
     )
     described = given_of(description=description)
     body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key, **described)

@@ -27,12 +27,30 @@ from aicp.cli.publish import (
     print_plan,
     slice_of,
 )
+from aicp.cli.scaling import (
+    DownOption,
+    IdleOption,
+    KvOption,
+    MaxOption,
+    MaxWaitOption,
+    MinOption,
+    NoAutoscaleOption,
+    NoWindowsOption,
+    QueueOption,
+    RunningOption,
+    TtftOption,
+    UpOption,
+    WindowOption,
+    scaling_of,
+)
+from aicp.core.autoscale import Autoscale
 from aicp.core.errors import InvalidError
 from aicp.core.launch import DeviceShare
 from aicp.core.quantity import format_bytes
 from aicp.core.replica import Replica
 from aicp.core.service import (
     Mode,
+    Service,
     ServiceSpec,
     ServiceState,
     ServiceUpdate,
@@ -82,6 +100,23 @@ def list_services(
 
 
 @app.command()
+def why(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Say why replicas of a service have no place yet, node by node."""
+    waiting = connect(ctx).services.waiting(name)
+    if json_:
+        return print_json(waiting)
+    for item in waiting:
+        print_facts([("replica", item.replica), ("since", item.since), ("reason", item.reason)])
+    print_table(
+        [(item.replica, node) for item in waiting for node in item.nodes],
+        [("replica", lambda row: row[0]), ("node", lambda row: row[1].node), ("why not", lambda row: row[1].reason)],
+        empty=f"No replica of {name} is held back by a node."
+        if waiting
+        else f"No replica of {name} waits for a place.",
+    )
+
+
+@app.command()
 def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     """Show a service, its replicas and revisions."""
     client = connect(ctx)
@@ -99,6 +134,7 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
             ("address", service.address),
             ("revision", f"{service.generation} (serving {service.serving_generation or '-'})"),
             ("replicas", f"{service.replicas_ready} of {service.replicas_wanted} ready"),
+            *_scale_facts(service),
         ]
     )
     print_table(
@@ -116,6 +152,15 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
         ],
         empty="No replicas.",
     )
+
+
+def _scale_facts(service: Service) -> list[tuple[str, object]]:
+    scale = service.scale
+    if scale is None:
+        return []
+    said = f"{scale.wanted} wanted, {scale.min_replicas} to {scale.max_replicas} at this hour"
+    wake = [] if scale.wake_seconds is None else [("wakes in", f"{scale.wake_seconds:g} s at most lately")]
+    return [("scales itself", f"{said}: {scale.reason} ({scale.changed_at:%Y-%m-%d %H:%M:%S})"), *wake]
 
 
 @app.command()
@@ -175,6 +220,19 @@ def update(
     replicas: int | None = None,
     drain_seconds: DrainOption = None,
     visibility: VisibilityOption = None,
+    min_replicas: MinOption = None,
+    max_replicas: MaxOption = None,
+    target_queue: QueueOption = None,
+    target_running: RunningOption = None,
+    target_kv: KvOption = None,
+    target_ttft_ms: TtftOption = None,
+    idle_seconds: IdleOption = None,
+    up_seconds: UpOption = None,
+    down_seconds: DownOption = None,
+    max_wait_seconds: MaxWaitOption = None,
+    window: WindowOption = None,
+    no_windows: NoWindowsOption = False,
+    no_autoscale: NoAutoscaleOption = False,
     description: DescriptionOption = None,
     unset_flag: Annotated[list[str] | None, typer.Option(help="Engine flag NAME back to its default.")] = None,
     automatic: Annotated[
@@ -206,7 +264,22 @@ def update(
             "memory_bytes": bytes_of(memory),
         },
     }
-    spec = changed_spec(client.services.get(name).spec, given, automatic or [], unset_flag or [])
+    before = client.services.get(name).spec
+    autoscale = scaling_of(
+        None if no_autoscale else before.autoscale,
+        [] if no_windows else window,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        queued_per_replica=target_queue,
+        running_per_replica=target_running,
+        kv_percent=target_kv,
+        ttft_ms=target_ttft_ms,
+        idle_seconds=idle_seconds,
+        up_seconds=up_seconds,
+        down_seconds=down_seconds,
+        max_wait_seconds=max_wait_seconds,
+    )
+    spec = changed_spec(before, given, automatic or [], unset_flag or [], autoscale)
     if spec is None and description is None:
         raise InvalidError("Nothing to change was given.", hint="See `aicp service update --help`.")
     changes = ServiceUpdate(**given_of(spec=spec, description=description))
@@ -221,9 +294,14 @@ def update(
 
 
 def changed_spec(
-    spec: ServiceSpec, given: dict[str, Any], automatic: Sequence[str] = (), unset: Sequence[str] = ()
+    spec: ServiceSpec,
+    given: dict[str, Any],
+    automatic: Sequence[str] = (),
+    unset: Sequence[str] = (),
+    autoscale: Autoscale | None = None,
 ) -> ServiceSpec | None:
-    """`spec` with what was given (None: not given), what is left to the platform again, and without the flags `unset`.
+    """`spec` with what was given (None: not given), what is left to the platform again, without the flags `unset`, and
+    scaled by the rule `autoscale`.
 
     None when that changes nothing. Raises InvalidError for what cannot be left to the platform or is not set.
     """
@@ -236,6 +314,7 @@ def changed_spec(
     if missing:
         known = ", ".join(before["engine_flags"]) or "none"
         raise InvalidError(f"The flag {missing[0]!r} is not set.", hint=f"Set: {known}.")
+    after["autoscale"] = None if autoscale is None else autoscale.model_dump()
     kept = {flag: value for flag, value in before["engine_flags"].items() if flag not in unset}
     after["engine_flags"] = {**kept, **(given["engine_flags"] or {})}
     compute = {field: value for field, value in given["compute"].items() if value is not None}

@@ -11,7 +11,8 @@ from aicp.core.advice import Advice, AdviceRequest
 from aicp.core.engine import EngineInfo, EngineInstall
 from aicp.core.errors import ConflictError
 from aicp.core.job import Job
-from aicp.core.node import Node, NodeState, Pool
+from aicp.core.node import Node, NodeState, NodeUpdate
+from aicp.core.pool import DrainPlan, Pool, PoolCreate, PoolUpdate, PoolView, WaitingReplica
 from aicp.core.replica import Replica
 from aicp.core.service import (
     Mode,
@@ -26,7 +27,7 @@ from aicp.core.service import (
 )
 from aicp.core.value import Page
 
-_SETTLED = {ServiceState.READY, ServiceState.FAILED, ServiceState.STOPPED}
+_SETTLED = {ServiceState.READY, ServiceState.FAILED, ServiceState.SLEEPING, ServiceState.STOPPED}
 
 
 class Services:
@@ -88,6 +89,10 @@ class Services:
         """Running and ended replicas, newest first."""
         return self._transport.every(f"/api/v1/services/{name}/replicas", Replica)
 
+    def waiting(self, name: str) -> builtins.list[WaitingReplica]:
+        """Replicas without a place, and why each node of the pool does not take them."""
+        return self._transport.get(f"/api/v1/services/{name}/waiting", Page[WaitingReplica]).items
+
     def replica(self, replica_id: str) -> Replica:
         """One replica, running or ended, of whatever service."""
         return self._transport.get(f"/api/v1/replicas/{replica_id}", Replica)
@@ -109,7 +114,7 @@ class Services:
         timeout_seconds: float = 1800,
         progress: Callable[[Service], None] | None = None,
     ) -> Service:
-        """Waits until the newest revision is ready, failed or stopped.
+        """Waits until the newest revision is ready, failed, asleep or stopped.
 
         Raises ConflictError when the service failed, or when revision `generation`, if given, was rolled back.
         """
@@ -157,7 +162,23 @@ class Nodes:
 
     def cordon(self, node_id: str, cordoned: bool = True) -> Node:
         """Keeps new replicas off a node, or lets them on again."""
-        return self._transport.patch(f"/api/v1/nodes/{node_id}", Node, {"cordoned": cordoned})
+        return self.update(node_id, NodeUpdate(cordoned=cordoned))
+
+    def update(self, node_id: str, changes: NodeUpdate) -> Node:
+        """Another pool, other labels or taints, or cordoned; each only when given."""
+        return self._transport.patch(f"/api/v1/nodes/{node_id}", Node, changes)
+
+    def drain_plan(self, node_id: str) -> DrainPlan:
+        """Which replicas a drain would move where, or has still to move; changes nothing."""
+        return self._transport.get(f"/api/v1/nodes/{node_id}/drain", DrainPlan)
+
+    def drain(self, node_id: str) -> DrainPlan:
+        """Cordons a node and moves its replicas, each after its successor elsewhere serves."""
+        return self._transport.post(f"/api/v1/nodes/{node_id}/drain", DrainPlan)
+
+    def delete(self, node_id: str) -> None:
+        """Forgets a node that is lost."""
+        self._transport.delete(f"/api/v1/nodes/{node_id}")
 
 
 class Pools:
@@ -167,7 +188,7 @@ class Pools:
         self._transport = transport
 
     def list(self) -> list[Pool]:
-        """All pools with what is free."""
+        """All pools with what they have and what is taken."""
         return self._transport.get("/api/v1/pools", Page[Pool]).items
 
     def get(self, name: str) -> Pool:
@@ -177,6 +198,22 @@ class Pools:
     def advise(self, question: AdviceRequest) -> Advice:
         """How many cards of each kind services would need, whole and sliced; changes nothing."""
         return self._transport.post("/api/v1/pools/advice", Advice, question)
+
+    def view(self, name: str) -> PoolView:
+        """One pool with nodes and accelerators, what replicas hold of them, who waits, and how quotas stand."""
+        return self._transport.get(f"/api/v1/pools/{name}/view", PoolView)
+
+    def create(self, body: PoolCreate) -> Pool:
+        """Adds a pool without nodes."""
+        return self._transport.post("/api/v1/pools", Pool, body)
+
+    def update(self, name: str, changes: PoolUpdate) -> Pool:
+        """Changes what is given, and moves nodes into the pool."""
+        return self._transport.patch(f"/api/v1/pools/{name}", Pool, changes)
+
+    def delete(self, name: str) -> None:
+        """Removes a pool without nodes and services."""
+        self._transport.delete(f"/api/v1/pools/{name}")
 
 
 class Engines:

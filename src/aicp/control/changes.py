@@ -21,6 +21,7 @@ _PERMISSIONS = {
     "cache_rule": Permission.SERVICE_READ,
     "provider": Permission.PROVIDER_READ,
     "node": Permission.NODE_READ,
+    "pool": Permission.NODE_READ,
     "engine": Permission.ENGINE_READ,
     "key": Permission.KEY_READ,
     "price": Permission.USAGE_READ,
@@ -28,7 +29,7 @@ _PERMISSIONS = {
     "project": Permission.PROJECT_READ,
     "user": Permission.USER_READ,
 }
-_UNOWNED = frozenset({"node", "engine", "provider"})
+_UNOWNED = frozenset({"node", "pool", "engine", "provider"})
 _GATHER_SECONDS = 0.2
 _RECHECK_SECONDS = 15.0
 

@@ -34,7 +34,7 @@ class Gateways:
         if caller.visible_projects(Permission.SERVICE_READ) is not None:
             # what others serve, and how much, is not everybody's business
             live = [
-                one.model_copy(update={"listeners": {}, "inflight": {"all": sum(one.inflight.values())}})
+                one.model_copy(update={"listeners": {}, "loads": {}, "inflight": {"all": sum(one.inflight.values())}})
                 for one in live
             ]
         live.sort(key=lambda status: (status.slot, status.id))

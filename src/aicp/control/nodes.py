@@ -1,19 +1,28 @@
-"""Nodes and pools: look, and keep new replicas off a node."""
+"""Nodes: look, keep new replicas off, drain, move to another pool, forget."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
+from aicp.core.errors import ConflictError
+from aicp.core.event import difference
 from aicp.core.identity import Permission
-from aicp.core.node import Node, NodeState, Pool
+from aicp.core.launch import ReplicaState
+from aicp.core.node import Node, NodeState, NodeUpdate
+from aicp.core.pool import DrainMove, DrainPlan
 from aicp.core.replica import Replica
 from aicp.core.value import Page
-from aicp.store.database import Database
+from aicp.scheduler.drains import Leaving, Move, plan_moves
+from aicp.scheduler.services import LIVE
+from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.nodes import Nodes as StoredNodes
 from aicp.store.pools import Pools as StoredPools
-from aicp.store.replicas import Replicas
+from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.revisions import Revisions
 
 
 class Nodes:
@@ -56,35 +65,133 @@ class Nodes:
             projects = caller.visible_projects(Permission.SERVICE_READ)
             return await Replicas(tx).list(node_id=node.id, projects=projects, offset=offset, limit=limit)
 
-    async def cordon(self, caller: Caller, node_id: str, cordoned: bool) -> Node:
-        """Keeps new replicas off a node, or lets them on again; those on it go on."""
+    async def update(self, caller: Caller, node_id: str, wanted: NodeUpdate) -> Node:
+        """Cordons a node or lets replicas on again, moves it to another pool, or changes its labels and taints.
+
+        Raises ConflictError when it is to change its pool while it holds replicas, NotFoundError for no such pool.
+        """
+        caller.require(Permission.NODE_WRITE)
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            before = await StoredNodes(tx).get(node_id)
+            if wanted.pool is not None and wanted.pool != before.pool:
+                await require_movable(tx, before, wanted.pool)
+            await StoredNodes(tx).change(before.id, pool=wanted.pool, labels=wanted.labels, taints=wanted.taints)
+            if wanted.cordoned is not None:
+                await StoredNodes(tx).cordon(before.id, wanted.cordoned, f"Cordoned by {caller.user}.")
+                action = "node.cordon" if wanted.cordoned else "node.uncordon"
+                await Events(tx).audit(caller, now, action, "node", before.name)
+            changed = await StoredNodes(tx).get(before.id)
+            details = difference(_said(before), _said(changed))
+            if details or wanted.cordoned is None:
+                await Events(tx).audit(caller, now, "node.update", "node", before.name, details=details)
+        self._ring(changed.id)
+        return changed
+
+    async def drain_plan(self, caller: Caller, node_id: str) -> DrainPlan:
+        """Which replicas of a node would move, and where to, or why they find no place; changes nothing."""
+        caller.require(Permission.NODE_WRITE)
+        async with self._database.snapshot() as tx:
+            return await self._drain_plan(tx, node_id)
+
+    async def drain(self, caller: Caller, node_id: str) -> DrainPlan:
+        """Cordons a node and moves its replicas: each gets a successor elsewhere before it ends.
+
+        Those that find no other place go on where they are until there is one. Again changes nothing.
+        """
         caller.require(Permission.NODE_WRITE)
         now = self._clock.now()
         async with self._database.transaction() as tx:
             node = await StoredNodes(tx).get(node_id)
-            await StoredNodes(tx).cordon(node.id, cordoned, f"Cordoned by {caller.user}.")
-            action = "node.cordon" if cordoned else "node.uncordon"
-            await Events(tx).audit(caller, now, action, "node", node.name)
-            changed = await StoredNodes(tx).get(node.id)
-        self._bell.ring("node", node.id)
-        return changed
+            if node.state == NodeState.LOST:
+                raise ConflictError(
+                    f"Node {node.name!r} does not answer, nothing can be moved from it.",
+                    hint="Its replicas are made anew elsewhere already. Remove the node if it does not come back.",
+                    code="node_lost",
+                )
+            await StoredNodes(tx).cordon(node.id, True, f"Being drained by {caller.user}.", draining=True)
+            await Events(tx).audit(caller, now, "node.drain", "node", node.name)
+            plan = await self._drain_plan(tx, node.id)
+        self._ring(node.id)
+        return plan
+
+    async def remove(self, caller: Caller, node_id: str) -> None:
+        """Forgets a node that is lost; its replicas count as ended. Raises ConflictError while it answers."""
+        caller.require(Permission.NODE_WRITE)
+        async with self._database.transaction() as tx:
+            node = await StoredNodes(tx).get(node_id)
+            if node.state != NodeState.LOST:
+                raise ConflictError(
+                    f"Node {node.name!r} still answers and would join again by itself.",
+                    hint="Drain it, stop its agent, and remove it when it is shown as lost.",
+                    code="node_answers",
+                )
+            await StoredNodes(tx).remove(node.id)
+            await Events(tx).audit(caller, self._clock.now(), "node.remove", "node", node.name)
+        self._ring(node.id)
+
+    async def _drain_plan(self, tx: Transaction, node_id: str) -> DrainPlan:
+        node = await StoredNodes(tx).get(node_id)
+        charged = await Replicas(tx).charged()
+        on_it = [item for item in charged if item.node_id == node.id]
+        coming = _successors(charged, node) if node.draining else {}
+        known: dict[str, Move] = {}
+        leaving: list[Leaving] = []
+        for item in on_it:
+            replica = item.replica
+            if replica.state not in LIVE:
+                known[replica.id] = Move(replica.id, None, "It finishes its requests and stops.")
+            elif coming.get(item.service_id):
+                known[replica.id] = Move(replica.id, coming[item.service_id].pop())
+            else:
+                revision = await Revisions(tx).get(item.service_id, replica.generation)
+                leaving.append(Leaving(replica.id, replica.service, revision.requirement))
+        moves = plan_moves(node.id, leaving, await StoredPools(tx).snapshot(self._clock.now()))
+        known |= {move.replica_id: move for move in moves}
+        return DrainPlan(
+            node=node.name,
+            draining=node.draining,
+            moves=[
+                DrainMove(
+                    replica=item.replica.id,
+                    service=item.replica.service,
+                    project=item.project,
+                    state=item.replica.state,
+                    node=known[item.replica.id].node,
+                    reason=known[item.replica.id].reason,
+                )
+                for item in on_it
+            ],
+        )
+
+    def _ring(self, node_id: str) -> None:
+        self._bell.ring("node", node_id)
+        self._bell.ring("pool")
 
 
-class Pools:
-    """Use cases over pools."""
+_ON_THE_WAY = frozenset({ReplicaState.ALLOCATED, ReplicaState.STARTING, ReplicaState.LOADING})
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
-    async def list(self, caller: Caller) -> Page[Pool]:
-        """All pools with what is free in them."""
-        caller.require(Permission.NODE_READ)
-        async with self._database.snapshot() as tx:
-            pools = await StoredPools(tx).list()
-        return Page(items=pools, total=len(pools))
+def _successors(charged: list[StoredReplica], node: Node) -> dict[str, list[str]]:
+    """By service, the nodes of replicas that become ready elsewhere: each takes the place of one on `node`."""
+    found: dict[str, list[str]] = {}
+    for item in charged:
+        if item.node_id != node.id and item.replica.state in _ON_THE_WAY:
+            found.setdefault(item.service_id, []).append(item.replica.node or "")
+    return found
 
-    async def get(self, caller: Caller, name: str) -> Pool:
-        """One pool."""
-        caller.require(Permission.NODE_READ)
-        async with self._database.snapshot() as tx:
-            return await StoredPools(tx).get(name)
+
+def _said(node: Node) -> dict[str, Any]:
+    return node.model_dump(mode="json", include={"pool", "labels", "taints"})
+
+
+async def require_movable(tx: Transaction, node: Node, pool: str) -> None:
+    """Raises ConflictError while a node that is to go to `pool` holds replicas, NotFoundError for no such pool."""
+    await StoredPools(tx).get(pool)
+    services = sorted({item.replica.service for item in await Replicas(tx).charged() if item.node_id == node.id})
+    if services:
+        raise ConflictError(
+            f"Node {node.name!r} holds replicas of {', '.join(services)}, whose place is pool {node.pool!r}.",
+            hint=f"Move them first: `aicp node drain {node.name}`. Then move the node, and uncordon it.",
+            code="node_in_use",
+        )

@@ -32,6 +32,7 @@ from aicp.store.files import Files
 from aicp.store.members import Members
 from aicp.store.models import Models
 from aicp.store.organizations import Organizations
+from aicp.store.pools import Pools
 from aicp.store.projects import Projects as StoredProjects
 from aicp.store.public_routes import PublicRoutes
 from aicp.store.services import Services
@@ -131,6 +132,7 @@ class Projects:
             await _require_empty(tx, name)
             await ApiKeys(tx).revoke_project(name, self._clock.now())
             await CacheRules(tx).delete_project(name)
+            await Pools(tx).forget_project(name)
             await StoredProjects(tx).delete(name)
             await self._audit(tx, caller, "project.delete", name)
         self._bell.ring("project", name)

@@ -18,7 +18,7 @@ from aicp.core.clock import Clock
 from aicp.core.launch import ReplicaState
 from aicp.core.model import ModelType, Visibility
 from aicp.core.registry import Registry
-from aicp.core.route import RouteEntry, RouteTable, Target
+from aicp.core.route import RouteEntry, RouteTable, Target, WakeEntry
 from aicp.core.service import Service
 from aicp.engines.base import Engine, ReportsCache
 from aicp.store.api_keys import ApiKeys
@@ -162,8 +162,19 @@ class RouteTables:
                 for path, how in engines[0].continues.items()
                 if all(engine.continues.get(path) == how for engine in engines[1:])
             },
+            scales=service.spec.autoscale is not None,
+            wake=_wake(service),
             reason="" if service.replicas_ready else f"{service.state.value}: {service.reason}".rstrip(": "),
         )
+
+
+def _wake(service: Service) -> WakeEntry | None:
+    """How a request waits for a service that sleeps; None where it never does, or was stopped."""
+    rule = service.spec.autoscale
+    if rule is None or service.stopped or not rule.may_sleep:
+        return None
+    seconds = service.scale.wake_seconds if service.scale else None
+    return WakeEntry(rule.max_wait_seconds, None if seconds is None else math.ceil(seconds))
 
 
 def _cache_events(engine: Engine | None, service: Service, address: str) -> str | None:

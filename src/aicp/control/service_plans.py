@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aicp.core.access import Caller
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.identity import Permission
+from aicp.core.launch import Allocation
 from aicp.core.model import Model, ModelVersion, Visibility
 from aicp.core.registry import Registry
-from aicp.core.service import Plan, ServiceSpec
+from aicp.core.service import Fit, Plan, ServiceSpec
 from aicp.engines.base import Engine
 from aicp.planner.plan import Planned, PlanRequest, make_plan
 from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot, place, relief
+from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Transaction
 from aicp.store.models import Models
 from aicp.store.nodes import Nodes
 from aicp.store.pools import Pools
+from aicp.store.services import Services
+
+_LARGER = "fewer or smaller replicas, another pool, or a larger quota from a platform admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class ServicePlans:
         planned = make_plan(
             request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service == own), engines
         )
+        over = await _over_quota(tx, project, own, planned.requirement, spec.replicas)
+        if over and planned.plan.fit.fits:
+            fit = Fit(fits=False, reason=f"{over}.", suggestions=[_LARGER])
+            planned = replace(planned, plan=planned.plan.model_copy(update={"fit": fit}))
         return Proposal(spec, model, version, planned)
 
     async def resolve(self, tx: Transaction, caller: Caller, spec: ServiceSpec) -> tuple[Model, ModelVersion]:
@@ -86,14 +95,37 @@ def require_fit(plan: Plan) -> None:
     )
 
 
-async def require_room(tx: Transaction, service: str, need: Requirement, replicas: int) -> None:
-    """Raises InvalidError unless that many replicas fit, what the service holds now counting as free."""
+async def require_room(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> None:
+    """Raises InvalidError unless that many replicas fit and the quota of `project` allows them, what the service
+    holds now counting as free."""
     snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
     for number in range(replicas):
         answer = place(need, snapshot, service)
         if isinstance(answer, Refusal):
             raise _refused(f"{number} of {replicas} replicas of {service} fit: {answer.sentence}.", need, snapshot)
         snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
+    over = await _over_quota(tx, project, service, need, replicas)
+    if over:
+        message = f"{replicas} replicas of {service} are too many: {over}."
+        raise InvalidError(message, hint=f"Try: {_LARGER}.", code="over_quota")
+
+
+async def _over_quota(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> str | None:
+    """Why the quota of `project` does not allow that many replicas of `service`, in words; None where it does."""
+    pool = await Pools(tx).get(need.pool)
+    limits = {(pool.name, quota.project): quota for quota in pool.quotas}
+    if (pool.name, project) not in limits:
+        return None
+    quotas = Quotas(limits, {item.name: item.project for item in await Services(tx).all()} | {service: project})
+    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
+    before, asked = snapshot, list[Allocation]()
+    for number in range(replicas):
+        answer = place(need, snapshot, service)
+        if isinstance(answer, Refusal):
+            break
+        asked.append(answer.allocation)
+        snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
+    return quotas.refusal(pool.name, project, before, asked)
 
 
 async def require_surge(tx: Transaction, service: str, need: Requirement) -> None:

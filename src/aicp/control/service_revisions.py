@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from aicp.control.service_plans import Proposal
+from aicp.core.errors import ConflictError
 from aicp.core.event import difference
 from aicp.core.service import Choice, Service, ServiceSpec, ServiceUpdate
 from aicp.store.revisions import Revision
 
-_WITHOUT_RESTART = frozenset({"replicas", "drain_seconds", "visibility"})
+_WITHOUT_RESTART = frozenset({"replicas", "autoscale", "drain_seconds", "visibility"})
 """Fields of a spec that change nothing about a running replica."""
 
 
@@ -25,6 +26,17 @@ def asked_spec(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:
     """The spec that an update of `current` asks for."""
     spec = body.spec or current
     return spec if body.replicas is None else spec.model_copy(update={"replicas": body.replicas})
+
+
+def require_own_number(service: Service, body: ServiceUpdate, current: ServiceSpec) -> None:
+    """Raises ConflictError for a number of replicas where the service's load says it."""
+    if body.replicas is not None and body.spec is None and current.autoscale is not None:
+        bounds = f"{current.autoscale.min_replicas} and {current.autoscale.max_replicas}"
+        raise ConflictError(
+            f"{service.name} scales itself between {bounds} replicas.",
+            hint=f"Change its bounds with `aicp service update {service.name} --min-replicas N --max-replicas N`, or "
+            f"say how many with `aicp service update {service.name} --no-autoscale --replicas {body.replicas}`.",
+        )
 
 
 def new_revision(service_id: str, generation: int, template: int, proposal: Proposal, user: str) -> Revision:

@@ -14,6 +14,7 @@ from aicp.control.service_revisions import (
     copy_revision,
     describe_update,
     new_revision,
+    require_own_number,
     shape_of,
     update_difference,
 )
@@ -181,6 +182,7 @@ class Services:
         async with self._database.transaction() as tx:
             service = before = await self._changeable(tx, caller, name)
             current = (await Revisions(tx).newest(service.id))[service.id][0]
+            require_own_number(service, body, current.spec)
             spec = asked_spec(body, current.spec)
             revision = await self._next_revision(tx, caller, service, current, spec)
             if revision is not None or body.stopped not in (None, service.stopped):
@@ -215,9 +217,10 @@ class Services:
             else:
                 target = await self._target(tx, service, newest, generation)
                 number = service.generation + 1
-                spec = target.spec.model_copy(update={"replicas": newest[0].spec.replicas})
+                scaling = {"replicas": newest[0].spec.replicas, "autoscale": newest[0].spec.autoscale}
+                spec = target.spec.model_copy(update=scaling)
                 revision = copy_revision(target, number, number, spec, caller.user, PENDING)
-                await require_room(tx, name, revision.requirement, spec.replicas)
+                await require_room(tx, service.project, name, revision.requirement, spec.replicas)
                 await _require_way(tx, service, revision.requirement)
                 await self._advance(tx, service, revision, now)
                 message = f"Back to revision {target.generation}, as revision {number}."
@@ -266,7 +269,7 @@ class Services:
             if spec == current.spec:
                 return None
             if spec.replicas > current.spec.replicas:
-                await require_room(tx, service.name, current.requirement, spec.replicas)
+                await require_room(tx, service.project, service.name, current.requirement, spec.replicas)
             return copy_revision(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
         if proposal.model.type != service.type:

@@ -39,7 +39,7 @@ async def resized_revision(
     for item in held:
         _require_room(item, service.name, need, snapshot)
     if spec.replicas > current.spec.replicas:
-        await require_room(tx, service.name, need, spec.replicas)
+        await require_room(tx, service.project, service.name, need, spec.replicas)
     number = service.generation + 1
     copied = copy_revision(current, number, current.template, spec, user, current.outcome)
     return replace(copied, requirement=need, plan=_plan(copied.plan, need))

@@ -8,6 +8,16 @@ from aicp.core.live import LiveReport
 from aicp.core.value import Value
 
 
+class ServiceLoad(Value):
+    """Requests of a service at one gateway: those that wait for a place, those under way, and those held while it
+    wakes. `used_at` (Unix seconds) is when it last had one."""
+
+    queued: int = 0
+    running: int = 0
+    held: int = 0
+    used_at: float = 0.0
+
+
 class GatewayFacts(Value):
     """What a gateway process says of itself: the route table in use, requests in flight by replica, what it is."""
 
@@ -22,6 +32,7 @@ class GatewayFacts(Value):
         default="", max_length=20, description="of shared limits: `connected`, `lost`, or empty where none are shared"
     )
     listeners: dict[str, str] = Field(default={}, description="models with listeners; empty: open, else why not")
+    loads: dict[str, ServiceLoad] = Field(default={}, description="of services that scale themselves, by name")
 
 
 class Heartbeat(GatewayFacts):

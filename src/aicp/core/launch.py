@@ -58,6 +58,9 @@ class LaunchSpec(Value):
     `{model_file}` (absolute path of `weights_file`), `{listen}` (path of the unix socket when `listen` is "unix"),
     `{port}` (loopback port when "tcp"), `{token}` (random secret of this start), `{home}` (the replica's directory),
     `{threads}` (whole cores of the allocation, at least 1). Nothing passes through a shell.
+
+    `network_command` is the same program where it is reached over a network, from a container of its own: it listens
+    on `{host}` and `{port}`, and begins with `{python}` or the name of a program. Empty: it cannot be.
     """
 
     engine: str
@@ -67,6 +70,7 @@ class LaunchSpec(Value):
     model_digest: str | None = None
     weights_file: str | None = None
     command: list[str]
+    network_command: list[str] = []
     env: dict[str, str] = {}
     listen: str = Field(default="unix", pattern="^(unix|tcp)$")
     health: HealthCheck = HealthCheck()
@@ -83,6 +87,11 @@ class ReplicaMember(Value):
     model_files: list[tuple[str, str, int]] = Field(
         default=[], description="(path, sha256, size_bytes) of the model copy to fetch before the start"
     )
+
+    def enforcers(self) -> list[str]:
+        """Names of those that confine it: the launch's own, then those that hold its slices to their size."""
+        held = [share.mechanism for share in self.allocation.devices if share.mechanism is not None]
+        return list(dict.fromkeys([*self.launch.enforcers, *held]))
 
 
 class ReplicaLaunch(Value):

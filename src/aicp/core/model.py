@@ -17,6 +17,7 @@ class ModelType(StrEnum):
     CHAT = "chat"
     EMBEDDING = "embedding"
     RERANK = "rerank"
+    CLASSIFICATION = "classification"
     OCR = "ocr"
     VISION = "vision"
 
@@ -33,6 +34,7 @@ class ModelFormat(StrEnum):
 
     SAFETENSORS = "safetensors"
     GGUF = "gguf"
+    ONNX = "onnx"
 
 
 class ModelFile(Value):

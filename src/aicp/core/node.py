@@ -1,13 +1,22 @@
-"""Machines, and the pools that name sets of them."""
+"""Machines: what their agents report, and what an operator says of them."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
 from aicp.core.accelerator import Accelerator
-from aicp.core.value import Value
+from aicp.core.ids import NAME_PATTERN
+from aicp.core.value import Request, Value
+
+_LABEL = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
+_WORD = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+LabelKey = Annotated[str, Field(pattern=_LABEL)]
+LabelValue = Annotated[str, Field(pattern=_WORD)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+"""Words by which nodes and pools are told apart: `zone=a`."""
 
 
 class NodeState(StrEnum):
@@ -42,6 +51,23 @@ class EnvironmentStatus(Value):
     built_at: AwareDatetime | None = None
 
 
+class TaintEffect(StrEnum):
+    """What a taint does to replicas whose service does not tolerate it."""
+
+    NO_SCHEDULE = "no_schedule"
+    """None is placed there."""
+    PREFER_NO_SCHEDULE = "prefer_no_schedule"
+    """One is placed there only where no other node fits."""
+
+
+class Taint(Request):
+    """Keeps replicas off a node that do not tolerate it."""
+
+    key: LabelKey
+    value: LabelValue = ""
+    effect: TaintEffect = TaintEffect.NO_SCHEDULE
+
+
 class NodeStatus(Value):
     """What an agent reports of its node."""
 
@@ -53,6 +79,7 @@ class NodeStatus(Value):
     memory_bytes: int
     memory_used_bytes: int
     disk_free_bytes: int
+    disk_bytes: int | None = Field(default=None, description="size of the disk that holds models and environments")
     agent_version: str
     accelerators: list[Accelerator]
     environments: list[EnvironmentStatus] = []
@@ -60,32 +87,29 @@ class NodeStatus(Value):
 
 
 class Node(Value):
-    """A machine of the pool."""
+    """A machine of the pool. `draining`: cordoned, and its replicas move to other nodes."""
 
     id: str
     name: str
     pool: str
     state: NodeState
     reason: str | None = None
+    draining: bool = False
+    labels: Labels = {}
+    taints: list[Taint] = []
     address: str
     created_at: AwareDatetime
     seen_at: AwareDatetime | None = None
     status: NodeStatus | None = None
 
 
-class Pool(Value):
-    """A named set of nodes with one policy, with what is free in it."""
+class NodeUpdate(Request):
+    """What may change on a node, each only when given; labels and taints are given anew as a whole.
 
-    name: str
-    description: str = ""
-    policy: str = "inference"
-    nodes: int = 0
-    accelerators: int = 0
-    accelerators_free: int = 0
-    accelerators_simulated: int = Field(default=0, description="of `accelerators`: how many are made up")
-    memory_bytes: int = 0
-    memory_free_bytes: int = 0
-    cpu_cores: float = 0
-    cpu_cores_free: float = 0
-    host_memory_bytes: int = 0
-    host_memory_free_bytes: int = 0
+    A cordoned node gets no new replicas; those on it go on. A node changes its pool only while it holds no replica.
+    """
+
+    cordoned: bool | None = None
+    pool: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
+    labels: Labels | None = None
+    taints: list[Taint] | None = Field(default=None, max_length=64)

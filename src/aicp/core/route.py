@@ -99,12 +99,22 @@ class PriceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeEntry:
+    """How a service without replicas is woken: a request waits up to `max_wait_seconds` for it. `wake_seconds` is how
+    long that took lately, None where that is not known."""
+
+    max_wait_seconds: float
+    wake_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteEntry:
     """A destination, and a public model name of its own unless `hidden`.
 
     `project` None means public; `endpoints` are the paths the engine serves natively; `upstream_model` is the name the
     engine knows the model by. Targets may be empty: known, but nothing is ready (503). `continues` says for some of the
-    `endpoints` how a target goes on with an answer that another one began, see `Engine.continues`.
+    `endpoints` how a target goes on with an answer that another one began, see `Engine.continues`. `scales`: its load
+    is to be told; `wake` is set where it may sleep.
     """
 
     name: str
@@ -122,6 +132,8 @@ class RouteEntry:
     price: PriceEntry | None = None
     hidden: bool = False
     continues: dict[str, str] = field(default_factory=dict[str, str])
+    scales: bool = False
+    wake: WakeEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

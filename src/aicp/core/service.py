@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
+from aicp.core.autoscale import Autoscale, ScaleStatus
 from aicp.core.ids import NAME_PATTERN
 from aicp.core.model import ModelType, Visibility
 from aicp.core.slice import SliceSpec
@@ -30,6 +31,7 @@ class ServiceState(StrEnum):
     UPDATING = "updating"
     DEGRADED = "degraded"
     FAILED = "failed"
+    SLEEPING = "sleeping"
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -59,6 +61,7 @@ class ServiceSpec(Request):
     users: int | None = Field(default=None, ge=1, le=100000, description="simultaneous requests per replica")
     drain_seconds: float = Field(default=60, ge=0, le=3600)
     visibility: Visibility = Visibility.PUBLIC
+    autoscale: Autoscale | None = Field(default=None, description="`replicas` is then the number it begins with")
 
 
 class ServiceCreate(Request):
@@ -173,6 +176,7 @@ class Service(Value):
     serving_generation: int | None = Field(default=None, description="newest revision that became ready")
     replicas_ready: int = 0
     replicas_wanted: int = 0
+    scale: ScaleStatus | None = Field(default=None, description="what autoscaling wants, where it is on")
     conditions: list[Condition] = []
     address: str | None = Field(default=None, description="base URL of the OpenAI-compatible API")
     traffic: ServiceTraffic | None = Field(default=None, description="over the last minutes; in lists")

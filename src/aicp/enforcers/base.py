@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from aicp.core.launch import Allocation
@@ -13,7 +14,9 @@ from aicp.core.launch import Allocation
 class Applied:
     """What an enforcer does for one replica.
 
-    `join` are files into which the process writes its own pid before it becomes the engine, `env` variables it gets.
+    `join` are files into which the process writes its own pid before it becomes the engine, `env` variables it gets;
+    LD_PRELOAD is put before what the engine preloads itself. `readable` and `writable` are paths of this machine that
+    the engine needs; the writable ones become its user's.
     `note` says to people what is enforced and with what rounding, or why nothing is.
     """
 
@@ -21,16 +24,22 @@ class Applied:
     note: str
     join: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """What the group holds now; None where the mechanism does not say. `out_of_memory_kills` counts since it exists."""
+    """What the group holds now; None where the mechanism does not say. `out_of_memory_kills` counts since it exists.
+
+    `accelerator_memory_bytes` is what its slices hold, over all devices.
+    """
 
     memory_bytes: int | None = None
     memory_peak_bytes: int | None = None
     cpu_seconds: float | None = None
     out_of_memory_kills: int | None = None
+    accelerator_memory_bytes: int | None = None
 
 
 class Enforcer(Protocol):
@@ -67,4 +76,13 @@ class LiveResize(Protocol):
 
     def can_resize(self) -> bool:
         """Whether it can on this machine."""
+        ...
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """An enforcer with files of its own. Those of running replicas must outlive the agent."""
+
+    def keep_in(self, directory: Path) -> None:
+        """Where they belong, before anything else is asked of it; the directory may not exist yet."""
         ...

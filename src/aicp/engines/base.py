@@ -133,6 +133,14 @@ class ReportsCache(Protocol):
         ...
 
 
+@runtime_checkable
+class Specialized(Protocol):
+    """An engine that was made for models of some types."""
+
+    specialty: frozenset[ModelType]
+    """Types for which it is preferred to engines that serve them besides, also where those are installed already."""
+
+
 def kv_bytes_per_token(architecture: Architecture, bytes_per_value: float) -> int:
     """Bytes that one token keeps in the KV cache over all layers that keep one; 0 when the model does not say.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from aicp.environments.base import Definition, EnvironmentKey, NativeBuild, RepairFile, TorchPin
 
 LOCKS = Path(__file__).parent / "locks"
+_PACKAGES = Path(__file__).parents[2]
+_OWN_PLACES = (_PACKAGES, _PACKAGES.parent / "lightengine" / "src")
+"""Where our own distributions lie: beside this package once it is installed, in their folders in the repository."""
 _PIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*==", re.MULTILINE)
 
 
@@ -50,6 +54,7 @@ def count_packages(lock: Path) -> int:
 def _parse(data: dict[str, Any], locks: Path) -> Definition:
     torch = data.get("torch")
     native = data.get("native")
+    repairs = tuple(RepairFile(r["path"], r["text"], r["reason"]) for r in data.get("repairs", []))
     return Definition(
         key=EnvironmentKey(data["engine"], data["version"], data["variant"]),
         title=data["title"],
@@ -61,9 +66,21 @@ def _parse(data: dict[str, Any], locks: Path) -> Definition:
         lock=data.get("lock"),
         torch=TorchPin(torch["version"], tuple(torch["digests"])) if torch else None,
         native=_parse_native(native) if native else None,
-        repairs=tuple(RepairFile(r["path"], r["text"], r["reason"]) for r in data.get("repairs", [])),
+        repairs=(*repairs, *_own_files(data["own"])) if "own" in data else repairs,
         locks=locks,
     )
+
+
+def _own_files(package: str) -> Iterator[RepairFile]:
+    """The modules of one of our own distributions, which change with the platform and so are no part of a lock.
+
+    Raises RuntimeError when it was not shipped.
+    """
+    place = next((place for place in _OWN_PLACES if (place / package / "__init__.py").is_file()), None)
+    if place is None:
+        raise RuntimeError(f"the package {package} is not shipped with this platform")
+    for path in sorted((place / package).rglob("*.py")):
+        yield RepairFile(path.relative_to(place).as_posix(), path.read_text("utf-8"), "the engine's own program")
 
 
 def _parse_native(data: dict[str, Any]) -> NativeBuild:

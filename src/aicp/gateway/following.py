@@ -110,6 +110,10 @@ class Following:
             except TimeoutError:
                 continue
 
+    def hurry(self) -> None:
+        """Tells control what there is now, and not only within a second."""
+        self._changed.set()
+
     async def _tell(self, watched: Watched) -> Watched:
         routes = self._routes
         live = self._report(watched) if watched and self._report is not None else None

@@ -38,6 +38,7 @@ from aicp.gateway.requests import Request, RequestIds
 from aicp.gateway.routes import Route, Routes, not_ready
 from aicp.gateway.shortage import Shortage
 from aicp.gateway.site import Site
+from aicp.gateway.sleepers import Sleepers
 from aicp.gateway.traces import PARENT, passed_on
 from aicp.gateway.tracing import Tracer
 from aicp.gateway.waiting import Waiting, fetched, supplied
@@ -71,6 +72,8 @@ class Gateway:
     """Keeps bodies of requests whose project wants that."""
     only: str | None = None
     """The one model that is served, where a request came in at its own listener."""
+    sleepers: Sleepers | None = None
+    """Holds requests to services that sleep; without it they are answered 503."""
 
     def request(self, method: bytes, path: bytes, headers: dict[bytes, bytes], *, old: bool = False) -> Request:
         """A request whose head has come, with an id of its own."""
@@ -146,10 +149,16 @@ class Gateway:
         self, request: Request, endpoint: Endpoint, record: Record, meter: Meter, answer: Answer, body: bytes
     ) -> Exchange | Seeking | None:
         """The same request once its media are in its body; its key may have been revoked meanwhile. Raises ApiError."""
+        request.parts = [body]
+        return self._anew(request, endpoint, record, meter, answer)
+
+    def _anew(
+        self, request: Request, endpoint: Endpoint, record: Record, meter: Meter, answer: Answer
+    ) -> Exchange | Seeking | None:
+        """Lets a request in that has waited, as if it came now. Raises ApiError."""
         self._check_again(request)
         if request.refusal is not None or request.key is None:
             raise request.refusal or wrong_key()
-        request.parts = [body]
         return self._let_in(request, endpoint, request.key, record, meter, answer)
 
     def _let_in(
@@ -161,6 +170,7 @@ class Gateway:
         """
         hurry = haste(key.priority, request.headers)
         meter.priority = hurry.of.name
+        parts = request.parts
         text = b"" if endpoint.form else request.body()
         fields = read_upload(request) if endpoint.form else read_fields(text)
         name = text_field(fields, "model") if self.only is None else model_here(self.only, fields)
@@ -182,7 +192,11 @@ class Gateway:
         call = make_call(endpoint, route, fields, request.headers, text if self.only is None else b"")
         record.stream = call.stream
         if not route.replicas:
-            raise not_ready(route)
+            if self.sleepers is None:
+                raise not_ready(route)
+            request.parts = parts
+            again = partial(self._anew, request, endpoint, record, meter, answer)
+            raise self.sleepers.refuse_or_hold(route, key, hurry.patience, sum(map(len, parts)), again)
         try:
             return self._take(request, key, hurry, route, detour, call, fields, lookup, record, meter, answer)
         except Shortage as shortage:

@@ -218,7 +218,13 @@ def _choice(entry: ChoiceEntry, routes: Mapping[str, Route]) -> Route:
     ready = next((one for one in ways if one.replicas), None)
     if ready is None:
         reasons = [f"{one.service}: {one.entry.reason or 'not ready'}" for one in ways if one.service]
-        return Route(replace(_nowhere(entry), reason="; ".join(reasons)), (), public=entry.name)
+        nowhere = replace(_nowhere(entry), reason="; ".join(reasons))
+        sleeper = next((one for one in ways if one.entry.wake is not None), None)
+        if sleeper is None:
+            return Route(nowhere, (), public=entry.name)
+        # what it would be called for there is known, so a request is judged before it waits
+        asleep = replace(sleeper.entry, project=entry.project, created_at=entry.created_at, reason=nowhere.reason)
+        return Route(asleep, (), sleeper.traffic, entry.name)
     if len(ways) == 1:
         return ready
     route = Route(ready.entry, ready.replicas, ready.traffic, entry.name)

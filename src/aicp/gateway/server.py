@@ -28,6 +28,7 @@ from aicp.gateway.body_shipping import Archive, BodyShipping
 from aicp.gateway.cache_events import Listening
 from aicp.gateway.client_connection import ClientConnection
 from aicp.gateway.config import GatewayConfig
+from aicp.gateway.demand import Demand
 from aicp.gateway.doors import Doors
 from aicp.gateway.following import Control, Following
 from aicp.gateway.gateway import Gateway
@@ -45,6 +46,7 @@ from aicp.gateway.routes import Routes, Table
 from aicp.gateway.sharing import make_sharing
 from aicp.gateway.shipping import Counter, Shipping
 from aicp.gateway.site import Site
+from aicp.gateway.sleepers import Sleepers
 from aicp.gateway.slots import Slot, newest, take_slot
 from aicp.gateway.span_export import SpanExport
 from aicp.gateway.totals import Teller, TotalsKeeper
@@ -121,6 +123,9 @@ class _Process:
         books = self._routes.accounts, self._routes.budgets
         self._present = Present(metrics, self._admission.loads, *books, clock)
         self._following = Following(self._routes, self._control, gateway_id, clock, self._present.report, self._facts)
+        self._sleepers = Sleepers(clock)
+        self._sleepers.hurry = self._following.hurry
+        self._demand = Demand(self._routes, metrics, self._admission.loads, self._sleepers, clock)
         self._spans = None if config.traces is None else SpanExport(config.traces, gateway_id, clock)
         fetcher = Fetcher(config.media) if config.media.fetch else None
         relay = Relay(superior, site.limits) if isinstance(superior, InternalClient) else None
@@ -139,6 +144,7 @@ class _Process:
             relay,
             tracer,
             self._request_log,
+            sleepers=self._sleepers,
         )
         self._live = Connections()
         self._doors = Doors(shared=config.shared, handshake_seconds=config.limits.header_seconds)
@@ -215,6 +221,7 @@ class _Process:
         for connection in list(self._live):
             connection.drain()
         self._admission.drain()
+        self._sleepers.drain()
         if self._live:
             self._live.empty.clear()
             with suppress(TimeoutError):
@@ -292,6 +299,7 @@ class _Process:
 
     def _new_table(self, table: Table) -> None:
         self._admission.follow(table)
+        self._sleepers.follow(table)
         self._listeners.follow(table)
 
     async def _last_bodies(self) -> None:
@@ -320,6 +328,7 @@ class _Process:
             "leaving": self._live.leaving,
             "coordinator": self._sharing.state(),
             "listeners": self._listeners.states(),
+            "loads": self._demand.report(),
         }
 
     def _gauges(self) -> dict[str, float]:

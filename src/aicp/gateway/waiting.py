@@ -1,6 +1,7 @@
 """A request that cannot begin yet: it stands in its connection's place of an exchange until it becomes one.
 
-It waits for media that are fetched, or for units of a limit that other processes may give back.
+It waits for media that are fetched, for units of a limit that other processes may give back, or for a service that
+sleeps.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from aicp.gateway.shortage import Shortage
 log = logging.getLogger(__name__)
 
 _CLIENT_LEFT = 499
-_SHORTAGE_SECONDS = 0.25
-"""A request waits at most so long for units that others hold."""
 
 
 class Going(Protocol):
@@ -105,8 +104,8 @@ async def fetched(
 
 
 async def supplied(shortage: Shortage) -> Going | None:
-    """Tries again whenever there may be enough of a limit, for a short time. Raises ApiError."""
-    go_on, deadline = shortage.go_on, asyncio.get_running_loop().time() + _SHORTAGE_SECONDS
+    """Tries again whenever there may be enough of what it lacks, as long as it may wait. Raises ApiError."""
+    go_on, deadline = shortage.go_on, asyncio.get_running_loop().time() + shortage.seconds
     while go_on is not None:
         try:
             async with asyncio.timeout_at(deadline):

@@ -29,8 +29,9 @@ from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
 from aicp.control.models import Models
-from aicp.control.nodes import Nodes, Pools
+from aicp.control.nodes import Nodes
 from aicp.control.playground import Playground, connect_gateway
+from aicp.control.pools import Pools
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.providers import Outside, Providers
@@ -52,6 +53,7 @@ from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
 from aicp.main.settings import Settings
+from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.batch_calls import GatewayCalls, Room
 from aicp.reconcile.batches import BatchLoop
 from aicp.reconcile.cleanup import Cleanup
@@ -64,14 +66,12 @@ from aicp.reconcile.nodes import NodeReconciler
 from aicp.reconcile.request_bodies import Retention
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
-from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs
+from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs, Watches
 from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
 from aicp.store.database import Database
-
-RUNNER = "local"
 
 
 class Reach(Runner, StreamsLogs, KeepsEnvironments):
@@ -126,7 +126,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         credentials=Credentials(artifacts / "credentials", keyring),
         uploads=UploadFiles(artifacts / "uploads"),
         files=FileContents(artifacts / "files"),
-        runner=Registry[RunnerDriver]("aicp.runners").get(RUNNER).connect(agents),
+        runner=Registry[RunnerDriver]("aicp.runners").get(settings.runner).connect(agents, _runner_options(settings)),
         outside=Outside(keyring, settings.import_allowed_networks, settings.offline, settings.gateway_url),
     )
 
@@ -162,7 +162,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             uses=version_uses,
         ),
         Nodes: Nodes(*shared),
-        Pools: Pools(base.database),
+        Pools: Pools(*shared),
         Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
         Prices: Prices(*shared, base.settings.currency),
         Projects: Projects(*shared),
@@ -179,6 +179,13 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Users: Users(*shared, base.passwords),
         Blobs: base.blobs,
     }
+
+
+def _runner_options(settings: Settings) -> dict[str, Any]:
+    """The runner's own settings; what it must prove of the control plane is a text that it hands on."""
+    options = settings.runner_options()
+    certificate = options.get("control_certificate")
+    return options | ({"control_certificate": certificate.read_text("utf-8")} if certificate else {})
 
 
 def _gateway(settings: Settings) -> httpx.AsyncClient:
@@ -203,6 +210,12 @@ class Runs(Protocol):
         ...
 
 
+def _hear(runner: Runner, bell: Bell) -> None:
+    """A runner that notices changes by itself shortens the waits of the loops."""
+    if isinstance(runner, Watches):
+        runner.on_change(lambda: bell.ring("node"))
+
+
 @dataclass(frozen=True, slots=True)
 class Loops:
     """What runs beside the requests."""
@@ -219,6 +232,7 @@ class Loops:
 def build_loops(base: Foundation) -> Loops:
     """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
+    _hear(base.runner, bell)
     nodes = NodeReconciler(database, base.runner, clock, bell)
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
@@ -233,6 +247,7 @@ def build_loops(base: Foundation) -> Loops:
         nodes=Loop(nodes, bell, clock),
         services=Loop(services, bell, clock),
         others={
+            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell), bell, clock),
             "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aicp.core.port_range import port_ranges
+from aicp.core.registry import Registry
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -101,5 +102,17 @@ def one_of(*words: str) -> Callable[[str], str]:
         if text.lower() not in words:
             raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
         return text.lower()
+
+    return parse
+
+
+def driver(family: str) -> Callable[[str], str]:
+    """The name of a driver of `family`, such as `aicp.runners`; the driver itself is not loaded."""
+
+    def parse(text: str) -> str:
+        known = Registry[object](family).names()
+        if text not in known:
+            raise ValueError(f"write one of {', '.join(known)}")
+        return text
 
     return parse

@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,8 @@ from aicp.core.quantity import parse_bytes
 from aicp.core.simulated_cards import parse_simulated
 from aicp.main import otel
 from aicp.main import setting_values as read
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table. `default` is text as a user would write it; None means derived, see the description."""
-
-    name: str
-    parse: Callable[[str], Any]
-    default: str | None
-    description: str
-
-    @property
-    def variable(self) -> str:
-        """Its environment variable."""
-        return f"AICP_{self.name.upper()}"
-
-    @property
-    def flag(self) -> str:
-        """Its command line flag."""
-        return f"--{self.name.replace('_', '-')}"
+from aicp.main.runner_settings import RUNNER_SETTINGS
+from aicp.main.setting import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +51,16 @@ class Settings:
     modelscope_endpoint: str | None
     engine_user: str | None
     simulated_accelerators: tuple[str, ...]
+    runner: str
+    kubernetes_config: Path | None
+    kubernetes_namespace: str
+    kubernetes_scheduler: str
+    kubernetes_images: tuple[str, ...]
+    kubernetes_image: str | None
+    kubernetes_models: str
+    kubernetes_control_url: str | None
+    kubernetes_token_secret: str
+    kubernetes_gateway_networks: tuple[str, ...]
     currency: str
     file_quota: int
     batch_requests: int
@@ -95,6 +87,16 @@ class Settings:
     @property
     def _scheme(self) -> str:
         return "https" if self.tls_certificate else "http"
+
+    def runner_options(self) -> dict[str, Any]:
+        """The settings of the chosen runner, by their names without its own; with where its replicas find control."""
+        mark = f"{self.runner}_"
+        options = {name.removeprefix(mark): value for name, value in asdict(self).items() if name.startswith(mark)}
+        if not is_loopback(self.host):
+            options["control_url"] = options.get("control_url") or self.control_url
+        if self.tls_certificate is not None:
+            options["control_certificate"] = self.tls_certificate
+        return options
 
     def as_environment(self) -> dict[str, str]:
         """The same settings as variables, for the platform's other processes."""
@@ -202,6 +204,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
     ),
+    *RUNNER_SETTINGS,
     Setting(
         "simulated_accelerators",
         parse_simulated,

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aicp import __version__
 from aicp.core.errors import AicpError
+from aicp.core.registry import Registry
 from aicp.main.children import Child, ChildPlan, end_unplanned, write_private
 from aicp.main.preflight import check_port, ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.telemetry.processes import OrphanReaper, identify
 
 _BEAT_SECONDS = 2.0
+_WITHOUT_AGENT = frozenset({"kubernetes"})
+"""Runners that start engines without an agent on this machine."""
 RESTART = "gateway-restart"
 """File in which a restart of the gateway says what came of it."""
 
@@ -26,6 +30,7 @@ RESTART = "gateway-restart"
 def main(settings: Settings) -> int:
     """Runs until SIGINT or SIGTERM; the exit status. Raises AicpError when the platform cannot start."""
     data_dir = settings.data_dir
+    check_runner(settings)
     prepare_data_dir(data_dir)
     lock = lock_data_dir(data_dir)
     try:
@@ -39,6 +44,12 @@ def main(settings: Settings) -> int:
         os.close(lock)
 
 
+def check_runner(settings: Settings) -> None:
+    """Raises InvalidError where the chosen runner could not run with its settings on this machine."""
+    if settings.runner in _WITHOUT_AGENT:  # the module of another one would load much for nothing
+        Registry[Any]("aicp.runners").get(settings.runner).check(settings.runner_options())
+
+
 def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
     """The platform's processes, in the order in which they are stopped: the data plane's front first."""
 
@@ -47,11 +58,12 @@ def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
 
     address = (settings.gateway_host, settings.gateway_port)
     names = ("gateway", *(f"gateway-{number}" for number in range(2, settings.gateway_processes + 1)))
+    # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
+    agent = ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP)
     return (
         *(ChildPlan(name, command("gateway"), address, 20.0, hands_over=True) for name in names),
         ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
-        # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
-        ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP),
+        *([] if settings.runner in _WITHOUT_AGENT else [agent]),
     )
 
 
@@ -118,6 +130,8 @@ class Supervisor:
     async def _take_over(self) -> None:
         names = {child.plan.name for child in self._gateways}
         await end_unplanned(self._settings.data_dir / "run", "gateway-*.json", names, self._say)
+        planned = {child.plan.name for child in self._children}
+        await end_unplanned(self._settings.data_dir / "run", "agent.json", planned, self._say)
         taken = [child for child in self._children if await child.take_over()]
         shared = any(child in taken for child in self._gateways)  # then one of them has the port, which is for all
         for child in self._children:

@@ -12,12 +12,19 @@ from aicp.core.model import ModelType
 from aicp.core.service import Service, ServiceCreate, ServiceSpec, ServiceUpdate
 from aicp.core.slice import format_slice
 from aicp.core.value import Request
+from aicp.planner.scaling_options import scaling_options
 
 _KEY = "$AICP_API_KEY"
+# One white pixel as a PNG.
+_PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAGB3XzgAAAABJRU5ErkJggg=="
+)
 _BODIES: dict[ModelType, tuple[str, dict[str, Any]]] = {
     ModelType.CHAT: ("/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "stream": True}),
     ModelType.EMBEDDING: ("/embeddings", {"input": ["Hello"]}),
     ModelType.RERANK: ("/rerank", {"query": "Hello", "documents": ["A greeting", "A farewell"]}),
+    ModelType.CLASSIFICATION: ("/moderations", {"input": ["Hello"]}),
+    ModelType.OCR: ("/ocr", {"image": _PICTURE}),
 }
 
 
@@ -39,9 +46,10 @@ def python_sample(gateway_url: str, name: str, model_type: ModelType, key: str |
     if model_type == ModelType.EMBEDDING:
         call = f'client.embeddings.create(model="{name}", input=["Hello"])'
         return f"{head}answer = {call}\nprint(answer.data[0].embedding)\n"
-    if model_type == ModelType.RERANK:
-        body = json.dumps({"model": name, **_call(model_type)[1]})
-        return f'{head}print(client.post("/rerank", cast_to=object, body={body}))\n'
+    if model_type in (ModelType.RERANK, ModelType.CLASSIFICATION, ModelType.OCR):
+        path, content = _call(model_type)
+        body = json.dumps({"model": name, **content})
+        return f'{head}print(client.post("{path}", cast_to=object, body={body}))\n'
     return (
         f"{head}stream = client.chat.completions.create(\n"
         f'    model="{name}", messages=[{{"role": "user", "content": "Hello"}}], stream=True\n'
@@ -142,7 +150,7 @@ def _differences(before: ServiceSpec, after: ServiceSpec) -> list[str]:
     for flag in before.engine_flags:
         if flag not in after.engine_flags:
             parts += ["--unset-flag", flag]
-    return parts
+    return [*parts, *scaling_options(before.autoscale, after.autoscale)]
 
 
 def _options(spec: ServiceSpec) -> dict[str, str | None]:

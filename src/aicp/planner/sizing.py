@@ -12,7 +12,7 @@ from aicp.core.node import EnvironmentState, Node, NodeState
 from aicp.core.quantity import GIB, MIB, format_bytes
 from aicp.core.service import MemoryPart, ServiceSpec
 from aicp.core.slice import SliceRequest, SliceSpec, round_memory
-from aicp.engines.base import Defaults, Engine, Sizing
+from aicp.engines.base import Defaults, Engine, Sizing, Specialized
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place
 
 RESERVE_SHARE = 0.1
@@ -79,8 +79,8 @@ def find_candidates(
 ) -> list[Candidate]:
     """Engines that can serve the model in the pool, the preferred one first.
 
-    Accelerators before the CPU, installed before to be installed. Raises InvalidError with every engine's reason when
-    none can.
+    Accelerators before the CPU, engines made for that type of model before others, installed before to be installed.
+    Raises InvalidError with every engine's reason when none can.
     """
     refused: list[str] = []
     found: list[Candidate] = []
@@ -108,7 +108,11 @@ def find_candidates(
             code="no_engine",
             details={"refused": refused},
         )
-    return sorted(found, key=lambda item: (item.vendor == CPU, not item.installed))
+    return sorted(found, key=lambda item: (item.vendor == CPU, not _is_special(item, model_type), not item.installed))
+
+
+def _is_special(candidate: Candidate, model_type: ModelType) -> bool:
+    return isinstance(candidate.engine, Specialized) and model_type in candidate.engine.specialty
 
 
 def _uncuttable(spec: ServiceSpec, accelerators: Sequence[Accelerator]) -> str | None:

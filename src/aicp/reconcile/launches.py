@@ -26,7 +26,5 @@ def build_launch(
         )
     )
     files = [(file.path, file.sha256, file.size_bytes) for file in revision.version.files]
-    mechanisms = [share.mechanism for share in allocation.devices if share.mechanism]
-    held = spec.model_copy(update={"enforcers": list(dict.fromkeys([*spec.enforcers, *mechanisms]))})
-    member = ReplicaMember(node_id=allocation.node_id, launch=held, allocation=allocation, model_files=files)
+    member = ReplicaMember(node_id=allocation.node_id, launch=spec, allocation=allocation, model_files=files)
     return ReplicaLaunch(replica_id=replica_id, service=service, generation=revision.template, members=[member])

@@ -24,12 +24,18 @@ class Change:
 
 
 def observed_change(
-    stored: StoredReplica, seen: ObservedReplica | None, *, answers: bool, lost: bool, now: datetime
+    stored: StoredReplica,
+    seen: ObservedReplica | None,
+    *,
+    answers: bool,
+    lost: bool,
+    removed: bool = False,
+    now: datetime,
 ) -> Change | None:
     """What to write; None when nothing changed.
 
     `seen` is the runner's report, `answers` whether the replica's node answered this time, `lost` whether the node
-    has been silent for too long.
+    has been silent for too long, `removed` whether an operator said that it will not come back.
     """
     state = stored.replica.state
     if state == ReplicaState.PENDING:
@@ -38,7 +44,7 @@ def observed_change(
         running = seen is not None and seen.state not in _GONE and seen.state != ReplicaState.DRAINING
         return Change(state, {"running": running}) if running != stored.running else None
     if seen is None:
-        return _unseen(stored, answers=answers, lost=lost)
+        return _unseen(stored, answers=answers, lost=lost, removed=removed)
     if seen.state in _GONE:
         return _ended(stored, seen)
     if state == ReplicaState.DRAINING:
@@ -50,10 +56,12 @@ def observed_change(
     return _alive(stored, seen, now)
 
 
-def _unseen(stored: StoredReplica, *, answers: bool, lost: bool) -> Change | None:
+def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool) -> Change | None:
     state = stored.replica.state
+    if removed and state in (ReplicaState.LOST, ReplicaState.FENCED):
+        return Change(ReplicaState.STOPPED, {"reason": "Its node was removed."})
     if not answers:
-        silent = lost and state not in (ReplicaState.LOST, ReplicaState.FENCED)
+        silent = (lost or removed) and state not in (ReplicaState.LOST, ReplicaState.FENCED)
         return Change(ReplicaState.LOST, {"reason": "Its node does not answer."}) if silent else None
     if state == ReplicaState.DRAINING:
         return _drained(stored)

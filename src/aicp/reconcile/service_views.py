@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from aicp.core.gateway import GatewayStatus
 from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
-from aicp.core.service import Service
+from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
+from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
-from aicp.store.pools import make_snapshot
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot
 from aicp.store.replicas import CHARGED, StoredReplica
 from aicp.store.revisions import READY, Revision
 
 _START_TIMEOUT_SECONDS = 1800.0
 """Last resort over all tries of one replica; the node ends a single start that hangs much earlier."""
 _DEFAULT_DRAIN_SECONDS = 60.0
+_ASLEEP = "Nobody uses it now; the next request wakes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,27 @@ class StoredServices:
     nodes: list[Node]
     gateways: list[GatewayStatus]
     route: tuple[str, frozenset[str]] | None
+    pools: list[PoolIntent]
 
 
 def make_world(stored: StoredServices, now: datetime) -> World:
     """What should be and what is."""
     drain = {service.id: service.spec.drain_seconds for service in stored.services}
+    leaving = {node.id for node in stored.nodes if node.draining}
     views = tuple(
-        _view(item, drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)))
+        _view(
+            item,
+            drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)),
+            moving=item.node_id in leaving,
+        )
         for item in stored.replicas
     )
     charged = [item for item in stored.replicas if item.replica.state in CHARGED and item.replica.allocation]
     desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
-    return World(desired, Actual(views, make_snapshot(stored.nodes, charged)))
+    snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now))
+    projects = {service.name: service.project for service in stored.services}
+    limits = {(pool.name, quota.project): quota for pool in stored.pools for quota in pool.quotas}
+    return World(desired, Actual(views, snapshot, Quotas(limits, projects)))
 
 
 def _desired(service: Service, stored: StoredServices) -> Desired:
@@ -61,6 +72,7 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
     promoted = newest.outcome == READY
     older = (item.template for item in revisions[1:] if item.outcome == READY and item.template != newest.template)
     deleted = service.id in stored.deleted
+    wanted = _wanted(newest.spec, service)
     undone = stored.rolled_back.get(service.id)
     note = ""
     if undone is not None and undone[0] > newest.generation:
@@ -70,13 +82,15 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
         name=service.name,
         generation=service.generation,
         template=newest.template,
-        replicas=0 if deleted or service.stopped else newest.spec.replicas,
+        replicas=0 if deleted or service.stopped else wanted,
         requirement=newest.requirement,
         promoted=promoted,
         fallback=None if promoted else next(older, None),
         deleted=deleted,
         note=note,
+        asleep=_ASLEEP if newest.spec.autoscale and wanted == 0 and not service.stopped else None,
         start_timeout_seconds=_START_TIMEOUT_SECONDS,
+        project=service.project,
         status=Status(
             service.state,
             service.reason,
@@ -87,7 +101,14 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
     )
 
 
-def _view(item: StoredReplica, *, drained: bool) -> ReplicaView:
+def _wanted(spec: ServiceSpec, service: Service) -> int:
+    """How many replicas the user asks for, or autoscaling where that is on."""
+    if spec.autoscale is None:
+        return spec.replicas
+    return spec.autoscale.first(spec.replicas) if service.scale is None else service.scale.wanted
+
+
+def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:
     replica = item.replica
     return ReplicaView(
         id=replica.id,
@@ -103,6 +124,7 @@ def _view(item: StoredReplica, *, drained: bool) -> ReplicaView:
         restarts=replica.restarts,
         running=item.running,
         drained=drained,
+        moving=moving,
         fault=item.fault,
         troubled_at=item.troubled_at,
         loading_at=item.loading_at,

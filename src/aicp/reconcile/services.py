@@ -27,6 +27,7 @@ from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.gateways import Gateways
 from aicp.store.nodes import Nodes
+from aicp.store.pools import Pools
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revisions
 from aicp.store.routes import RouteStates
@@ -118,11 +119,13 @@ class ServiceReconciler:
                 nodes=await Nodes(tx).all(),
                 gateways=await Gateways(tx).live(self._clock.now()),
                 route=await RouteStates(tx).current(),
+                pools=await Pools(tx).list(),
             )
 
     async def _write_observed(self, stored: StoredServices, seen: Mapping[str, ObservedReplica]) -> bool:
         answering = await self._answering(stored.replicas, seen)
         lost = {node.id for node in stored.nodes if node.state == NodeState.LOST}
+        known = {node.id for node in stored.nodes}
         now = self._clock.now()
         changes = [
             (item, change)
@@ -133,6 +136,7 @@ class ServiceReconciler:
                     seen.get(item.replica.id),
                     answers=item.node_id in answering,
                     lost=item.node_id in lost,
+                    removed=item.node_id is not None and item.node_id not in known,
                     now=now,
                 )
             )

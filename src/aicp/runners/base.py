@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
@@ -71,8 +71,55 @@ class Resizes(Protocol):
 class RunnerDriver(Protocol):
     """A module of this folder ends in `driver = ...` of this shape."""
 
-    def connect(self, agents: Sequence[AgentAddress]) -> Runner:
-        """A runner over the agents of the listed nodes. No connection is made yet."""
+    def connect(self, agents: Sequence[AgentAddress], options: Mapping[str, Any] | None = None) -> Runner:
+        """A runner over the agents of the listed nodes. No connection is made yet.
+
+        `options` are the settings named after the runner, without its name: `namespace` of `kubernetes_namespace`.
+        Raises InvalidError for options that cannot be.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """A driver that can tell before the start whether it could run with its options on this machine."""
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raises InvalidError that names the setting, or what has to be installed."""
+        ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A runner that notices changes by itself."""
+
+    def on_change(self, ring: Callable[[], None]) -> None:
+        """`ring` is called, from the event loop, whenever something changed; it must return at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformManifests:
+    """What to write the platform's own manifests for. `tls_secret` names a Secret of the type kubernetes.io/tls."""
+
+    namespace: str
+    image: str
+    token_secret: str = "aicp-internal"
+    tls_secret: str | None = None
+    storage_class: str | None = None
+    data_size: str = "50Gi"
+    models_size: str = "500Gi"
+    models: str = "claim:aicp-models"
+    scheduler: str = "none"
+    images: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class RendersManifests(Protocol):
+    """A driver whose place can also hold the platform itself."""
+
+    def render(self, wanted: PlatformManifests) -> str:
+        """The manifests as one text; the same for the same wish. Raises InvalidError for one that cannot be."""
         ...
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from aicp.client.agent import AgentClient
 from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
@@ -106,7 +107,7 @@ class LocalRunner:
 class LocalRunnerDriver:
     """Makes a LocalRunner over unix sockets or URLs."""
 
-    def connect(self, agents: Sequence[AgentAddress]) -> LocalRunner:
+    def connect(self, agents: Sequence[AgentAddress], options: Mapping[str, Any] | None = None) -> LocalRunner:
         """See RunnerDriver."""
         return LocalRunner([AgentClient(agent.address, agent.token) for agent in agents])
 

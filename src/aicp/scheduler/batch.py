@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from aicp.scheduler.board import Board
 from aicp.scheduler.gang import place_members, too_few
+from aicp.scheduler.packing import is_packable, pack
+from aicp.scheduler.pending import Pending
 from aicp.scheduler.placement import Placement
 from aicp.scheduler.refusal import Refusal, refuse
 from aicp.scheduler.resources import CPU, Requirement, Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A replica that waits for a place."""
-
-    id: str
-    service: str
-    need: Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +31,37 @@ def place_all(pending: Iterable[Pending], snapshot: Snapshot) -> Outcome:
     return place_on(Board(snapshot), pending)
 
 
-def place_on(board: Board, pending: Iterable[Pending]) -> Outcome:
-    """The same on a board, which afterwards counts what was placed."""
+def place_on(board: Board, pending: Iterable[Pending], *, in_turn: bool = False) -> Outcome:
+    """The same on a board, which afterwards counts what was placed; with `in_turn` strictly in the order given."""
     outcome = Outcome()
     waiting: dict[Requirement, list[str]] = {}
-    for item in in_order(pending):
+    if in_turn:
+        _place_each(board, pending, outcome, waiting)
+    for _, items in groupby([] if in_turn else in_order(pending), key=lambda item: item.need.priority):
+        _place_equal(board, list(items), outcome, waiting)
+    for need, ids in waiting.items():
+        refusal = explain(board, need)
+        for replica_id in ids:
+            outcome.refusals[replica_id] = refusal
+    return outcome
+
+
+def _place_equal(
+    board: Board, items: Sequence[Pending], outcome: Outcome, waiting: dict[Requirement, list[str]]
+) -> None:
+    """Items of the same priority, in order; slices that can be combined are combined before the small rest."""
+    packable = {need: is_packable(board, need) for need in {item.need for item in items}}
+    first = next((place for place, item in enumerate(items) if packable[item.need]), len(items))
+    _place_each(board, items[:first], outcome, waiting)
+    combined = pack(board, [item for item in items if packable[item.need]])
+    outcome.placements.update((replica_id, (place,)) for replica_id, place in combined.items())
+    _place_each(board, [item for item in items[first:] if item.id not in combined], outcome, waiting)
+
+
+def _place_each(
+    board: Board, items: Iterable[Pending], outcome: Outcome, waiting: dict[Requirement, list[str]]
+) -> None:
+    for item in items:
         # While things are only added, what did not fit a moment ago does not fit now.
         if item.need in waiting:
             waiting[item.need].append(item.id)
@@ -51,11 +71,6 @@ def place_on(board: Board, pending: Iterable[Pending]) -> Outcome:
             waiting[item.need] = [item.id]
         else:
             outcome.placements[item.id] = members
-    for need, ids in waiting.items():
-        refusal = explain(board, need)
-        for replica_id in ids:
-            outcome.refusals[replica_id] = refusal
-    return outcome
 
 
 def in_order(pending: Iterable[Pending]) -> list[Pending]:

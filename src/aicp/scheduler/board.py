@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from aicp.core.launch import Allocation
+from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.slice import SliceSize
 from aicp.scheduler.card_index import CardSpot, Entry, Kind, NodeSpot, Sized
 from aicp.scheduler.placement import Placement, bind_slices, bind_whole, dislike
@@ -24,12 +24,12 @@ _LOOK_AT = 48
 _HOLDERS = 16
 """Nodes with the model's files that are tried before all others."""
 
-Chosen = tuple[NodeSpot, "Kind | None", Sequence[tuple[DeviceRoom, SliceSize]]]
+Chosen = tuple[NodeSpot, Kind | None, Sequence[tuple[DeviceRoom, SliceSize]]]
 """A node, the kind of whole cards to take there where it is known, and slices of its cards."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
+class Search:
     """What is worked out once for all equal requirements."""
 
     kinds: tuple[tuple[Kind, tuple[Sized, ...]], ...]
@@ -50,7 +50,7 @@ class Board:
         self._hosts: dict[str, list[Entry]] = {}
         self._kinds: dict[tuple[str, str], dict[tuple[str, str | None], list[Kind]]] = {}
         self._tainted = any(node.taints for node in snapshot.nodes)
-        self._searches: dict[Requirement, _Search] = {}
+        self._searches: dict[Requirement, Search] = {}
         for node, commitments in sorted(snapshot.by_node(), key=lambda pair: (pair[0].name, pair[0].id)):
             self._enter(NodeRoom(node, commitments, snapshot.policy(node.pool)))
 
@@ -79,7 +79,7 @@ class Board:
 
     def nearest(self, need: Requirement) -> list[NodeSpot]:
         """The nodes that come nearest to taking what is needed, one in each respect, to explain a refusal."""
-        search = self._searches.get(need) or self._search(need)
+        search = self.search(need)
         found = [self._cards[order].node for order in self._largest_parts(need, search)]
         for kind, _ in search.kinds:
             most = max((count for count, entries in kind.whole.items() if entries), default=None)
@@ -92,7 +92,7 @@ class Board:
             found.extend([spot for spot in self.nodes if spot.node.pool == need.pool][:1])
         return list({spot.order: spot for spot in found}.values())
 
-    def _largest_parts(self, need: Requirement, search: _Search) -> Iterator[int]:
+    def _largest_parts(self, need: Requirement, search: Search) -> Iterator[int]:
         for kind, sizes in search.kinds:
             for size, _ in sizes:
                 levels = kind.cut.get(size.mechanism, [])
@@ -125,6 +125,14 @@ class Board:
         """The same as `add`, for a commitment."""
         self.add(commitment.service, commitment.allocation)
 
+    def hold(self, node_id: str, share: DeviceShare) -> None:
+        """Keeps a device from everybody until it is released."""
+        self._change(_only(node_id, share), lambda room: room.share(share))
+
+    def release(self, node_id: str, share: DeviceShare) -> None:
+        """Undoes `hold`."""
+        self._change(_only(node_id, share), lambda room: room.unshare(share))
+
     def _change(self, allocation: Allocation, change: Callable[[NodeRoom], None]) -> None:
         spot = self._by_id.get(allocation.node_id)
         if spot is None:
@@ -145,19 +153,19 @@ class Board:
         *,
         only: Collection[int] | None = None,
         avoid: Collection[int] = (),
+        cut: bool = True,
     ) -> Placement | None:
         """The best place for one replica, or one member of a gang; None when there is none.
 
-        `only` and `avoid` name nodes by their number. The answer is not counted as given until it is added.
+        `only` and `avoid` name nodes by their number; without `cut` a slice goes on cards that are cut already, or
+        nowhere. The answer is not counted as given until it is added.
         """
-        search = self._searches.get(need)
-        if search is None:
-            search = self._searches[need] = self._search(need)
+        search = self.search(need)
         packs = self.snapshot.policy(need.pool).order == Order.PACK
         best: Chosen | None = None
-        best_score: tuple[float, ...] = ()
+        best_score: tuple[float, ...] = (float("inf"),)
         looked_at = 0
-        for chosen in self._places(need, search):
+        for chosen in self._places(need, search) if cut else self._parts(search, cut=False):
             spot = chosen[0]
             if best is not None and not packs and spot.room.services.get(service, 0) > best_score[0]:
                 looked_at += 1
@@ -177,7 +185,27 @@ class Board:
                 break
         return None if best is None else _bind(need, best)
 
-    def _search(self, need: Requirement) -> _Search:
+    def search(self, need: Requirement) -> Search:
+        """Where to look for what is needed, worked out once."""
+        found = self._searches.get(need)
+        if found is None:
+            found = self._searches[need] = self._search(need)
+        return found
+
+    def empty_card(self, kind: Kind, memory_bytes: int, cpu_cores: float) -> tuple[NodeSpot, DeviceRoom] | None:
+        """A free card of the kind on a node that has host memory and cores left; where the fewest are free."""
+        looked_at = 0
+        for count in sorted(kind.whole):
+            for _, order in kind.whole[count]:
+                spot = self.nodes[order]
+                if spot.memory_free >= memory_bytes and spot.room.cores_left >= cpu_cores:
+                    return spot, next(spot.free_cards(kind))
+                looked_at += 1
+                if looked_at >= _LOOK_AT:
+                    return None
+        return None
+
+    def _search(self, need: Requirement) -> Search:
         kinds = [
             kind
             for (product, reserved_for), alike in self._kinds.get((need.pool, need.vendor), {}).items()
@@ -198,9 +226,9 @@ class Board:
         if need.model_digest is not None:
             holders = tuple(spot.order for spot in self.nodes if _holds(spot, need))
         sized = [(kind, tuple(kind.sizes(asked)) if asked is not None else ()) for kind in kinds]
-        return _Search(tuple(item for item in sized if item[1] or asked is None), allowed, holders)
+        return Search(tuple(item for item in sized if item[1] or asked is None), allowed, holders)
 
-    def _places(self, need: Requirement, search: _Search) -> Iterator[Chosen]:
+    def _places(self, need: Requirement, search: Search) -> Iterator[Chosen]:
         """Places with enough free devices, the tightest first; host memory and cores are still to be looked at."""
         for order in search.holders[:_HOLDERS]:
             yield from _on_node(need, self.nodes[order])
@@ -219,7 +247,7 @@ class Board:
         else:
             yield from self._whole(need, search)
 
-    def _parts(self, search: _Search) -> Iterator[Chosen]:
+    def _parts(self, search: Search, *, cut: bool = True) -> Iterator[Chosen]:
         """Single slices: cards that are cut already by how little they would have left, then cards to be cut."""
         heap: list[tuple[int, float, int, list[Entry], int, int, SliceSize]] = []
         for kind, sizes in search.kinds:
@@ -237,7 +265,7 @@ class Board:
                 heapq.heapreplace(heap, (rank, left, number, entries, place + 1, level, size))
             else:
                 heapq.heappop(heap)
-        for kind, sizes in search.kinds:
+        for kind, sizes in search.kinds if cut else ():
             yield from self._uncut(kind, sizes)
 
     def _uncut(self, kind: Kind, sizes: Sequence[Sized]) -> Iterator[Chosen]:
@@ -255,7 +283,7 @@ class Board:
                 if size is not None:
                     yield spot, None, ((room, size),)
 
-    def _whole(self, need: Requirement, search: _Search) -> Iterator[Chosen]:
+    def _whole(self, need: Requirement, search: Search) -> Iterator[Chosen]:
         large = [kind for kind, _ in search.kinds if kind.device.memory_bytes >= need.accelerator_memory_bytes]
         for kind in large:
             for count in sorted(kind.whole):
@@ -267,6 +295,10 @@ class Board:
             mixed = {order for kind in large for entries in kind.whole.values() for _, order in entries}
             for order in sorted(mixed):
                 yield from _on_node(need, self.nodes[order])
+
+
+def _only(node_id: str, share: DeviceShare) -> Allocation:
+    return Allocation(node_id=node_id, devices=[share], cpu_cores=0, memory_bytes=0)
 
 
 def _holds(spot: NodeSpot, need: Requirement) -> bool:

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from aicp.core.slice import SliceRequest, SliceSize, size_slice
+from aicp.core.slice import SliceRequest, SliceSize, Slicing, size_slice
 from aicp.scheduler.resources import CPU, Device, NodeCapacity
 from aicp.scheduler.room import DeviceRoom, NodeRoom, cuttable_bytes
 
@@ -48,10 +48,14 @@ class Kind:
         found: list[Sized] = []
         for way in self.device.slicing:
             size = size_slice(asked, way)
-            most = cuttable_bytes(self._clean, way)
+            most = self.cuttable(way)
             if size is not None and (size.memory_bytes <= most or self.device.vendor == CPU):
                 found.append((size, most))
         return found
+
+    def cuttable(self, way: Slicing) -> int:
+        """Memory that the slices of such a card may have together where nobody else holds any."""
+        return cuttable_bytes(self._clean, way)
 
 
 class CardSpot:

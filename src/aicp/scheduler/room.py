@@ -129,9 +129,7 @@ class NodeRoom:
         self.memory_given += allocation.memory_bytes
         self.services[service] = self.services.get(service, 0) + 1
         for share in allocation.devices:
-            room = self._by_id.get((share.vendor, share.device_id))
-            if room is not None:
-                room.add(share)
+            self.share(share)
 
     def remove(self, service: str, allocation: Allocation) -> None:
         """Takes back what `add` counted."""
@@ -141,9 +139,19 @@ class NodeRoom:
         if left:
             self.services[service] = left
         for share in allocation.devices:
-            room = self._by_id.get((share.vendor, share.device_id))
-            if room is not None:
-                room.remove(share)
+            self.unshare(share)
+
+    def share(self, share: DeviceShare) -> None:
+        """Counts one share as given; of a device that is gone nothing is."""
+        room = self._by_id.get((share.vendor, share.device_id))
+        if room is not None:
+            room.add(share)
+
+    def unshare(self, share: DeviceShare) -> None:
+        """Takes back what `share` counted."""
+        room = self._by_id.get((share.vendor, share.device_id))
+        if room is not None:
+            room.remove(share)
 
     @property
     def memory_free(self) -> int:

@@ -102,7 +102,9 @@ def _ending(service: Desired, replicas: Sequence[ReplicaView]) -> tuple[ServiceS
         return ServiceState.STOPPING, f"{len(left)} of its replicas finish their requests and stop"
     if silent:
         return ServiceState.STOPPED, f"A replica may still run on node {', '.join(silent)}, which does not answer"
-    return (ServiceState.STOPPING, "Being deleted") if service.deleted else (ServiceState.STOPPED, "")
+    if service.deleted:
+        return ServiceState.STOPPING, "Being deleted"
+    return (ServiceState.STOPPED, "") if service.asleep is None else (ServiceState.SLEEPING, service.asleep)
 
 
 def explain(replicas: Sequence[ReplicaView]) -> str:

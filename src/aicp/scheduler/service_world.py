@@ -8,6 +8,7 @@ from datetime import datetime
 from aicp.core.launch import Allocation, ReplicaState
 from aicp.core.service import ServiceState
 from aicp.scheduler.placement import Requirement, Snapshot
+from aicp.scheduler.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Desired:
     note: str = ""
     """What the user should know while all is well, e.g. that a newer revision was rolled back."""
     start_timeout_seconds: float = 900.0
+    project: str = ""
+    asleep: str | None = None
+    """Why it has no replica though nobody stopped it; the next request wakes it."""
     status: Status | None = None
 
 
@@ -60,6 +64,8 @@ class ReplicaView:
     """The runner knows it, has not ended it and is not ending it."""
     drained: bool = False
     """No gateway routes to it any more and none waits for it, or its drain time is over."""
+    moving: bool = False
+    """Its node is being drained: it serves until a replica elsewhere does."""
     fault: str | None = None
     """Set when it is being stopped because it failed."""
     troubled_at: datetime | None = None
@@ -75,6 +81,7 @@ class Actual:
 
     replicas: tuple[ReplicaView, ...] = ()
     snapshot: Snapshot = field(default_factory=Snapshot)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 @dataclass(frozen=True, slots=True)

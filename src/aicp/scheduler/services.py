@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
 from aicp.scheduler.placement import Commitment, Placement, Snapshot, place, relief
+from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.resizing import resize
 from aicp.scheduler.service_status import (
     FAILED_STARTS,
@@ -67,7 +68,7 @@ def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Ac
     known = {service.service_id for service in desired}
     for service in desired:
         replicas = [replica for replica in actual.replicas if replica.service_id == service.service_id]
-        found, snapshot = _decide_service(service, replicas, snapshot, now)
+        found, snapshot = _decide_service(service, replicas, snapshot, actual.quotas, now)
         actions.extend(found)
     for replica in actual.replicas:
         if replica.service_id not in known:
@@ -76,7 +77,7 @@ def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Ac
 
 
 def _decide_service(
-    service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapshot, now: datetime
+    service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapshot, quotas: Quotas, now: datetime
 ) -> tuple[list[Action], Snapshot]:
     # 1. Give up on a template that does not become healthy while another one can serve.
     problem = _unhealthy(service, replicas, now)
@@ -98,7 +99,7 @@ def _decide_service(
     service, resized, snapshot = _resizes(service, kept, snapshot)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
-    placed, snapshot = _placements(service, kept, snapshot)
+    placed, snapshot = _placements(service, kept, snapshot, quotas)
     actions.extend(placed)
     actions.extend(
         Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
@@ -119,6 +120,11 @@ def _decide_service(
 
 def _of_template(replicas: Iterable[ReplicaView], service: Desired) -> list[ReplicaView]:
     return [replica for replica in replicas if replica.generation == service.template]
+
+
+def _staying(replicas: Iterable[ReplicaView], service: Desired) -> list[ReplicaView]:
+    """Replicas of the template that nothing makes leave. One on a node that is drained is replaced like an old one."""
+    return [replica for replica in _of_template(replicas, service) if not replica.moving]
 
 
 def _holds(replica: ReplicaView) -> bool:
@@ -174,20 +180,26 @@ def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapsh
     """Replicas to take away, each with a reason: all beyond the asked number, and old ones as new ones get ready."""
     live = [replica for replica in replicas if replica.state in LIVE]
     if service.replicas == 0:
-        return {replica.id: ("the service is stopped", False) for replica in live}
-    current = _best_first(_of_template(live, service))
+        why = "the service is stopped" if service.asleep is None else "the service goes to sleep"
+        return {replica.id: (why, False) for replica in live}
+    current = _best_first(_staying(live, service))
     extra = {replica.id: ("fewer replicas are wanted", False) for replica in current[service.replicas :]}
-    old = [replica for replica in live if replica.generation != service.template]
+    old = [replica for replica in live if replica.generation != service.template or replica.moving]
     ready = sum(replica.state == ReplicaState.READY for replica in current)
     useful = [
         replica for replica in old if replica.state == ReplicaState.READY or replica.generation == service.fallback
     ]
     keep = max(0, service.replicas - ready)
-    if _blocked(service, replicas, useful, snapshot):
+    if _blocked(service, replicas, [replica for replica in useful if not replica.moving], snapshot):
         keep -= 1
     kept = {replica.id for replica in _best_first(useful)[:keep]}
-    replaced = f"replaced by revision {service.template}"
-    return extra | {replica.id: (replaced, False) for replica in old if replica.id not in kept}
+    return extra | {replica.id: (_leaves(replica, service), False) for replica in old if replica.id not in kept}
+
+
+def _leaves(replica: ReplicaView, service: Desired) -> str:
+    if replica.generation == service.template:
+        return f"node {replica.node} is being drained"
+    return f"replaced by revision {service.template}"
 
 
 def _blocked(
@@ -209,7 +221,7 @@ def _best_first(replicas: Iterable[ReplicaView]) -> list[ReplicaView]:
 def _missing(
     service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[ReplicaView], now: datetime
 ) -> list[Action]:
-    current = _of_template(kept, service)
+    current = _staying(kept, service)
     count = service.replicas - len(current)
     if len(kept) > len(current):
         count = min(count, service.replicas + SURGE - len(kept))
@@ -255,20 +267,30 @@ def _resizes(
     return service, actions, snapshot
 
 
-def _placements(service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot) -> tuple[list[Action], Snapshot]:
+def _placements(
+    service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot, quotas: Quotas
+) -> tuple[list[Action], Snapshot]:
+    staying = {replica.id for replica in _staying(kept, service)}
     actions: list[Action] = []
     for replica in kept:
         if replica.state != ReplicaState.PENDING:
             continue
         answer = place(service.requirement, snapshot, service.name)
         if isinstance(answer, Placement):
-            snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
-            actions.append(Place(replica.id, answer.allocation, answer.node))
-            continue
-        reason = f"Waiting: {answer.sentence}."
-        stops = relief(service.requirement, snapshot, service.name)
-        if stops:
-            reason += f" Try: stop {' or '.join(stops)}."
+            # What is replaced does not count: a quota must not keep a service from being updated or moved.
+            counted = snapshot.without(lambda item: item.service == service.name and item.replica_id not in staying)
+            over = quotas.refusal(service.requirement.pool, service.project, counted, [answer.allocation])
+            if over is None:
+                snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
+                actions.append(Place(replica.id, answer.allocation, answer.node))
+                staying.add(replica.id)
+                continue
+            reason = f"Waiting: {over}."
+        else:
+            reason = f"Waiting: {answer.sentence}."
+            stops = relief(service.requirement, snapshot, service.name)
+            if stops:
+                reason += f" Try: stop {' or '.join(stops)}."
         if reason != replica.reason:
             actions.append(Wait(replica.id, reason))
     return actions, snapshot

@@ -43,7 +43,8 @@ def _islands(device_ids: Sequence[str], links: Mapping[tuple[str, str], str], le
     islands: list[list[str]] = []
     left = list(device_ids)
     while left:
-        island, frontier = [], [left.pop(0)]
+        island: list[str] = []
+        frontier = [left.pop(0)]
         while frontier:
             one = frontier.pop()
             island.append(one)

@@ -30,6 +30,7 @@ class GatewayRow(Base):
     leaving: Mapped[bool] = mapped_column(default=False)
     coordinator: Mapped[str] = mapped_column(String(20), default="")
     listeners: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    loads: Mapped[dict[str, Any]] = mapped_column(default=dict)
     seen_at: Mapped[datetime]
 
 

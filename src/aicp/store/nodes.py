@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import JSON, String, Text, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.errors import NotFoundError
-from aicp.core.node import Node, NodeState, NodeStatus
+from aicp.core.node import Node, NodeState, NodeStatus, Taint
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 from aicp.store.sorting import order_by
@@ -18,7 +19,7 @@ SORTS = ("name", "pool", "seen_at", "created_at")
 
 
 class NodeRow(Base):
-    """A machine. `cordoned` is intent; `lost`, `reason`, `seen_at` and `status` are written by the reconcile loop."""
+    """A machine. `lost`, `reason`, `seen_at` and `status` are written by the reconcile loop, the others are intent."""
 
     __tablename__ = "nodes"
 
@@ -27,8 +28,11 @@ class NodeRow(Base):
     pool: Mapped[str] = mapped_column(String(63), index=True)
     address: Mapped[str] = mapped_column(Text, default="")
     cordoned: Mapped[bool] = mapped_column(default=False)
+    draining: Mapped[bool] = mapped_column(default=False)
     lost: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    taints: Mapped[list[Any]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
     status: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -91,6 +95,7 @@ class Nodes:
         before = None if row is None else _node(row).state
         if row is None:
             row = NodeRow(id=status.node_id, pool=pool, created_at=now, cordoned=False, lost=False)
+            row.draining, row.labels, row.taints = False, {}, []
             self._session.add(row)
         row.name, row.address = status.hostname, address
         row.lost, row.seen_at = False, now
@@ -109,15 +114,42 @@ class Nodes:
         await self._session.flush()
         return True
 
-    async def cordon(self, node_id: str, cordoned: bool, reason: str | None) -> None:
-        """Keeps new replicas off a node, or lets them on again."""
-        row = await self._session.get(NodeRow, node_id)
-        if row is None:
-            raise NotFoundError(f"There is no node {node_id!r}.")
-        row.cordoned = cordoned
+    async def cordon(self, node_id: str, cordoned: bool, reason: str | None, *, draining: bool = False) -> None:
+        """Keeps new replicas off a node, or lets them on again; `draining` moves those on it elsewhere."""
+        row = await self._row(node_id)
+        row.cordoned, row.draining = cordoned, cordoned and draining
         if not row.lost:
             row.reason = reason if cordoned else None
         await self._session.flush()
+
+    async def change(
+        self,
+        node_id: str,
+        *,
+        pool: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        taints: Iterable[Taint] | None = None,
+    ) -> None:
+        """Changes what is given. Raises NotFoundError."""
+        row = await self._row(node_id)
+        if pool is not None:
+            row.pool = pool
+        if labels is not None:
+            row.labels = dict(labels)
+        if taints is not None:
+            row.taints = [item.model_dump(mode="json") for item in taints]
+        await self._session.flush()
+
+    async def remove(self, node_id: str) -> None:
+        """Forgets a node. Raises NotFoundError."""
+        await self._session.delete(await self._row(node_id))
+        await self._session.flush()
+
+    async def _row(self, node_id: str) -> NodeRow:
+        row = await self._session.get(NodeRow, node_id)
+        if row is None:
+            raise NotFoundError(f"There is no node {node_id!r}.")
+        return row
 
 
 def _node(row: NodeRow) -> Node:
@@ -128,6 +160,9 @@ def _node(row: NodeRow) -> Node:
         pool=row.pool,
         state=state,
         reason=row.reason,
+        draining=row.draining,
+        labels=row.labels,
+        taints=[Taint.model_validate(item) for item in row.taints],
         address=row.address,
         created_at=row.created_at,
         seen_at=row.seen_at,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import BigInteger, String, Text, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aicp.core.accelerator import SIMULATED
 from aicp.core.errors import NotFoundError
-from aicp.core.node import Node, NodeState, Pool
+from aicp.core.node import Node, NodeState
+from aicp.core.pool import PoolQuota, Purpose, TrainingWindow, takes_inference
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, Snapshot
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
@@ -22,14 +24,44 @@ DEFAULT_POOL = "default"
 
 
 class PoolRow(Base):
-    """A named set of nodes with one policy."""
+    """A named set of nodes with one purpose."""
 
     __tablename__ = "pools"
 
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     description: Mapped[str] = mapped_column(Text, default="")
-    policy: Mapped[str] = mapped_column(String(20), default="inference")
+    purpose: Mapped[str] = mapped_column(String(20), default=Purpose.INFERENCE)
+    windows: Mapped[list[Any]] = mapped_column(default=list)
+    labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
+
+
+class PoolQuotaRow(Base):
+    """What a project may hold of a pool; None is no limit."""
+
+    __tablename__ = "pool_quotas"
+
+    pool: Mapped[str] = mapped_column(String(63), primary_key=True)
+    project: Mapped[str] = mapped_column(String(63), primary_key=True)
+    accelerators: Mapped[int | None]
+    compute_percent: Mapped[int | None]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolIntent:
+    """What operators say of a pool."""
+
+    name: str
+    description: str = ""
+    purpose: Purpose = Purpose.INFERENCE
+    windows: tuple[TrainingWindow, ...] = ()
+    labels: Mapping[str, str] | None = None
+    quotas: tuple[PoolQuota, ...] = ()
+
+    def closed(self, now: datetime | None) -> str | None:
+        """Why it takes no new replica, in words; windows count only where a time is given."""
+        return takes_inference(self.purpose, list(self.windows), now)
 
 
 class Pools:
@@ -43,32 +75,110 @@ class Pools:
         """The pool `default` always exists."""
         if await self._session.get(PoolRow, DEFAULT_POOL) is None:
             text = "Every machine that joins without naming a pool."
-            self._session.add(PoolRow(name=DEFAULT_POOL, description=text, policy="inference", created_at=now))
-            await self._session.flush()
+            await self.add(PoolIntent(DEFAULT_POOL, text), now)
 
-    async def list(self) -> list[Pool]:
-        """All pools with what is free."""
-        snapshot = await self.snapshot()
+    async def add(self, pool: PoolIntent, now: datetime) -> None:
+        """Adds a pool whose name is free."""
+        self._session.add(PoolRow(name=pool.name, created_at=now, **_columns(pool)))
+        await self._session.flush()
+        await self._set_quotas(pool)
+
+    async def change(self, pool: PoolIntent) -> None:
+        """Writes all that is said of a pool anew. Raises NotFoundError."""
+        row = await self._row(pool.name)
+        for name, value in _columns(pool).items():
+            setattr(row, name, value)
+        await self._session.flush()
+        await self._set_quotas(pool)
+
+    async def remove(self, name: str) -> None:
+        """Forgets a pool and its quotas. Raises NotFoundError."""
+        await self._session.delete(await self._row(name))
+        await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.pool == name))
+        await self._session.flush()
+
+    async def forget_project(self, project: str) -> None:
+        """Takes a project's quotas away in every pool."""
+        await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.project == project))
+
+    async def list(self) -> list[PoolIntent]:
+        """All pools by name."""
+        quotas: dict[str, list[PoolQuotaRow]] = {}
+        for quota in await self._session.scalars(select(PoolQuotaRow).order_by(PoolQuotaRow.project)):
+            quotas.setdefault(quota.pool, []).append(quota)
         rows = await self._session.scalars(select(PoolRow).order_by(PoolRow.name))
-        return [_pool(row, snapshot) for row in rows]
+        return [_intent(row, quotas.get(row.name, [])) for row in rows]
 
-    async def get(self, name: str) -> Pool:
+    async def find(self, name: str) -> PoolIntent | None:
+        """The pool `name`."""
+        row = await self._session.get(PoolRow, name)
+        return None if row is None else await self._read(row)
+
+    async def get(self, name: str) -> PoolIntent:
         """One pool. Raises NotFoundError that names those that exist."""
+        return await self._read(await self._row(name))
+
+    async def snapshot(self, now: datetime | None = None) -> Snapshot:
+        """All nodes with all that is given away, at this moment; without `now`, windows of training do not count."""
+        nodes = await Nodes(self._tx).all()
+        charged = await Replicas(self._tx).charged()
+        return make_snapshot(nodes, charged, closed_pools(await self.list(), now))
+
+    async def _read(self, row: PoolRow) -> PoolIntent:
+        query = select(PoolQuotaRow).where(PoolQuotaRow.pool == row.name).order_by(PoolQuotaRow.project)
+        return _intent(row, list(await self._session.scalars(query)))
+
+    async def _row(self, name: str) -> PoolRow:
         row = await self._session.get(PoolRow, name)
         if row is None:
             known = ", ".join(await self._session.scalars(select(PoolRow.name).order_by(PoolRow.name)))
             raise NotFoundError(f"There is no pool {name!r}.", hint=f"Known: {known or 'none yet'}.")
-        return _pool(row, await self.snapshot())
+        return row
 
-    async def snapshot(self) -> Snapshot:
-        """All nodes with all that is given away, at this moment."""
-        nodes = await Nodes(self._tx).all()
-        charged = await Replicas(self._tx).charged()
-        return make_snapshot(nodes, charged)
+    async def _set_quotas(self, pool: PoolIntent) -> None:
+        await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.pool == pool.name))
+        self._session.add_all(PoolQuotaRow(pool=pool.name, **quota.model_dump()) for quota in pool.quotas)
+        await self._session.flush()
 
 
-def make_snapshot(nodes: list[Node], charged: list[StoredReplica]) -> Snapshot:
-    """Capacities and commitments of `nodes`; memory that others use is what is in use beyond the replicas' own."""
+def _columns(pool: PoolIntent) -> dict[str, Any]:
+    return {
+        "description": pool.description,
+        "purpose": pool.purpose,
+        "windows": [window.model_dump(mode="json") for window in pool.windows],
+        "labels": dict(pool.labels or {}),
+    }
+
+
+def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
+    return PoolIntent(
+        name=row.name,
+        description=row.description,
+        purpose=Purpose(row.purpose),
+        windows=tuple(TrainingWindow.model_validate(window) for window in row.windows),
+        labels=row.labels,
+        quotas=tuple(
+            PoolQuota(
+                project=quota.project,
+                accelerators=quota.accelerators,
+                compute_percent=quota.compute_percent,
+                memory_bytes=quota.memory_bytes,
+            )
+            for quota in quotas
+        ),
+    )
+
+
+def closed_pools(pools: Sequence[PoolIntent], now: datetime | None) -> dict[str, str]:
+    """The pools that take no new replica, each with why."""
+    return {pool.name: why for pool in pools if (why := pool.closed(now)) is not None}
+
+
+def make_snapshot(nodes: list[Node], charged: list[StoredReplica], closed: Mapping[str, str] | None = None) -> Snapshot:
+    """Capacities and commitments of `nodes`; memory that others use is what is in use beyond the replicas' own.
+
+    `closed`: pools that take no new replica, each with why.
+    """
     held: dict[str, list[StoredReplica]] = {}
     for item in charged:
         held.setdefault(item.node_id or "", []).append(item)
@@ -77,10 +187,12 @@ def make_snapshot(nodes: list[Node], charged: list[StoredReplica]) -> Snapshot:
         for item in charged
         if item.replica.allocation is not None
     )
-    return Snapshot(tuple(_capacity(node, held.get(node.id, [])) for node in nodes if node.status), commitments)
+    return Snapshot(
+        tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status), commitments
+    )
 
 
-def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
+def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
     own = sum(item.replica.memory_bytes or 0 for item in held)
@@ -92,7 +204,7 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
             given[share.vendor, share.device_id] += sys.maxsize if whole else share.memory_bytes
     reasons = {
         NodeState.LOST: f"it does not answer{': ' + node.reason if node.reason else ''}",
-        NodeState.CORDONED: "it is cordoned",
+        NodeState.CORDONED: "it is being drained" if node.draining else "it is cordoned",
     }
     usable = min(host.memory_bytes, node.status.memory_bytes) if host else node.status.memory_bytes
     return NodeCapacity(
@@ -103,7 +215,7 @@ def _capacity(node: Node, held: list[StoredReplica]) -> NodeCapacity:
         memory_bytes=usable,
         # What is kept back from engines already covers the same amount of other use.
         foreign_bytes=max(0, node.status.memory_used_bytes - own - (node.status.memory_bytes - usable)),
-        unschedulable=reasons.get(node.state),
+        unschedulable=reasons.get(node.state) or closed.get(node.pool),
         devices=tuple(
             Device(
                 vendor=item.vendor,
@@ -153,31 +265,4 @@ def pool_use(nodes: list[Node], snapshot: Snapshot) -> PoolUse:
             or (node.status.memory_used_bytes if item.vendor == CPU and node.status else 0)
             for node, item in chosen
         ),
-    )
-
-
-def _pool(row: PoolRow, snapshot: Snapshot) -> Pool:
-    nodes = [node for node in snapshot.nodes if node.pool == row.name]
-    open_nodes = [node for node in nodes if node.unschedulable is None]
-    devices = [device for node in nodes for device in node.devices if device.vendor != CPU]
-    free = [
-        device
-        for node in open_nodes
-        for vendor in sorted({device.vendor for device in node.devices} - {CPU})
-        for device in snapshot.devices_free(node, vendor)
-    ]
-    return Pool(
-        name=row.name,
-        description=row.description,
-        policy=row.policy,
-        nodes=len(nodes),
-        accelerators=len(devices),
-        accelerators_free=len(free),
-        accelerators_simulated=sum(device.vendor == SIMULATED for device in devices),
-        memory_bytes=sum(device.memory_bytes for device in devices),
-        memory_free_bytes=sum(device.memory_bytes - device.foreign_bytes for device in free),
-        cpu_cores=sum(node.cpu_cores for node in nodes),
-        cpu_cores_free=sum(max(0.0, node.cpu_cores - snapshot.cores_given(node)) for node in open_nodes),
-        host_memory_bytes=sum(node.memory_bytes for node in nodes),
-        host_memory_free_bytes=sum(snapshot.memory_free(node) for node in open_nodes),
     )

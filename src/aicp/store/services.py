@@ -16,6 +16,7 @@ from aicp.core.service import Condition, Service, ServiceSpec, ServiceState
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 from aicp.store.revisions import RevisionRow
+from aicp.store.scales import Scale, Scales
 
 
 class ServiceRow(Base):
@@ -60,6 +61,7 @@ class Services:
 
     def __init__(self, tx: Transaction) -> None:
         self._session = tx.session
+        self._scales = Scales(tx)
 
     async def create(
         self, name: str, project: str, description: str, kind: ModelType, spec: ServiceSpec, now: datetime
@@ -98,6 +100,13 @@ class Services:
     async def all(self) -> list[Service]:
         """Every service, oldest first."""
         return await self._load(select(ServiceRow).order_by(ServiceRow.created_at, ServiceRow.id))
+
+    async def scaling(self) -> list[Service]:
+        """Services that scale themselves now."""
+        most = RevisionRow.spec[("autoscale", "max_replicas")].as_integer()
+        ever = select(RevisionRow.service_id).where(most.is_not(None))
+        found = await self._load(select(ServiceRow).where(ServiceRow.id.in_(ever)).order_by(ServiceRow.id))
+        return [service for service in found if service.spec.autoscale is not None]
 
     async def list(
         self,
@@ -224,6 +233,7 @@ class Services:
     async def remove(self, service_id: str) -> None:
         """Forgets a service with its revisions. Replica rows stay for their logs."""
         await self._session.execute(delete(RevisionRow).where(RevisionRow.service_id == service_id))
+        await self._scales.forget(service_id)
         await self._session.execute(delete(ServiceRow).where(ServiceRow.id == service_id))
 
     async def _guarded(self, service: Service, now: datetime, values: dict[str, Any]) -> None:
@@ -246,7 +256,8 @@ class Services:
     async def _load(self, query: Any) -> list[Service]:
         rows: Sequence[ServiceRow] = (await self._session.scalars(query)).all()
         newest = await self._newest_revisions([row.id for row in rows])
-        return [_service(row, newest[row.id]) for row in rows if row.id in newest]
+        scales = await self._scales.all([row.id for row in rows])
+        return [_service(row, newest[row.id], scales.get(row.id)) for row in rows if row.id in newest]
 
     async def _newest_revisions(self, service_ids: list[str]) -> dict[str, RevisionRow]:
         rows = await self._session.scalars(
@@ -257,7 +268,7 @@ class Services:
         return {row.service_id: row for row in rows}
 
 
-def _service(row: ServiceRow, revision: RevisionRow) -> Service:
+def _service(row: ServiceRow, revision: RevisionRow, scale: Scale | None) -> Service:
     return Service(
         id=row.id,
         name=row.name,
@@ -276,6 +287,7 @@ def _service(row: ServiceRow, revision: RevisionRow) -> Service:
         serving_generation=row.serving_generation,
         replicas_ready=row.replicas_ready,
         replicas_wanted=row.replicas_wanted,
+        scale=scale.status() if scale else None,
         conditions=[Condition.model_validate(item) for item in row.conditions],
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -65,3 +65,8 @@ def test_passage_opens_the_way_for_one_user_and_shows_nothing(closed: Path) -> N
     assert as_nobody("cat", str(closed / "file")).stdout == "content"
     assert as_nobody("ls", str(closed.parent)).returncode != 0, "it may pass, not look"
     assert stat.S_IMODE(closed.parent.stat().st_mode) & 0o007 == 0, "nobody else may"
+
+
+def test_what_lies_in_a_directory_that_is_shown_is_not_shown_again(closed: Path) -> None:
+    view = plan_view(closed.parents[1], [closed, closed / "file"], [])
+    assert view.readable == [str(closed)]

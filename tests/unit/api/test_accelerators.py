@@ -13,7 +13,8 @@ from tests.support.services import Platform, make_version
 from aicp.accelerators.simulated import SimulatedDriver
 from aicp.control.accelerators import AcceleratorCatalog
 from aicp.control.metrics import Metrics
-from aicp.control.nodes import Nodes, Pools
+from aicp.control.nodes import Nodes
+from aicp.control.pools import Pools
 from aicp.control.services import Services
 from aicp.core.identity import Role
 from aicp.store.database import Database
@@ -51,7 +52,7 @@ async def served(sqlite: Database) -> AsyncIterator[Served]:
             Services: platform.services,
             AcceleratorCatalog: AcceleratorCatalog(),
             Nodes: Nodes(parts.database, parts.clock, parts.bell),
-            Pools: Pools(parts.database),
+            Pools: Pools(parts.database, parts.clock, parts.bell),
             Metrics: Metrics(parts.database, parts.clock),
         }
 

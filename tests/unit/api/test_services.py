@@ -12,7 +12,8 @@ from tests.support.services import Platform, make_version
 from aicp.control.engines import Engines
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
-from aicp.control.nodes import Nodes, Pools
+from aicp.control.nodes import Nodes
+from aicp.control.pools import Pools
 from aicp.control.services import Services
 from aicp.core.accelerator import MetricSample
 from aicp.core.identity import Role
@@ -40,7 +41,7 @@ async def served(sqlite: Database) -> AsyncIterator[Served]:
             Services: platform.services,
             Logs: Logs(parts.database, platform.runner),
             Nodes: Nodes(parts.database, parts.clock, parts.bell),
-            Pools: Pools(parts.database),
+            Pools: Pools(parts.database, parts.clock, parts.bell),
             Engines: Engines(parts.database, parts.clock, parts.bell, platform.engines),
             Metrics: Metrics(parts.database, parts.clock),
         }

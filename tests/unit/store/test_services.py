@@ -163,20 +163,6 @@ async def test_only_the_newest_ended_replicas_are_looked_at_and_old_ones_forgott
         assert (await Replicas(tx).list(service="demo")).total == 3
 
 
-async def test_a_pool_shows_what_is_free(database: Database, clock: FakeClock):
-    async with database.transaction() as tx:
-        await Pools(tx).ensure_default(clock.now())
-        await Pools(tx).ensure_default(clock.now())
-        await Nodes(tx).seen(make_node_status(), clock.now(), pool="default")
-        await Nodes(tx).seen(make_node_status("node_b"), clock.now(), pool="default")
-        await Nodes(tx).cordon("node_b", True, "Cordoned by ada.")
-        replica = await Replicas(tx).create("svc", "demo", "default", 1, clock.now())
-        await Replicas(tx).place(replica.id, allocation(), "node-a", clock.now())
-        [pool] = await Pools(tx).list()
-    assert (pool.nodes, pool.cpu_cores, pool.cpu_cores_free) == (2, 8, 3)
-    assert (pool.host_memory_bytes, pool.host_memory_free_bytes) == (32 * GIB, 14 * GIB)
-
-
 async def test_memory_of_other_programs_is_not_free(database: Database, clock: FakeClock):
     async with database.transaction() as tx:
         await Pools(tx).ensure_default(clock.now())

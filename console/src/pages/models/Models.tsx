@@ -16,7 +16,7 @@ import { Catalog } from "./Catalog";
 import { ImportDialog } from "./ImportDialog";
 import { ModelCard } from "./ModelCard";
 
-export const MODEL_TYPES = ["chat", "embedding", "rerank", "ocr", "vision"] as const;
+export const MODEL_TYPES = ["chat", "embedding", "rerank", "classification", "ocr", "vision"] as const;
 
 export function Models() {
   const { t } = useTranslation();

@@ -1,5 +1,5 @@
 import { ThunderboltOutlined } from "@ant-design/icons";
-import { Tag, Tooltip } from "antd";
+import { Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 import type { Accelerator } from "../../api/schema";
 import { localized } from "../../app/sentences";
@@ -19,7 +19,7 @@ export function Devices({ devices }: { devices: Accelerator[] }) {
       rowKey={(device) => device.device_id}
       text={(device) => `${device.product} ${device.device_id} ${device.vendor}`}
       columns={[
-        { key: "product", title: t("nodes.accelerator"), render: (_, device) => <div><span className="strong">{device.product}</span> {device.simulated && <Tag color="purple">{t("nodes.simulated")}</Tag>}<div className="small quiet mono">{device.device_id}</div></div> },
+        { key: "product", title: t("nodes.accelerator"), render: (_, device) => <div><span className="strong">{device.product}</span> {device.simulated && <span className="pill warn">{t("nodes.simulated")}</span>}<div className="small quiet mono">{device.device_id}</div></div> },
         { key: "vendor", title: t("nodes.vendor"), render: (_, device) => device.vendor },
         { key: "health", title: t("nodes.health"), render: (_, device) => <Health device={device} /> },
         {

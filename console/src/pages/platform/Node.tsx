@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { Button, Tabs } from "antd";
+import { Tabs } from "antd";
+import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import { useParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { localized } from "../../app/sentences";
-import { api, need } from "../../api/client";
 import { Code } from "../../parts/Code";
 import { Events } from "../../parts/Events";
 import { PageSkeleton, ProblemView } from "../../parts/Feedback";
@@ -13,13 +13,14 @@ import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useTab } from "../../parts/url";
 import { toYaml } from "../../parts/yaml";
-import { useAction } from "../../queries/action";
 import { nodeQuery } from "../../queries/nodes";
 import { useMay } from "../../queries/session";
 import { Devices } from "./Devices";
+import { NodeActions } from "./NodeActions";
 import { NodeCharts } from "./NodeCharts";
 import { NodeReplicas } from "./NodeReplicas";
 import { NodeSummary } from "./NodeSummary";
+import { NodeMarks } from "./Pool";
 
 export function NodePage() {
   const { t } = useTranslation();
@@ -27,25 +28,24 @@ export function NodePage() {
   const may = useMay();
   const node = useQuery(nodeQuery(id));
   const [tab, setTab] = useTab("summary");
-  const cordon = useAction((cordoned: boolean) => need(api.PATCH("/api/v1/nodes/{id}", { params: { path: { id } }, body: { cordoned } })), ["node", "pool"]);
   if (node.error && !node.data) return <div className="page"><ProblemView error={node.error} retry={() => void node.refetch()} /></div>;
   if (!node.data) return <PageSkeleton />;
   const { data } = node;
   const status = data.status;
-  const cordoned = data.state === "cordoned";
   return (
     <div className="page">
       <Head
         crumb={{ to: "/platform/nodes", text: t("nav.nodes") }}
         title={data.name}
-        state={<State state={data.state} reason={data.reason} />}
+        state={<State state={data.draining && data.state === "cordoned" ? "draining" : data.state} reason={data.reason} />}
         sub={status ? `${status.os} · ${status.architecture} · ${t("nodes.agent")} ${status.agent_version}` : undefined}
-        actions={may("node:write") && <Button title={t("nodes.cordonHint")} loading={cordon.isPending} onClick={() => cordon.mutate(!cordoned)}>{t(cordoned ? "nodes.uncordon" : "nodes.cordon")}</Button>}
+        actions={may("node:write") && <NodeActions node={data} />}
       />
       {data.reason && <div className={`reason ${data.state === "lost" ? "bad" : "warn"}`}>{localized(data.reason)}</div>}
       <Facts
         items={[
-          [t("publish.pool"), data.pool],
+          [t("publish.pool"), <Link key="pool" to={`/platform/pools/${data.pool}`}>{data.pool}</Link>],
+          ...(Object.keys(data.labels).length + data.taints.length > 0 ? [[t("nodes.marks"), <NodeMarks key="marks" node={data} />] as [string, ReactNode]] : []),
           [t("nodes.accelerators"), status ? status.accelerators.filter((device) => device.vendor !== "cpu").length : "–"],
           [t("nodes.cores"), status?.cpu_cores ?? "–"],
           [t("nodes.ram"), status ? `${formatBytes(status.memory_used_bytes)} / ${formatBytes(status.memory_bytes)}` : "–"],

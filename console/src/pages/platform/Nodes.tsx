@@ -1,6 +1,5 @@
 import { ClusterOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Node } from "../../api/schema";
@@ -52,7 +51,7 @@ export function Nodes() {
           { key: "name", title: t("nodes.node"), sort: true, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
           { key: "state", title: t("services.state"), render: (_, node) => <State state={node.state} reason={node.reason} /> },
           { key: "pool", title: t("publish.pool"), sort: true, render: (_, node) => node.pool },
-          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <>{devices(node)} {node.status?.accelerators.some((device) => device.simulated) && <Tag color="purple">{t("nodes.simulated")}</Tag>}</> },
+          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <>{devices(node)} {node.status?.accelerators.some((device) => device.simulated) && <span className="pill warn">{t("nodes.simulated")}</span>}</> },
           {
             key: "memory",
             title: t("nodes.ram"),

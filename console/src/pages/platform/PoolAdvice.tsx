@@ -1,6 +1,6 @@
 import { DeleteOutlined, PlusOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Button, Checkbox, Form, Input, InputNumber, Select, Tag } from "antd";
+import { Button, Checkbox, Form, Input, InputNumber, Select } from "antd";
 import { useTranslation } from "react-i18next";
 import type { CardAdvice, CatalogAccelerator, PackedCard } from "../../api/schema";
 import { localized } from "../../app/sentences";
@@ -71,7 +71,7 @@ function Answer({ card, best }: { card: CardAdvice; best: boolean }) {
       <div className="row wrap" style={{ gap: 12 }}>
         <span className="strong">{card.product}</span>
         <span>{localized(card.reason)}</span>
-        {best && <Tag color="green">{t("advice.fewest")}</Tag>}
+        {best && <span className="pill good">{t("advice.fewest")}</span>}
         {card.sliced_cards != null && <span className="small quiet">{t("advice.cutBy")}: {card.mechanism ?? t("advice.none")}. {card.exact ? t("advice.proven") : t("advice.least", { count: card.least_cards ?? 0 })}</span>}
       </div>
       {card.notes.map((note) => <div key={note} className="small quiet">{localized(note)}</div>)}

@@ -8,6 +8,7 @@ import { poolsQuery } from "../../queries/nodes";
 import { EngineFields } from "./EngineFields";
 import { ModeField } from "./ModeField";
 import { ProjectField, useOwner } from "./ProjectField";
+import { ScalingFields } from "./ScalingFields";
 import { SliceFields } from "./SliceFields";
 import type { PublishValues } from "./spec";
 
@@ -90,9 +91,7 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
           </Form.Item>
         </div>
         <SliceFields values={values} />
-        <Form.Item name="replicas" label={t("publish.replicas")} extra={t("publish.replicasHint")} rules={[{ required: true, message: t("form.required") }]}>
-          <InputNumber min={0} max={1000} precision={0} style={{ width: 160 }} />
-        </Form.Item>
+        <ScalingFields scales={values.scales ?? false} />
       </section>
 
       {!editing && (

@@ -11,6 +11,8 @@ import { Facts, Head } from "../../parts/Page";
 import { State, toneOf } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useUrlMany } from "../../parts/url";
+import { WaitingList } from "../../parts/WaitingList";
+import { waitingQuery } from "../../queries/pools";
 import { replicasQuery, serviceQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { Logs } from "./Logs";
@@ -41,6 +43,7 @@ export function ServicePage() {
         actions={<Actions service={data} />}
       />
       {data.reason && tone !== "good" && <div className={`reason ${tone}`} role="status">{localized(data.reason)}</div>}
+      {!data.stopped && <Waiting service={data.name} />}
       <Facts
         items={[
           [t("services.modelVersion"), <Link key="m" to={`/models/${data.model_version.split(":")[0]}`}>{data.model_version}</Link>],
@@ -56,12 +59,18 @@ export function ServicePage() {
   );
 }
 
+/** Why replicas have no place yet, node by node. */
+function Waiting({ service }: { service: string }) {
+  const { data } = useQuery(waitingQuery(service));
+  return data && data.items.length > 0 ? <div style={{ marginBottom: 16 }}><WaitingList waiting={data.items} /></div> : null;
+}
+
 function Actions({ service }: { service: Service }) {
   const { t } = useTranslation();
   const may = useMay();
   return (
     <>
-      {may("playground:use") && <Link to={`/playground?service=${service.name}&tab=${playgroundTab(service)}`}><Button icon={<CommentOutlined />} disabled={service.replicas_ready === 0}>{t("services.try")}</Button></Link>}
+      {may("playground:use") && <Link to={`/playground?service=${service.name}&tab=${playgroundTab(service)}`}><Button icon={<CommentOutlined />} disabled={service.replicas_ready === 0 && service.state !== "sleeping"}>{t("services.try")}</Button></Link>}
       {may("service:write", service.project) && (
         <>
           <Link to={`/services/${service.name}/edit`}><Button icon={<EditOutlined />}>{t("services.change")}</Button></Link>
@@ -80,7 +89,7 @@ function ServiceTabs({ service }: { service: Service }) {
   const { t } = useTranslation();
   const may = useMay();
   const [url, setUrl] = useUrlMany();
-  const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: service.state === "ready" || service.state === "stopped" ? false : 2000 });
+  const replicas = useQuery({ ...replicasQuery(service.name), refetchInterval: ["ready", "sleeping", "stopped"].includes(service.state) && !service.spec.autoscale ? false : 2000 });
   const tabs = [
     { key: "summary", label: t("services.summary"), children: <Summary service={service} replicas={replicas} onReplicas={() => setUrl({ tab: "replicas" })} /> },
     { key: "replicas", label: t("services.replicas"), children: <Replicas replicas={replicas} onLog={(id) => setUrl({ tab: "logs", replica: id })} /> },

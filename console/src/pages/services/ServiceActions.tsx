@@ -31,7 +31,7 @@ export function ServiceActions({ service }: { service: Service }) {
         trigger={["click"]}
         menu={{
           items: [
-            { key: "scale", label: t("services.scale"), disabled: service.stopped },
+            { key: "scale", label: t("services.scale"), disabled: service.stopped || Boolean(service.spec.autoscale) },
             service.stopped ? { key: "start", label: t("services.start") } : { key: "stop", label: t("services.stop") },
             { type: "divider" },
             { key: "delete", danger: true, label: t("action.delete") },

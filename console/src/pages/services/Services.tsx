@@ -18,7 +18,7 @@ import { servicePageQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
 import { BulkServices } from "./BulkServices";
 
-const STATES = ["ready", "updating", "starting", "pending", "degraded", "failed", "stopping", "stopped"] as const;
+const STATES = ["ready", "updating", "starting", "pending", "degraded", "failed", "sleeping", "stopping", "stopped"] as const;
 const MODES = ["balanced", "long_text", "custom"] as const;
 
 export function Services() {

@@ -15,6 +15,7 @@ import { Time } from "../../parts/Time";
 import { keysOfServiceQuery } from "../../queries/keys";
 import { revisionsQuery } from "../../queries/services";
 import { useMay } from "../../queries/session";
+import { Scaling } from "./Scaling";
 
 type Listing<T> = UseQueryResult<{ items: T[]; total: number }>;
 
@@ -40,6 +41,7 @@ export function Summary({ service, replicas, onReplicas }: Props) {
     <div className="grid2 summary">
       <div className="stack wide">
         <Panel title={t("services.facts")} flush><FactLines service={service} plan={plan} revisions={items} /></Panel>
+        {service.spec.autoscale && <Scaling service={service} rule={service.spec.autoscale} />}
         <Panel title={t("services.where")} extra={<Button type="link" size="small" onClick={onReplicas}>{t("services.all")}</Button>} flush><Running replicas={replicas} /></Panel>
         {may("key:read") && <Panel title={t("services.keys")} flush><Keys service={service} /></Panel>}
       </div>

@@ -1,5 +1,6 @@
 import type { EngineFlag, Mode, Service, ServiceCreate, ServiceSpec, ServiceUpdate, SlicePolicy, SliceSpec, Visibility } from "../../api/schema";
 import { GIB } from "../../parts/format";
+import { ruleOf, SCALING, scalingOf, type ScalingValues } from "./scaling";
 
 /** The publish form as a person fills it: empty fields are the platform's to choose. */
 export interface PublishValues {
@@ -21,6 +22,9 @@ export interface PublishValues {
   cpu_cores?: number | null;
   memory_gib?: number | null;
   replicas: number;
+  /** Whether the number follows the load. */
+  scales?: boolean;
+  scaling?: ScalingValues;
   context_length?: number | null;
   users?: number | null;
   engine?: string;
@@ -31,7 +35,7 @@ export interface PublishValues {
   create_key?: boolean;
 }
 
-export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, visibility: "public", drain_seconds: 60, create_key: true };
+export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, scales: false, scaling: SCALING, visibility: "public", drain_seconds: 60, create_key: true };
 
 export function specOf(values: PublishValues): ServiceSpec {
   const custom = values.mode === "custom";
@@ -40,6 +44,7 @@ export function specOf(values: PublishValues): ServiceSpec {
     mode: values.mode,
     pool: values.pool,
     replicas: values.replicas,
+    autoscale: values.scales ? ruleOf(values.scaling ?? SCALING) : undefined,
     visibility: values.visibility,
     drain_seconds: values.drain_seconds,
     compute: {
@@ -88,7 +93,9 @@ const FIELDS: Field[] = ["name", "project", "description", "create_key", "model"
 export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
 
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
-export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | undefined {
+export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
+  const scaling = /^spec\.autoscale\.(\w+)/.exec(path)?.[1] as keyof ScalingValues | undefined;
+  if (scaling !== undefined) return ["scaling", scaling];
   const [, flag] = /^spec\.engine_flags\.(.+)$/.exec(path) ?? [];
   const at = flag === undefined ? -1 : (values.flags ?? []).findIndex((item) => item?.name === flag);
   if (at >= 0) return ["flags", at, "value"];
@@ -118,6 +125,8 @@ export function valuesOf(service: Service): PublishValues {
     cpu_cores: spec.compute?.cpu_cores,
     memory_gib: spec.compute?.memory_bytes ? spec.compute.memory_bytes / GIB : undefined,
     replicas: spec.replicas ?? 1,
+    scales: Boolean(spec.autoscale),
+    scaling: spec.autoscale ? scalingOf(spec.autoscale) : SCALING,
     context_length: spec.context_length,
     users: spec.users,
     engine: spec.engine ?? undefined,

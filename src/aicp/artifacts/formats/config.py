@@ -150,6 +150,8 @@ def type_of(config: Config, *, sentence_transformer: bool, hint: str) -> ModelTy
     name = _name(config)
     said = f"{name} {config.get('model_type', '')}".lower()
     hint = hint.lower()
+    if "ForSequenceClassification" in name and _labels(config) > 1 and "rerank" not in hint:
+        return ModelType.CLASSIFICATION
     if "ForSequenceClassification" in name or "rerank" in hint:
         return ModelType.RERANK
     if sentence_transformer or "embed" in hint:
@@ -161,6 +163,12 @@ def type_of(config: Config, *, sentence_transformer: bool, hint: str) -> ModelTy
     if any(name.startswith(prefix) or f"{prefix}Model" in name for prefix in _ENCODERS):
         return ModelType.EMBEDDING
     return ModelType.CHAT
+
+
+def _labels(config: Config) -> int:
+    """Labels of a classifier where config.json names them, else one."""
+    named = config.get("id2label")
+    return len(named) if isinstance(named, dict) and named else 1
 
 
 def _name(config: Config) -> str:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 from aicp.artifacts.formats import config as configs
-from aicp.artifacts.formats import gguf, safetensors
+from aicp.artifacts.formats import gguf, onnx, safetensors
 from aicp.artifacts.formats.templates import template_marks, template_of
 from aicp.artifacts.formats.windows import gguf_windows
 from aicp.core.errors import InvalidError
@@ -58,6 +58,8 @@ class Facts:
 
 def inspect_files(files: FileSet, format: ModelFormat, *, hint: str = "") -> Facts:
     """Facts of a whole version. `hint` is the name it came under. Raises InvalidError for anything broken."""
+    if format is ModelFormat.ONNX:
+        return _inspect_onnx(files)
     return _inspect_gguf(files, hint) if format is ModelFormat.GGUF else _inspect_safetensors(files, hint)
 
 
@@ -67,6 +69,8 @@ def check_weights(files: FileSet, path: str) -> None:
         _read(files, path, gguf.read_head)
     elif path.lower().endswith(".safetensors"):
         _read(files, path, safetensors.read_tensors)
+    elif path.lower().endswith(".onnx"):
+        _read(files, path, onnx.check_model)
 
 
 def _read(files: FileSet, path: str, reader: Callable[[BinaryIO, int], T]) -> T:
@@ -176,6 +180,27 @@ def _beside(path: str, name: str) -> str:
 
 def _weights(files: FileSet, suffix: str) -> list[str]:
     return sorted(path for path in files.sizes if path.lower().endswith(suffix))
+
+
+def _inspect_onnx(files: FileSet) -> Facts:
+    paths = _weights(files, ".onnx")
+    for path in paths:
+        _read(files, path, onnx.check_model)
+    if not onnx.is_reader(paths):
+        raise InvalidError(
+            "The ONNX files are not models that read images: one named det and one named rec are expected.",
+            hint="Import embedding, rerank and classification models as safetensors; they are computed with ONNX here.",
+            code="unknown_onnx",
+        )
+    return Facts(
+        architecture=Architecture(name=onnx.READER),
+        type=ModelType.OCR,
+        weight_bytes=sum(files.sizes[path] for path in paths),
+        parameters=None,
+        dtype="float32",
+        quantization=None,
+        context_length=None,
+    )
 
 
 def _inspect_gguf(files: FileSet, hint: str) -> Facts:

@@ -150,12 +150,12 @@ class LlamaCppEngine:
         heads = _first_files(request.version)
         if len(heads) != 1:
             raise InvalidError("The version does not hold exactly one GGUF model.", hint="Import one GGUF file.")
-        command = ["{python}", "-m", "llama_server", "--model", "{model_file}", "--alias", request.served_name]
-        command += ["--host", "{listen}", *_FIXED_ARGUMENTS]
+        model = ["--model", "{model_file}", "--alias", request.served_name]
+        arguments = [*_FIXED_ARGUMENTS]
         for choice in self.settings(request):
-            command += _words(choice)
+            arguments += _words(choice)
         if request.model_type is not ModelType.CHAT:
-            command.append("--rerank" if request.model_type is ModelType.RERANK else "--embeddings")
+            arguments.append("--rerank" if request.model_type is ModelType.RERANK else "--embeddings")
         return LaunchSpec(
             engine=self.name,
             engine_version=request.engine_version,
@@ -163,7 +163,8 @@ class LlamaCppEngine:
             environment=self.environment,
             model_digest=request.version.digest,
             weights_file=heads[0],
-            command=command,
+            command=["{python}", "-m", "llama_server", *model, "--host", "{listen}", *arguments],
+            network_command=["llama-server", *model, "--host", "{host}", "--port", "{port}", *arguments],
             env={"LLAMA_API_KEY": "{token}", **_ENVIRONMENT},
             listen="unix",
             health=HealthCheck(path="/health", token_path="/props"),

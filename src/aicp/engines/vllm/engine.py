@@ -128,8 +128,10 @@ class VllmEngine:
 
     def launch(self, request: LaunchRequest) -> LaunchSpec:
         choices = parameters.choose(request)
-        command = ["{python}", "-m", "vllm_start", "serve", "{model}", "--served-model-name", request.served_name]
-        command += ["--uds", "{listen}", *_FIXED_ARGUMENTS, *parameters.arguments(choices)]
+        arguments = ["--served-model-name", request.served_name, *_FIXED_ARGUMENTS, *parameters.arguments(choices)]
+        # the package's own command line: an image of somebody else has no other
+        network = ["{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}", "--host", "{host}"]
+        command = ["{python}", "-m", "vllm_start", "serve", "{model}", "--uds", "{listen}", *arguments]
         events = self.cache_events(request.model_type)
         if events is not None:
             told = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": f"ipc://{events}"}
@@ -142,6 +144,7 @@ class VllmEngine:
             environment=self.environment,
             model_digest=request.version.digest,
             command=command,
+            network_command=[*network, "--port", "{port}", *arguments],
             env={**_ENVIRONMENT, **on_cpu, **parameters.environment(choices)},
             listen="unix",
             health=HealthCheck(path="/health", token_path="/v1/models"),

@@ -1,0 +1,107 @@
+"""Preemption: whose replicas would have to go so that something more important finds room, as few as possible.
+
+Everything happens on a copy of the card maps; nothing is evicted here, and dropping the answer undoes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aicp.scheduler.gang import place_gang
+from aicp.scheduler.placement import Placement
+from aicp.scheduler.refusal import Refusal, refuse
+from aicp.scheduler.resources import Commitment, NodeCapacity, Requirement, Snapshot
+from aicp.scheduler.room import NodeRoom
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """Stop these replicas, then bind the members to these places, the leader first."""
+
+    victims: tuple[str, ...]
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """What room on one node would cost."""
+
+    highest: int
+    victims: tuple[str, ...]
+    node: str
+
+
+def make_room(
+    need: Requirement,
+    snapshot: Snapshot,
+    service: str = "",
+    may_evict: Callable[[Commitment], bool] | None = None,
+) -> Eviction | Refusal:
+    """The least that must go for `need`: no victims where there is room, a refusal where nothing helps.
+
+    Victims have a lower priority, unless `may_evict` picks others. Of several ways that with the lowest priorities is
+    taken, then that with the fewest replicas. A gang goes as a whole, and a replica of the same service never.
+    """
+    answer = place_gang(need, snapshot, service)
+    if not isinstance(answer, Refusal):
+        return Eviction((), answer)
+
+    def is_kept(item: Commitment) -> bool:
+        spared = item.priority >= need.priority if may_evict is None else not may_evict(item)
+        return spared or item.service == service
+
+    kept = {item.replica_id for item in snapshot.commitments if is_kept(item)}
+    prices: list[_Price] = []
+    for node, held in snapshot.by_node():
+        if node.pool == need.pool:
+            price = _price(need, node, held, kept, snapshot)
+            if price is not None:
+                prices.append(price)
+    prices.sort(key=lambda price: (price.highest, len(price.victims), price.node))
+    if len(prices) < need.nodes:
+        return answer
+    chosen = {victim for price in prices[: need.nodes] for victim in price.victims}
+    return _least(need, snapshot, service, chosen) or answer
+
+
+def _price(
+    need: Requirement, node: NodeCapacity, held: Sequence[Commitment], kept: set[str], snapshot: Snapshot
+) -> _Price | None:
+    """The fewest replicas without which the node has room; None where that does not help either."""
+    room = NodeRoom(node, held, snapshot.policy(node.pool))
+    gone: list[Commitment] = []
+    candidates = [item for item in held if item.replica_id not in kept]
+    for item in sorted(candidates, key=lambda item: (item.priority, item.replica_id)):
+        if refuse(need, room) is None:
+            break
+        room.remove(item.service, item.allocation)
+        gone.append(item)
+    if refuse(need, room) is not None:
+        return None
+    # The most important ones come back first where there is room for them beside what is needed.
+    for item in sorted(gone, key=lambda item: (-item.priority, item.replica_id)):
+        room.add(item.service, item.allocation)
+        if refuse(need, room) is None:
+            gone.remove(item)
+        else:
+            room.remove(item.service, item.allocation)
+    highest = max((item.priority for item in gone), default=-(2**31))
+    return _Price(highest, tuple(sorted({item.replica_id for item in gone})), node.name)
+
+
+def _least(need: Requirement, snapshot: Snapshot, service: str, victims: set[str]) -> Eviction | None:
+    """Victims without those who turn out to be spared."""
+
+    def without(gone: set[str]) -> tuple[Placement, ...] | Refusal:
+        return place_gang(need, snapshot.without(lambda item: item.replica_id in gone), service)
+
+    priorities = {item.replica_id: item.priority for item in snapshot.commitments}
+    answer = without(victims)
+    if isinstance(answer, Refusal):
+        return None
+    for victim in sorted(victims, key=lambda victim: (-priorities[victim], victim)):
+        fewer = without(victims - {victim})
+        if not isinstance(fewer, Refusal):
+            victims, answer = victims - {victim}, fewer
+    return Eviction(tuple(sorted(victims)), answer)
