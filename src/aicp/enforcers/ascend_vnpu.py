@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class AscendVnpuEnforcer:
         if problem is None:
             try:
                 with self._ledger.opened() as groups:
+                    self._end_leftovers(groups, group)
                     return self._fit(groups, group, devices)
             except (_ToolError, OSError) as error:
                 problem = str(error)
@@ -83,15 +85,29 @@ class AscendVnpuEnforcer:
         return []
 
     def release(self, group: str) -> bool:
-        """False also where a virtual device cannot be ended now; it stays in the ledger for the next try."""
+        """False also where a virtual device cannot be ended now: it is tried again whenever another slice starts."""
         try:
             with self._ledger.opened() as groups:
-                for device_id in list(groups.get(group, {})):
-                    self._end(groups, group, device_id)
-                groups.pop(group, None)
+                if group in groups:
+                    for held in groups[group].values():
+                        held["ending"] = True
+                    self._ledger.write(groups)
+                    self._end_all(groups, group)
         except (_ToolError, OSError):
             return False
         return True
+
+    def _end_all(self, groups: Groups, group: str) -> None:
+        for device_id in list(groups[group]):
+            self._end(groups, group, device_id)
+        del groups[group]
+
+    def _end_leftovers(self, groups: Groups, starting: str) -> None:
+        """What was busy when its replica ended would keep its part of the card for ever."""
+        for group in [group for group in groups if group != starting]:
+            if all(held["ending"] for held in groups[group].values()):
+                with suppress(_ToolError):
+                    self._end_all(groups, group)
 
     def _fit(self, groups: Groups, group: str, devices: Sequence[DeviceShare]) -> Applied:
         """Raises _ToolError and OSError; what was made until then stays in the ledger, for `release` to end."""
@@ -116,7 +132,7 @@ class AscendVnpuEnforcer:
         if held is not None:
             number = self._number(groups, held, self._list(chip))
             if number is not None and held["template"] == share.profile:
-                held["number"] = number
+                held |= {"number": number, "ending": False}
                 return number
             self._end(groups, group, share.device_id)
         before = self._list(chip)
@@ -126,6 +142,7 @@ class AscendVnpuEnforcer:
             "template": share.profile,
             "number": None,
             "before": sorted(before),
+            "ending": False,
         }
         groups.setdefault(group, {})[share.device_id] = record
         self._ledger.write(groups)  # the intent first: whoever comes after a crash finds the device by it

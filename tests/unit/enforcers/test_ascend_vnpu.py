@@ -116,6 +116,17 @@ def test_a_device_that_is_busy_is_kept_for_the_next_try(tool: FakeNpuSmi, tmp_pa
     assert tool.there() == {}
 
 
+def test_a_device_that_was_busy_for_long_is_ended_by_the_next_start(tool: FakeNpuSmi, tmp_path: Path) -> None:
+    make(tool, tmp_path).apply("rep_a", allocation(share()))
+    tool.refuse("destroy-vnpu")
+    assert not make(tool, tmp_path).release("rep_a")
+    applied = make(tool, tmp_path).apply("rep_b", allocation(share()))
+    assert applied.env["ASCEND_RT_VISIBLE_DEVICES"] == "101", "one that cannot be ended keeps nobody from starting"
+    tool.refuse(None)
+    make(tool, tmp_path).apply("rep_c", allocation(share(profile="vir10_3c_32g")))
+    assert tool.there() == {"2/0": {"101": "vir05_1c_16g", "100": "vir10_3c_32g"}}
+
+
 def test_refusals_are_told_in_the_words_of_the_tool(tool: FakeNpuSmi, tmp_path: Path) -> None:
     tool.refuse("create-vnpu")
     applied = make(tool, tmp_path).apply("rep_a", allocation(share()))
