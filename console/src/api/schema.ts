@@ -850,14 +850,42 @@ export interface paths {
         get: operations["get_node"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete Node
+         * @description Forgets a node that is lost. 409 for one that answers.
+         */
+        delete: operations["delete_node"];
         options?: never;
         head?: never;
         /**
          * Update Node
-         * @description Keeps new replicas off a node, or lets them on again.
+         * @description Keeps new replicas off a node or lets them on again, moves it to another pool, changes labels and taints.
          */
         patch: operations["update_node"];
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Drain Plan
+         * @description Which replicas would leave the node and where to, or why they find no other place; changes nothing.
+         */
+        get: operations["get_drain_plan"];
+        put?: never;
+        /**
+         * Drain Node
+         * @description Cordons a node and moves its replicas, each after its successor elsewhere serves. `cordoned` false ends it.
+         */
+        post: operations["drain_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/nodes/{id}/replicas": {
@@ -973,11 +1001,15 @@ export interface paths {
         };
         /**
          * List Pools
-         * @description All pools with what is free in them.
+         * @description All pools with what they have, what is taken and who waits.
          */
         get: operations["list_pools"];
         put?: never;
-        post?: never;
+        /**
+         * Create Pool
+         * @description Adds a pool without nodes.
+         */
+        post: operations["create_pool"];
         delete?: never;
         options?: never;
         head?: never;
@@ -996,6 +1028,34 @@ export interface paths {
          * @description One pool.
          */
         get: operations["get_pool"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Pool
+         * @description Removes a pool without nodes and services; the default pool stays.
+         */
+        delete: operations["delete_pool"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Pool
+         * @description Changes what is given, and moves nodes into the pool. 409 for a node that holds replicas.
+         */
+        patch: operations["update_pool"];
+        trace?: never;
+    };
+    "/api/v1/pools/{name}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Pool View
+         * @description One pool with its nodes and accelerators, what replicas hold of them, who waits, and how quotas stand.
+         */
+        get: operations["get_pool_view"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1582,6 +1642,26 @@ export interface paths {
          * @description Back to an earlier revision; an update under way is given up.
          */
         post: operations["rollback_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{name}/waiting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Waiting Replicas
+         * @description Replicas of a service without a place, and why each node of its pool does not take them.
+         */
+        get: operations["list_waiting_replicas"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2386,6 +2466,70 @@ export interface components {
             weight?: number;
         };
         /**
+         * Autoscale
+         * @description Replicas follow load between two bounds. Where no target is given, a queue of one request a replica is one, and
+         *     as many running requests as a replica is planned for.
+         */
+        Autoscale: {
+            /**
+             * Down Seconds
+             * @description some go when that was wanted for so long
+             * @default 300
+             */
+            down_seconds?: number;
+            /**
+             * Idle Seconds
+             * @description without a request, before the last goes
+             * @default 300
+             */
+            idle_seconds?: number;
+            /**
+             * Kv Percent
+             * @description target: use of the engines' KV caches
+             */
+            kv_percent?: number | null;
+            /** Max Replicas */
+            max_replicas: number;
+            /**
+             * Max Wait Seconds
+             * @description a request waits so long for a sleeper
+             * @default 120
+             */
+            max_wait_seconds?: number;
+            /**
+             * Min Replicas
+             * @description 0: it sleeps when nobody uses it
+             * @default 1
+             */
+            min_replicas?: number;
+            /**
+             * Queued Per Replica
+             * @description target: requests that wait
+             */
+            queued_per_replica?: number | null;
+            /**
+             * Running Per Replica
+             * @description target: requests under way
+             */
+            running_per_replica?: number | null;
+            /**
+             * Ttft Ms
+             * @description target: time to first token, p99
+             */
+            ttft_ms?: number | null;
+            /**
+             * Up Seconds
+             * @description more are made when that was wanted for so long
+             * @default 0
+             */
+            up_seconds?: number;
+            /**
+             * Windows
+             * @default []
+             */
+            windows?: components["schemas"]["ScaleWindow"][];
+        };
+        /**
          * Batch
          * @description One batch. `output_file_id` and `error_file_id` are there once it has ended and wrote such lines.
          */
@@ -3050,6 +3194,35 @@ export interface components {
             path: string;
         };
         /**
+         * DrainMove
+         * @description One replica of a node that is drained: where the next one of its service goes, or why there is no place.
+         */
+        DrainMove: {
+            /** Node */
+            node: string | null;
+            /** Project */
+            project: string;
+            /** Reason */
+            reason: string | null;
+            /** Replica */
+            replica: string;
+            /** Service */
+            service: string;
+            state: components["schemas"]["ReplicaState"];
+        };
+        /**
+         * DrainPlan
+         * @description What draining a node does, or has still to do: replicas that move, and those that find no other place.
+         */
+        DrainPlan: {
+            /** Draining */
+            draining: boolean;
+            /** Moves */
+            moves: components["schemas"]["DrainMove"][];
+            /** Node */
+            node: string;
+        };
+        /**
          * EngineFlag
          * @description A parameter a user may set in mode custom. `type` is bool, int, float or str.
          */
@@ -3383,6 +3556,14 @@ export interface components {
             listeners: {
                 [key: string]: string;
             };
+            /**
+             * Loads
+             * @description of services that scale themselves, by name
+             * @default {}
+             */
+            loads: {
+                [key: string]: components["schemas"]["ServiceLoad"];
+            };
             /** Pid */
             pid: number | null;
             /**
@@ -3439,6 +3620,52 @@ export interface components {
              * @constant
              */
             status: "ok";
+        };
+        /**
+         * Held
+         * @description What replicas hold of accelerators: how many, the sum of their compute, and of their memory.
+         */
+        Held: {
+            /**
+             * Accelerators
+             * @default 0
+             */
+            accelerators: number;
+            /**
+             * Compute Percent
+             * @default 0
+             */
+            compute_percent: number;
+            /**
+             * Memory Bytes
+             * @default 0
+             */
+            memory_bytes: number;
+        };
+        /**
+         * HeldShare
+         * @description What one replica holds of one accelerator. `replica`, `service` and `project` are None for another's project.
+         */
+        HeldShare: {
+            /** Compute Percent */
+            compute_percent: number;
+            /** Mechanism */
+            mechanism: string | null;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** @default cap */
+            policy: components["schemas"]["SlicePolicy"];
+            /** Profile */
+            profile: string | null;
+            /** Project */
+            project: string | null;
+            /** Replica */
+            replica: string | null;
+            /** Rounding */
+            rounding: string | null;
+            /** Service */
+            service: string | null;
+            state: components["schemas"]["ReplicaState"];
         };
         /**
          * HuggingFaceSource
@@ -4042,7 +4269,7 @@ export interface components {
          * @description Weight formats that may enter.
          * @enum {string}
          */
-        ModelFormat: "safetensors" | "gguf";
+        ModelFormat: "safetensors" | "gguf" | "onnx";
         /**
          * ModelScopeSource
          * @description A repository on ModelScope.
@@ -4072,7 +4299,7 @@ export interface components {
          * @description What a model is for.
          * @enum {string}
          */
-        ModelType: "chat" | "embedding" | "rerank" | "ocr" | "vision";
+        ModelType: "chat" | "embedding" | "rerank" | "classification" | "ocr" | "vision";
         /**
          * ModelUpdate
          * @description What may change on a model.
@@ -4139,7 +4366,7 @@ export interface components {
         };
         /**
          * Node
-         * @description A machine of the pool.
+         * @description A machine of the pool. `draining`: cordoned, and its replicas move to other nodes.
          */
         Node: {
             /** Address */
@@ -4149,8 +4376,20 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Draining
+             * @default false
+             */
+            draining: boolean;
             /** Id */
             id: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
             /** Name */
             name: string;
             /** Pool */
@@ -4161,6 +4400,11 @@ export interface components {
             seen_at: string | null;
             state: components["schemas"]["NodeState"];
             status: components["schemas"]["NodeStatus"] | null;
+            /**
+             * Taints
+             * @default []
+             */
+            taints: components["schemas"]["Taint"][];
         };
         /**
          * NodeState
@@ -4181,6 +4425,11 @@ export interface components {
             architecture: string;
             /** Cpu Cores */
             cpu_cores: number;
+            /**
+             * Disk Bytes
+             * @description size of the disk that holds models and environments
+             */
+            disk_bytes: number | null;
             /** Disk Free Bytes */
             disk_free_bytes: number;
             /**
@@ -4206,11 +4455,21 @@ export interface components {
         };
         /**
          * NodeUpdate
-         * @description A cordoned node gets no new replicas; those on it go on.
+         * @description What may change on a node, each only when given; labels and taints are given anew as a whole.
+         *
+         *     A cordoned node gets no new replicas; those on it go on. A node changes its pool only while it holds no replica.
          */
         NodeUpdate: {
             /** Cordoned */
-            cordoned: boolean;
+            cordoned?: boolean | null;
+            /** Labels */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            /** Pool */
+            pool?: string | null;
+            /** Taints */
+            taints?: components["schemas"]["Taint"][] | null;
         };
         /**
          * Organization
@@ -4831,6 +5090,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[WaitingReplica] */
+        Page_WaitingReplica_: {
+            /** Items */
+            items: components["schemas"]["WaitingReplica"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /**
          * PasswordChange
          * @description A user changes the own password.
@@ -4934,7 +5210,10 @@ export interface components {
         };
         /**
          * Pool
-         * @description A named set of nodes with one policy, with what is free in it.
+         * @description A named set of nodes with one purpose: what it has, what is taken and who waits.
+         *
+         *     Accelerators, `memory_*` and `vendors` leave processors out; those count as cores and host memory. An accelerator
+         *     is used as soon as a replica holds a part of it.
          */
         Pool: {
             /**
@@ -4944,6 +5223,7 @@ export interface components {
             accelerators: number;
             /**
              * Accelerators Free
+             * @description wholly free ones on nodes that take replicas
              * @default 0
              */
             accelerators_free: number;
@@ -4953,6 +5233,16 @@ export interface components {
              * @default 0
              */
             accelerators_simulated: number;
+            /**
+             * Accelerators Used
+             * @default 0
+             */
+            accelerators_used: number;
+            /**
+             * Closed
+             * @description why it takes no new replica now
+             */
+            closed: string | null;
             /**
              * Cpu Cores
              * @default 0
@@ -4979,6 +5269,207 @@ export interface components {
              */
             host_memory_free_bytes: number;
             /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Memory Bytes
+             * @default 0
+             */
+            memory_bytes: number;
+            /**
+             * Memory Free Bytes
+             * @description of the wholly free accelerators
+             * @default 0
+             */
+            memory_free_bytes: number;
+            /**
+             * Memory Used Bytes
+             * @description given to replicas
+             * @default 0
+             */
+            memory_used_bytes: number;
+            /** Name */
+            name: string;
+            /**
+             * Nodes
+             * @default 0
+             */
+            nodes: number;
+            /**
+             * Nodes Ready
+             * @default 0
+             */
+            nodes_ready: number;
+            /**
+             * Products
+             * @description product -> accelerators of it
+             * @default {}
+             */
+            products: {
+                [key: string]: number;
+            };
+            /** @default inference */
+            purpose: components["schemas"]["Purpose"];
+            /**
+             * Quotas
+             * @default []
+             */
+            quotas: components["schemas"]["PoolQuota"][];
+            /**
+             * Services
+             * @default 0
+             */
+            services: number;
+            /**
+             * Simulated
+             * @description some of its accelerators are made up
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Storage Bytes
+             * @description disks of the nodes that hold models and environments
+             * @default 0
+             */
+            storage_bytes: number;
+            /**
+             * Storage Used Bytes
+             * @default 0
+             */
+            storage_used_bytes: number;
+            /**
+             * Vendors
+             * @default []
+             */
+            vendors: string[];
+            /**
+             * Waiting
+             * @description replicas that wait for a place
+             * @default 0
+             */
+            waiting: number;
+            /**
+             * Windows
+             * @default []
+             */
+            windows: components["schemas"]["TrainingWindow"][];
+        };
+        /**
+         * PoolCreate
+         * @description A new pool, without nodes.
+         */
+        PoolCreate: {
+            /**
+             * Description
+             * @default
+             */
+            description?: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /** Name */
+            name: string;
+            /** @default inference */
+            purpose?: components["schemas"]["Purpose"];
+            /**
+             * Quotas
+             * @default []
+             */
+            quotas?: components["schemas"]["PoolQuota"][];
+            /**
+             * Windows
+             * @default []
+             */
+            windows?: components["schemas"]["TrainingWindow"][];
+        };
+        /**
+         * PoolDevice
+         * @description One accelerator with all that is given away of it. `free_*` is what the next slice may have at most.
+         */
+        PoolDevice: {
+            /** Device Id */
+            device_id: string;
+            /** Free Compute Percent */
+            free_compute_percent: number;
+            /** Free Memory Bytes */
+            free_memory_bytes: number;
+            health: components["schemas"]["AcceleratorHealth"];
+            /** Health Reason */
+            health_reason: string | null;
+            /** Index */
+            index: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /**
+             * Memory Used Bytes
+             * @description measured, by whomever
+             */
+            memory_used_bytes: number | null;
+            /** Product */
+            product: string;
+            /**
+             * Shares
+             * @default []
+             */
+            shares: components["schemas"]["HeldShare"][];
+            /**
+             * Simulated
+             * @default false
+             */
+            simulated: boolean;
+            /**
+             * Slicing
+             * @default []
+             */
+            slicing: components["schemas"]["Slicing"][];
+            /** Utilization Percent */
+            utilization_percent: number | null;
+            /** Vendor */
+            vendor: string;
+        };
+        /**
+         * PoolNode
+         * @description One node of a pool with its accelerators.
+         */
+        PoolNode: {
+            /**
+             * Cpu Cores
+             * @default 0
+             */
+            cpu_cores: number;
+            /**
+             * Cpu Cores Given
+             * @default 0
+             */
+            cpu_cores_given: number;
+            /**
+             * Devices
+             * @default []
+             */
+            devices: components["schemas"]["PoolDevice"][];
+            /**
+             * Draining
+             * @default false
+             */
+            draining: boolean;
+            /** Id */
+            id: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
              * Memory Bytes
              * @default 0
              */
@@ -4990,16 +5481,73 @@ export interface components {
             memory_free_bytes: number;
             /** Name */
             name: string;
+            /** Reason */
+            reason: string | null;
+            state: components["schemas"]["NodeState"];
             /**
-             * Nodes
-             * @default 0
+             * Taints
+             * @default []
              */
-            nodes: number;
+            taints: components["schemas"]["Taint"][];
+        };
+        /**
+         * PoolQuota
+         * @description What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
+         */
+        PoolQuota: {
             /**
-             * Policy
-             * @default inference
+             * Accelerators
+             * @description accelerators at once, whole or in part
              */
-            policy: string;
+            accelerators?: number | null;
+            /**
+             * Compute Percent
+             * @description sum of compute; a whole accelerator is 100
+             */
+            compute_percent?: number | null;
+            /**
+             * Memory Bytes
+             * @description sum of accelerator memory
+             */
+            memory_bytes?: number | null;
+            /** Project */
+            project: string;
+        };
+        /**
+         * PoolUpdate
+         * @description What may change on a pool, each only when given; lists and labels are given anew as a whole.
+         */
+        PoolUpdate: {
+            /**
+             * Add Nodes
+             * @description ids or names of nodes to move into the pool
+             * @default []
+             */
+            add_nodes?: string[];
+            /** Description */
+            description?: string | null;
+            /** Labels */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            purpose?: components["schemas"]["Purpose"] | null;
+            /** Quotas */
+            quotas?: components["schemas"]["PoolQuota"][] | null;
+            /** Windows */
+            windows?: components["schemas"]["TrainingWindow"][] | null;
+        };
+        /**
+         * PoolView
+         * @description A pool with all its nodes and accelerators, what replicas hold of them, who waits, and how quotas stand.
+         */
+        PoolView: {
+            /** Nodes */
+            nodes: components["schemas"]["PoolNode"][];
+            pool: components["schemas"]["Pool"];
+            /** Quotas */
+            quotas: components["schemas"]["QuotaUse"][];
+            /** Waiting */
+            waiting: components["schemas"]["WaitingReplica"][];
         };
         /**
          * Port
@@ -5292,6 +5840,20 @@ export interface components {
              */
             python: string;
             service: components["schemas"]["Service"];
+        };
+        /**
+         * Purpose
+         * @description What a pool's accelerators are for.
+         * @enum {string}
+         */
+        Purpose: "inference" | "training" | "both" | "windows";
+        /**
+         * QuotaUse
+         * @description A project's quota in a pool, and what the project holds of it now.
+         */
+        QuotaUse: {
+            held: components["schemas"]["Held"];
+            quota: components["schemas"]["PoolQuota"];
         };
         /**
          * Redactor
@@ -5638,6 +6200,77 @@ export interface components {
             secret_key?: string | null;
         };
         /**
+         * ScaleStatus
+         * @description What autoscaling wants now, and why.
+         */
+        ScaleStatus: {
+            /**
+             * Changed At
+             * Format: date-time
+             */
+            changed_at: string;
+            /** Max Replicas */
+            max_replicas: number;
+            /**
+             * Min Replicas
+             * @description at this time, see `windows`
+             */
+            min_replicas: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Wake Seconds
+             * @description longest of the last times it took to wake
+             */
+            wake_seconds: number | null;
+            /** Wanted */
+            wanted: number;
+        };
+        /**
+         * ScaleWindow
+         * @description Other bounds at some hours. A window that ends at or before its start goes on into the next day.
+         *
+         *     As text: `mon-fri 08:00-18:00 Asia/Taipei 2-8`, the days also as `sat,sun` or `daily`, UTC where no zone is named.
+         */
+        ScaleWindow: {
+            /**
+             * Days
+             * @description days on which it begins
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days?: components["schemas"]["Weekday"][];
+            /**
+             * End
+             * Format: time
+             * @description local time; the same as `start`: a whole day
+             */
+            end: string;
+            /** Max Replicas */
+            max_replicas: number;
+            /** Min Replicas */
+            min_replicas: number;
+            /**
+             * Start
+             * Format: time
+             * @description local time, e.g. 08:00
+             */
+            start: string;
+            /**
+             * Time Zone
+             * @description IANA name, e.g. Asia/Taipei
+             * @default UTC
+             */
+            time_zone?: string;
+        };
+        /**
          * Service
          * @description A published model.
          */
@@ -5696,6 +6329,8 @@ export interface components {
              * @default 0
              */
             replicas_wanted: number;
+            /** @description what autoscaling wants, where it is on */
+            scale: components["schemas"]["ScaleStatus"] | null;
             /**
              * Serving Generation
              * @description newest revision that became ready
@@ -5744,6 +6379,33 @@ export interface components {
              */
             project?: string;
             spec: components["schemas"]["ServiceSpec"];
+        };
+        /**
+         * ServiceLoad
+         * @description Requests of a service at one gateway: those that wait for a place, those under way, and those held while it
+         *     wakes. `used_at` (Unix seconds) is when it last had one.
+         */
+        ServiceLoad: {
+            /**
+             * Held
+             * @default 0
+             */
+            held: number;
+            /**
+             * Queued
+             * @default 0
+             */
+            queued: number;
+            /**
+             * Running
+             * @default 0
+             */
+            running: number;
+            /**
+             * Used At
+             * @default 0
+             */
+            used_at: number;
         };
         /**
          * ServiceNeed
@@ -5829,6 +6491,8 @@ export interface components {
          * @description What a user asks for. Every change makes a new generation (revision).
          */
         ServiceSpec: {
+            /** @description `replicas` is then the number it begins with */
+            autoscale?: components["schemas"]["Autoscale"] | null;
             /** @default {} */
             compute?: components["schemas"]["Compute"];
             /** Context Length */
@@ -5880,7 +6544,7 @@ export interface components {
          * @description Computed from replicas by the reconcile loop.
          * @enum {string}
          */
-        ServiceState: "pending" | "starting" | "ready" | "updating" | "degraded" | "failed" | "stopping" | "stopped";
+        ServiceState: "pending" | "starting" | "ready" | "updating" | "degraded" | "failed" | "sleeping" | "stopping" | "stopped";
         /**
          * ServiceTraffic
          * @description Traffic over the last minutes. `ttft_ms_p99` is None where nothing was streamed.
@@ -6031,6 +6695,27 @@ export interface components {
          */
         Sticky: "session" | "key";
         /**
+         * Taint
+         * @description Keeps replicas off a node that do not tolerate it.
+         */
+        Taint: {
+            /** @default no_schedule */
+            effect?: components["schemas"]["TaintEffect"];
+            /** Key */
+            key: string;
+            /**
+             * Value
+             * @default
+             */
+            value?: string;
+        };
+        /**
+         * TaintEffect
+         * @description What a taint does to replicas whose service does not tolerate it.
+         * @enum {string}
+         */
+        TaintEffect: "no_schedule" | "prefer_no_schedule";
+        /**
          * Traffic
          * @description All gateways together.
          */
@@ -6113,6 +6798,42 @@ export interface components {
              * @description requests that wait for a place
              */
             waiting: number;
+        };
+        /**
+         * TrainingWindow
+         * @description Hours that belong to training: from `start` to `end`, over midnight where `end` is not later than `start`.
+         *
+         *     `days` are those on which it starts, 1 is Monday and 7 is Sunday.
+         */
+        TrainingWindow: {
+            /**
+             * Days
+             * @default [
+             *       1,
+             *       2,
+             *       3,
+             *       4,
+             *       5,
+             *       6,
+             *       7
+             *     ]
+             */
+            days?: number[];
+            /**
+             * End
+             * @description HH:MM; equal to start: a whole day
+             */
+            end: string;
+            /**
+             * Start
+             * @description HH:MM
+             */
+            start: string;
+            /**
+             * Time Zone
+             * @default UTC
+             */
+            time_zone?: string;
         };
         /**
          * Upload
@@ -6492,6 +7213,46 @@ export interface components {
          * @enum {string}
          */
         Visibility: "public" | "project";
+        /**
+         * WaitingNode
+         * @description Why one node does not take a replica.
+         */
+        WaitingNode: {
+            /** Node */
+            node: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * WaitingReplica
+         * @description A replica without a place: since when, why, and why not on each node of its pool.
+         */
+        WaitingReplica: {
+            /**
+             * Nodes
+             * @default []
+             */
+            nodes: components["schemas"]["WaitingNode"][];
+            /** Project */
+            project: string;
+            /** Reason */
+            reason: string;
+            /** Replica */
+            replica: string;
+            /** Service */
+            service: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+        };
+        /**
+         * Weekday
+         * @description Days as a window names them.
+         * @enum {string}
+         */
+        Weekday: "mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun";
     };
     responses: never;
     parameters: never;
@@ -6514,6 +7275,7 @@ export type ApiKeyRotate = components['schemas']['ApiKeyRotate'];
 export type ApiKeyUpdate = components['schemas']['ApiKeyUpdate'];
 export type Architecture = components['schemas']['Architecture'];
 export type Arm = components['schemas']['Arm'];
+export type Autoscale = components['schemas']['Autoscale'];
 export type Batch = components['schemas']['Batch'];
 export type BatchCreate = components['schemas']['BatchCreate'];
 export type BatchEndpoint = components['schemas']['BatchEndpoint'];
@@ -6537,6 +7299,8 @@ export type Defaults = components['schemas']['Defaults'];
 export type Destination = components['schemas']['Destination'];
 export type DeviceShare = components['schemas']['DeviceShare'];
 export type DirectorySource = components['schemas']['DirectorySource'];
+export type DrainMove = components['schemas']['DrainMove'];
+export type DrainPlan = components['schemas']['DrainPlan'];
 export type EngineFlag = components['schemas']['EngineFlag'];
 export type EngineInfo = components['schemas']['EngineInfo'];
 export type EngineInstall = components['schemas']['EngineInstall'];
@@ -6553,6 +7317,8 @@ export type GatewayStatus = components['schemas']['GatewayStatus'];
 export type HealthCode = components['schemas']['HealthCode'];
 export type HealthFinding = components['schemas']['HealthFinding'];
 export type HealthStatus = components['schemas']['HealthStatus'];
+export type Held = components['schemas']['Held'];
+export type HeldShare = components['schemas']['HeldShare'];
 export type HuggingFaceSource = components['schemas']['HuggingFaceSource'];
 export type ImportRequest = components['schemas']['ImportRequest'];
 export type InstalledEnvironment = components['schemas']['InstalledEnvironment'];
@@ -6624,11 +7390,18 @@ export type PageUploadSummary = components['schemas']['Page_UploadSummary_'];
 export type PageUsageRecord = components['schemas']['Page_UsageRecord_'];
 export type PageUsageRow = components['schemas']['Page_UsageRow_'];
 export type PageUser = components['schemas']['Page_User_'];
+export type PageWaitingReplica = components['schemas']['Page_WaitingReplica_'];
 export type PasswordChange = components['schemas']['PasswordChange'];
 export type Permission = components['schemas']['Permission'];
 export type Plan = components['schemas']['Plan'];
 export type PlatformVersion = components['schemas']['PlatformVersion'];
 export type Pool = components['schemas']['Pool'];
+export type PoolCreate = components['schemas']['PoolCreate'];
+export type PoolDevice = components['schemas']['PoolDevice'];
+export type PoolNode = components['schemas']['PoolNode'];
+export type PoolQuota = components['schemas']['PoolQuota'];
+export type PoolUpdate = components['schemas']['PoolUpdate'];
+export type PoolView = components['schemas']['PoolView'];
 export type Port = components['schemas']['Port'];
 export type PortUse = components['schemas']['PortUse'];
 export type Preferences = components['schemas']['Preferences'];
@@ -6644,6 +7417,8 @@ export type ProviderCreate = components['schemas']['ProviderCreate'];
 export type ProviderEndpoint = components['schemas']['ProviderEndpoint'];
 export type ProviderUpdate = components['schemas']['ProviderUpdate'];
 export type Published = components['schemas']['Published'];
+export type Purpose = components['schemas']['Purpose'];
+export type QuotaUse = components['schemas']['QuotaUse'];
 export type Redactor = components['schemas']['Redactor'];
 export type Replica = components['schemas']['Replica'];
 export type ReplicaState = components['schemas']['ReplicaState'];
@@ -6658,8 +7433,11 @@ export type Route = components['schemas']['Route'];
 export type RouteCreate = components['schemas']['RouteCreate'];
 export type RouteUpdate = components['schemas']['RouteUpdate'];
 export type S3Source = components['schemas']['S3Source'];
+export type ScaleStatus = components['schemas']['ScaleStatus'];
+export type ScaleWindow = components['schemas']['ScaleWindow'];
 export type Service = components['schemas']['Service'];
 export type ServiceCreate = components['schemas']['ServiceCreate'];
+export type ServiceLoad = components['schemas']['ServiceLoad'];
 export type ServiceNeed = components['schemas']['ServiceNeed'];
 export type ServiceRevision = components['schemas']['ServiceRevision'];
 export type ServiceSpec = components['schemas']['ServiceSpec'];
@@ -6672,9 +7450,12 @@ export type SliceProfile = components['schemas']['SliceProfile'];
 export type SliceSpec = components['schemas']['SliceSpec'];
 export type Slicing = components['schemas']['Slicing'];
 export type Sticky = components['schemas']['Sticky'];
+export type Taint = components['schemas']['Taint'];
+export type TaintEffect = components['schemas']['TaintEffect'];
 export type Traffic = components['schemas']['Traffic'];
 export type TrafficRoute = components['schemas']['TrafficRoute'];
 export type TrafficRow = components['schemas']['TrafficRow'];
+export type TrainingWindow = components['schemas']['TrainingWindow'];
 export type Upload = components['schemas']['Upload'];
 export type UploadCreate = components['schemas']['UploadCreate'];
 export type UploadFile = components['schemas']['UploadFile'];
@@ -6693,6 +7474,9 @@ export type UserCreate = components['schemas']['UserCreate'];
 export type UserCreated = components['schemas']['UserCreated'];
 export type UserUpdate = components['schemas']['UserUpdate'];
 export type Visibility = components['schemas']['Visibility'];
+export type WaitingNode = components['schemas']['WaitingNode'];
+export type WaitingReplica = components['schemas']['WaitingReplica'];
+export type Weekday = components['schemas']['Weekday'];
 export type $defs = Record<string, never>;
 export interface operations {
     list_accelerator_catalog: {
@@ -12340,6 +13124,107 @@ export interface operations {
             };
         };
     };
+    delete_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     update_node: {
         parameters: {
             query?: never;
@@ -12362,6 +13247,212 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_drain_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrainPlan"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    drain_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrainPlan"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -13177,6 +14268,111 @@ export interface operations {
             };
         };
     };
+    create_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_pool: {
         parameters: {
             query?: never;
@@ -13195,6 +14391,317 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_pool_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoolView"];
                 };
             };
             /** @description The request cannot be understood. */
@@ -17645,6 +19152,109 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Service"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_waiting_replicas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_WaitingReplica_"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from aicp_lightengine.session import CPU, Device, Session
 from aicp_lightengine.tensors import read_tensors
 
 EMBEDDING, RERANK, CLASSIFICATION = "embedding", "rerank", "classification"
+_LAST_BIASES = frozenset({"classifier.bias", "classifier.out_proj.bias"})
+"""One number for each label: the weights know how many there are, the configuration need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class TextModel:
         config = _read_json(folder / "config.json")
         self.shape: Shape = shape_of(config)
         self._tokenizer = _tokenizer(folder)
-        pooling, self.kind = _pooling(folder, self.shape)
         tensors = read_tensors(folder)
+        pooling, self.kind = _pooling(folder, self.shape, tensors)
         self._session = Session(encoder.build(self.shape, tensors, pooling, int8=int8), device)
         limit = min(self.shape.longest, _sentence_limit(folder) or self.shape.longest)
         self.longest = min(longest or limit, limit)
@@ -128,10 +131,11 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _pooling(folder: Path, shape: Shape) -> tuple[str, str]:
+def _pooling(folder: Path, shape: Shape, tensors: Mapping[str, np.ndarray]) -> tuple[str, str]:
     """What the graph gives out, and what kind of model that is."""
     if shape.has_head:
-        return encoder.HEAD, RERANK if len(shape.labels) == 1 else CLASSIFICATION
+        outputs = [array.size for name, array in tensors.items() if name in _LAST_BIASES]
+        return encoder.HEAD, RERANK if outputs == [1] else CLASSIFICATION
     modules = folder / "modules.json"
     if not modules.is_file():
         return encoder.MEAN, EMBEDDING

@@ -204,7 +204,6 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "User that engines run as when the platform is started as root. Default: `nobody`; `root` keeps them root.",
     ),
-    *RUNNER_SETTINGS,
     Setting(
         "simulated_accelerators",
         parse_simulated,
@@ -213,6 +212,7 @@ SETTINGS: tuple[Setting, ...] = (
         "names as `aicp accelerator catalog` lists them. They are marked as simulated wherever they are shown, and no "
         "model runs on one.",
     ),
+    *RUNNER_SETTINGS,
     Setting(
         "currency",
         read.currency,
