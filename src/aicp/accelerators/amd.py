@@ -34,9 +34,18 @@ class AmdDriver(DetectedDriver):
     def slicing(self, device: Accelerator) -> list[Slicing]:
         """Whole compute units by the runtime's mask, where the number of units is known."""
         units = int(device.facts.get("compute_units") or 0)
-        if units < 1:
+        # from gfx10 on two units are one workgroup processor, and a mask must not part them
+        piece = 2 if str(device.facts.get("compute_capability") or "").startswith("gfx1") else 1
+        if units < piece:
             return []
-        return [Slicing(mechanism="amd_cu_mask", compute_unit_percent=100 / units, at_most=units)]
+        return [
+            Slicing(
+                mechanism="amd_cu_mask",
+                compute_unit_percent=100 * piece / units,
+                at_most=units // piece,
+                note="memory is not limited; devices of several dies give one compute unit of each at least",
+            )
+        ]
 
 
 driver = AmdDriver()

@@ -45,10 +45,13 @@ class Sampler:
     async def release(self) -> None:
         """Removes the groups; the kernel may need a moment to see that they are empty."""
         for _ in range(_RELEASE_TRIES):
-            released = [enforcer.release(self._replica_id) for enforcer in self._enforcers]
-            if all(released):
+            # a vendor's tool may take its time
+            if all(await asyncio.to_thread(self._release)):
                 return
             await asyncio.sleep(0.05)
+
+    def _release(self) -> list[bool]:
+        return [enforcer.release(self._replica_id) for enforcer in self._enforcers]
 
     def _measure(self, process: EngineProcess, before: Consumption) -> Consumption:
         with suppress(OSError):

@@ -268,6 +268,15 @@ def test_a_slice_is_rounded_as_the_vendor_cuts(
     )
 
 
+def test_amd_units_that_work_in_pairs_are_cut_in_pairs() -> None:
+    driver = make("amd-mi300x.json")[1]
+    device = driver.discover()[0]
+    radeon = device.model_copy(update={"facts": {"compute_units": 60, "compute_capability": "gfx1101"}})
+    assert [(way.compute_unit_percent, way.at_most) for way in driver.slicing(radeon)] == [(100 / 30, 30)]
+    assert [way.at_most for way in driver.slicing(device)] == [304]
+    assert driver.slicing(device.model_copy(update={"facts": {}})) == []
+
+
 def test_every_way_of_cutting_leaves_the_device_its_size(vendor: str) -> None:
     driver = make(NAMES[vendor])[1]
     for device in driver.discover():
