@@ -187,9 +187,11 @@ def _ended(state: client.V1ContainerState | None) -> str | None:
         return None
     if end.reason == "OOMKilled":
         return "it used more memory than its limit and was ended (OOMKilled)"
-    more = f": {end.message.strip()}" if end.message else ""
-    named = f" ({end.reason})" if end.reason and end.reason != "Error" else ""
-    return f"it ended with exit code {end.exit_code}{named}{more}"
+    named = end.reason if end.reason and end.reason != "Error" else ""
+    detail = ": ".join(filter(None, (named, (end.message or "").strip())))
+    if not detail:
+        return f"it ended with exit code {end.exit_code}"
+    return f"it ended with exit code {end.exit_code} ({detail})"
 
 
 def _unschedulable(condition: client.V1PodCondition) -> str:
