@@ -104,6 +104,8 @@ def _choices(request: PlanRequest, attempt: Attempt, fit: Fit, others: Sequence[
     memory_reason = (
         "the sum of the parts above" if need.vendor == CPU else "the engine's process beside the accelerator"
     )
+    if need.vendor == CPU and need.slice is not None:
+        memory_reason = "the slice's memory"
     return [
         _choice("version", request.version.version, False, f"what {spec.model} stands for now"),
         _choice("pool", spec.pool, spec.pool != "default", "the pool every machine joins"),
@@ -119,7 +121,7 @@ def _choices(request: PlanRequest, attempt: Attempt, fit: Fit, others: Sequence[
         ),
         _accelerator_choice(spec, attempt),
         *_slice_choices(attempt),
-        _choice("cpu_cores", need.cpu_cores, bool(spec.compute.cpu_cores), reasons.get("cpu_cores", "driver default")),
+        _choice("cpu_cores", need.cpu_cores, bool(spec.compute.cpu_cores), _cores_reason(need, reasons)),
         _choice("memory", format_bytes(need.memory_bytes), bool(spec.compute.memory_bytes), memory_reason),
         _choice(
             "context_length",
@@ -158,6 +160,12 @@ def _accelerator_choice(spec: ServiceSpec, attempt: Attempt) -> Choice:
     return _choice(
         "accelerators", f"{need.accelerators} x {product}", asked, f"the fewest that hold it, {each} on each"
     )
+
+
+def _cores_reason(need: Requirement, reasons: Mapping[str, str]) -> str:
+    if need.vendor == CPU and need.slice is not None:
+        return "the slice's part of the cores"
+    return reasons.get("cpu_cores", "driver default")
 
 
 def _slice_choices(attempt: Attempt) -> list[Choice]:

@@ -42,7 +42,7 @@ function FreeParts({ pool, asked }: { pool: string; asked: number }) {
   if (!view.isSuccess) return null;
   return (
     <Form.Item label={t("slice.free")}>
-      <div role="list" aria-label={t("slice.free")}>
+      <div role="list" aria-label={t("slice.free")} tabIndex={0} style={{ maxHeight: 260, overflowY: "auto" }}>
         {devices.map(({ node, device }) => (
           <div key={`${node} ${device.device_id}`} role="listitem" className="row spread small" style={{ paddingBlock: 2 }}>
             <span>{node} · {device.vendor} {device.index} {device.product} {device.simulated && <Tag color="purple">{t("pools.simulated")}</Tag>}</span>
