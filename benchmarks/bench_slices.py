@@ -1,7 +1,7 @@
 """`make bench-slices`: what slices of a card hold, against what was asked for. Writes results/slices.json.
 
 The cpu part runs real control groups on one core. Shares are counted by the kernel, over rounds of 10 seconds; the
-worst round is what is reported.
+worst round is what is reported. The interposer part runs on a stand-in for NVIDIA's driver, never on a real device.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from report import write
-from slices import cpu
+from slices import cpu, interposer
 
 ROUNDS = 5
 CORE = 1
@@ -26,12 +27,21 @@ CORE = 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of 10 seconds for each case")
-    parser.add_argument("--only", default="", help="sections, comma-separated: cpu")
+    parser.add_argument("--only", default="", help="sections, comma-separated: cpu, interposer")
     given = parser.parse_args()
+    sections: dict[str, Callable[[], dict[str, Any]]] = {
+        "cpu": lambda: cpu.measure(given.rounds, CORE),
+        "interposer": interposer.measure,
+    }
+    names = [name for name in given.only.split(",") if name] or list(sections)
+    if unknown := set(names) - set(sections):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(sections)}")
     if (os.cpu_count() or 1) < 2:
         parser.error("at least two cores are needed: one is the card, one for everything else")
-    os.sched_setaffinity(0, {0})
-    figures: dict[str, Any] = {"rounds": given.rounds, "cpu": cpu.measure(given.rounds, CORE)}
+    figures: dict[str, Any] = {"rounds": given.rounds}
+    for name in names:
+        print(f"measuring {name}", flush=True)
+        figures[name] = sections[name]()
     if len(sys.argv) > 1:
         print(json.dumps(figures, indent=2))
     else:
