@@ -50,5 +50,5 @@ def _fields(schema: dict[str, Any]) -> Iterator[str]:
     for one in [schema, *schema.get("anyOf", [])]:
         name = one.get("$ref", "").rsplit("/", 1)[-1]
         for field, inner in _DOCUMENT["components"]["schemas"].get(name, {}).get("properties", {}).items():
-            nested = set(_fields(inner)) if field in ("spec", "compute") else set()
+            nested = set(_fields(inner)) if field in ("spec", "compute", "autoscale") else set()
             yield from nested or {field}
