@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from aicp.core.accelerator import Accelerator
-from aicp.core.errors import NotFoundError, UnavailableError
+from aicp.core.errors import ConflictError, NotFoundError, UnavailableError
 from aicp.core.launch import ObservedMember, ObservedReplica, ReplicaLaunch, ReplicaResize, ReplicaState
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.core.quantity import GIB
@@ -55,6 +55,7 @@ class FakeRunner:
         self.failing_starts = 0
         self.slow_stops = False
         self.resizes: list[ReplicaResize] = []
+        self.refuses_resizes = False
 
     async def nodes(self) -> list[NodeStatus]:
         return [status for node_id, status in self.statuses.items() if node_id not in self.silent]
@@ -89,6 +90,8 @@ class FakeRunner:
             raise NotFoundError(f"This node runs no replica {wanted.replica_id!r}.")
         if wanted.allocation.node_id in self.silent:
             raise UnavailableError(f"No agent answers for node {wanted.allocation.node_id!r}.")
+        if self.refuses_resizes:
+            raise ConflictError("The engine uses 4 GiB now.")
         self.resizes.append(wanted)
         return self.seen[wanted.replica_id]
 

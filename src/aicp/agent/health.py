@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from aicp.agent.processes import EngineProcess
 from aicp.core.launch import HealthCheck
 
 
@@ -58,3 +59,13 @@ class HealthProbe:
     async def close(self) -> None:
         """Gives the connection back."""
         await self._http.aclose()
+
+
+async def refusal_of(process: EngineProcess, probe: HealthProbe) -> str | None:
+    """Why the process is not ours, as far as it can be told: one whose token was not seen yet must accept it."""
+    if not process.proven:
+        accepted = await probe.accepts_token()
+        if accepted is False:
+            return "The process found in the engine's place does not accept the token of its start."
+        process.proven = accepted is True
+    return None

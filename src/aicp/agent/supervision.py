@@ -11,7 +11,7 @@ from typing import Any
 
 from aicp.agent.consumption import Sampler
 from aicp.agent.endings import explain_ending
-from aicp.agent.health import HealthProbe
+from aicp.agent.health import HealthProbe, refusal_of
 from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
 from aicp.agent.resizing import refuse_resize, with_member
@@ -20,6 +20,7 @@ from aicp.agent.starts import apply_limits, prepare_start
 from aicp.core.errors import AicpError
 from aicp.core.launch import (
     Allocation,
+    LaunchSpec,
     ObservedMember,
     ObservedReplica,
     ReplicaLaunch,
@@ -51,6 +52,7 @@ class Supervision:
         self._member = member
         self.record = record
         self._process: EngineProcess | None = None
+        self._limits = asyncio.Lock()  # between a start, which sets limits, and a change of them
         self._task: asyncio.Task[None] | None = None
         self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
         self._state = ReplicaState.STARTING
@@ -85,6 +87,7 @@ class Supervision:
             memory_peak_bytes=consumption.memory_peak_bytes,
             cpu_seconds=consumption.cpu_seconds,
             limits=self.record.limits,
+            allocation=self._member.allocation,
         )
         up = self._process is not None
         return ObservedReplica(
@@ -131,12 +134,16 @@ class Supervision:
         """Why the process found is not the engine of this record; None when it is adopted."""
         probe_at = self._probe()
         try:
-            if refusal := await _refusal(process, probe_at):
+            if refusal := await refusal_of(process, probe_at):
                 return refusal
             probe = await probe_at.ask()
         finally:
             await probe_at.close()
         self._adopted = True
+        try:  # an agent that died half-way through a change left other limits than it promised
+            await self._hold_to(self._member.allocation)
+        except (AicpError, OSError) as error:
+            self._files.log.note(f"the limits stay as they are: {error}")
         # one that was ready and is only too busy to answer at once stays ready
         ready = probe.ok or (probe.slow and self.record.ready_at is not None)
         self._say(ReplicaState.READY if ready else ReplicaState.LOADING, phase=None if ready else "loading")
@@ -145,19 +152,25 @@ class Supervision:
     async def resize(self, allocation: Allocation) -> None:
         """Holds the replica to another allocation, also while it runs; a later start uses it too.
 
-        Raises ConflictError when it uses more memory than it would have, or its limits cannot change while it runs.
+        Raises ConflictError when it uses more memory than that, or its limits cannot change while it runs.
         """
-        if allocation == self._member.allocation:
-            return
-        names = self._member.enforcers()
+        async with self._limits:
+            await self._resize(allocation)
+
+    async def _resize(self, allocation: Allocation) -> None:
         if self._process is not None:
-            refuse_resize(self._site, names, allocation, self._sampler.latest)
+            # written down only when it is so: asked again after a failure, it is done again
+            held = (self._site, self._member.enforcers(), allocation, self._sampler.latest)
+            await asyncio.to_thread(refuse_resize, *held)
+            await self._hold_to(allocation)
         self._member = self._member.model_copy(update={"allocation": allocation})
         self._keep(launch=with_member(self.record.launch, self._member))
-        if self._process is not None:
-            notes = await asyncio.to_thread(apply_limits, self._site, self.replica_id, names, allocation)
-            self._files.log.note("resized; " + "; ".join(note.note for note in notes))
-            self._keep(limits=[note.note for note in notes])
+
+    async def _hold_to(self, allocation: Allocation) -> None:
+        held = (self._site, self.replica_id, self._member.enforcers(), allocation)
+        applied = await asyncio.to_thread(apply_limits, *held)
+        self._files.log.note("; ".join(one.note for one in applied))
+        self._keep(limits=[one.note for one in applied])
 
     async def stop(self, grace_seconds: float) -> None:
         """Ends the replica for good: SIGTERM, grace, SIGKILL of everything it started. Keeps its log.
@@ -242,6 +255,12 @@ class Supervision:
         model = await self._fetch_model()
         python = await self._find_python()
         await self._sweep(None)
+        async with self._limits:
+            self._process = await self._spawn(spec, python, model)
+        self._say(ReplicaState.LOADING, phase="loading", reason=self._reason)
+        return self._process
+
+    async def _spawn(self, spec: LaunchSpec, python: Path | None, model: Path | None) -> EngineProcess:
         start = await asyncio.to_thread(
             prepare_start, self._site, self._files, self.replica_id, self._member, python, model
         )
@@ -254,9 +273,7 @@ class Supervision:
             ready_at=None,
             limits=start.notes,
         )
-        process = spawn(start.plan, self.replica_id, self._files.log)
-        self._say(ReplicaState.LOADING, phase="loading", reason=self._reason)
-        return process
+        return spawn(start.plan, self.replica_id, self._files.log)
 
     async def _fetch_model(self) -> Path | None:
         digest = self._member.launch.model_digest
@@ -314,7 +331,7 @@ class Supervision:
                 now = clock.monotonic()
                 if probe.ok:
                     last_ok = now
-                    if refusal := await _refusal(process, probe_at):
+                    if refusal := await refusal_of(process, probe_at):
                         return refusal
                     self._now_ready()
                 elif self._state is ReplicaState.LOADING:
@@ -375,16 +392,6 @@ class Supervision:
         reason: str | None = None,
     ) -> None:
         self._state, self._phase, self._progress, self._reason = state, phase, progress, reason
-
-
-async def _refusal(process: EngineProcess, probe: HealthProbe) -> str | None:
-    """Why the process is not ours, as far as it can be told: one whose token was not seen yet must accept it."""
-    if not process.proven:
-        accepted = await probe.accepts_token()
-        if accepted is False:
-            return "The process found in the engine's place does not accept the token of its start."
-        process.proven = accepted is True
-    return None
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

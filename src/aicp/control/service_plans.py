@@ -112,11 +112,8 @@ async def require_room(tx: Transaction, project: str, service: str, need: Requir
 
 async def _over_quota(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> str | None:
     """Why the quota of `project` does not allow that many replicas of `service`, in words; None where it does."""
-    pool = await Pools(tx).get(need.pool)
-    limits = {(pool.name, quota.project): quota for quota in pool.quotas}
-    if (pool.name, project) not in limits:
-        return None
-    quotas = Quotas(limits, {item.name: item.project for item in await Services(tx).all()} | {service: project})
+    quotas = await pool_quotas(tx, need.pool)
+    quotas = replace(quotas, projects={**quotas.projects, service: project})
     snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
     before, asked = snapshot, list[Allocation]()
     for number in range(replicas):
@@ -125,7 +122,14 @@ async def _over_quota(tx: Transaction, project: str, service: str, need: Require
             break
         asked.append(answer.allocation)
         snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
-    return quotas.refusal(pool.name, project, before, asked)
+    return quotas.refusal(need.pool, project, before, asked)
+
+
+async def pool_quotas(tx: Transaction, name: str) -> Quotas:
+    """The quotas of a pool, with the project of every service."""
+    pool = await Pools(tx).get(name)
+    limits = {(pool.name, quota.project): quota for quota in pool.quotas}
+    return Quotas(limits, {item.name: item.project for item in await Services(tx).all()})
 
 
 async def require_surge(tx: Transaction, service: str, need: Requirement) -> None:

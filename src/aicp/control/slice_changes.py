@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NoReturn
 
-from aicp.control.service_plans import require_room
-from aicp.control.service_revisions import copy_revision
+from aicp.control.service_plans import pool_quotas, require_room
 from aicp.core.errors import InvalidError
+from aicp.core.launch import Allocation
 from aicp.core.quantity import format_bytes
 from aicp.core.service import Plan, Service, ServiceSpec
 from aicp.core.slice import SliceRequest, SliceSpec, round_memory
-from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot
+from aicp.planner.sizing import USABLE_SHARE
+from aicp.scheduler.placement import CPU, Commitment, Refusal, Requirement, Snapshot
 from aicp.scheduler.resizing import resize
+from aicp.scheduler.services import LIVE
 from aicp.store.database import Transaction
 from aicp.store.pools import Pools
 from aicp.store.replicas import Replicas, StoredReplica
-from aicp.store.revisions import Revision
+from aicp.store.revisions import Revision, copy_revision
 
 
 async def resized_revision(
@@ -31,13 +34,16 @@ async def resized_revision(
     if asked is None or part is None:
         return None
     need = _requirement(current, asked, part)
-    needed = current.plan.fit.needed_bytes or 0
-    held = [item for item in await Replicas(tx).charged() if item.service_id == service.id]
+    held = [
+        item
+        for item in await Replicas(tx).charged()
+        if item.service_id == service.id and item.replica.generation == current.template and item.replica.state in LIVE
+    ]
     snapshot = await Pools(tx).snapshot()
-    if needed > need.accelerator_memory_bytes * need.accelerators or not _resizable(held, snapshot):
+    enough = _needed(current) <= need.accelerator_memory_bytes
+    if not held or not enough or not _resizable(held, snapshot):
         return None
-    for item in held:
-        _require_room(item, service.name, need, snapshot)
+    await _require_room(tx, service, held, need, snapshot)
     if spec.replicas > current.spec.replicas:
         await require_room(tx, service.project, service.name, need, spec.replicas)
     number = service.generation + 1
@@ -47,7 +53,7 @@ async def resized_revision(
 
 def _requirement(current: Revision, asked: SliceSpec, part: SliceRequest) -> Requirement:
     before = current.requirement
-    chosen = part.memory_bytes if _left_to_us(current) else current.plan.fit.needed_bytes or part.memory_bytes
+    chosen = part.memory_bytes if _left_to_us(current) else _needed(current) or part.memory_bytes
     wanted = asked.memory_bytes or round_memory(chosen)
     memory = round_memory(wanted)
     on_cpu = before.vendor == CPU
@@ -58,6 +64,13 @@ def _requirement(current: Revision, asked: SliceSpec, part: SliceRequest) -> Req
         memory_bytes=memory if on_cpu else before.memory_bytes,
         cpu_cores=before.cpu_cores * asked.compute_percent / part.compute_percent if on_cpu else before.cpu_cores,
     )
+
+
+def _needed(current: Revision) -> int:
+    """What the estimate needs of each device; of an accelerator, not all memory can be planned with."""
+    need = current.requirement
+    usable = 1.0 if need.vendor == CPU else USABLE_SHARE
+    return int((current.plan.fit.needed_bytes or 0) / max(1, need.accelerators) / usable)
 
 
 def _left_to_us(current: Revision) -> bool:
@@ -77,23 +90,43 @@ def _resizable(held: Sequence[StoredReplica], snapshot: Snapshot) -> bool:
     return all((share.device_id, share.mechanism) in able for share in shares)
 
 
-def _require_room(item: StoredReplica, service: str, need: Requirement, snapshot: Snapshot) -> None:
-    replica = item.replica
-    if replica.allocation is None:
-        return
-    answer = resize(replica.id, service, replica.allocation, need, snapshot)
-    if isinstance(answer, Refusal):
+async def _require_room(
+    tx: Transaction, service: Service, held: Sequence[StoredReplica], need: Requirement, snapshot: Snapshot
+) -> None:
+    """Raises InvalidError unless all of the replicas can change together."""
+    ids = {item.replica.id for item in held}
+    others = snapshot.without(lambda item: item.replica_id in ids)
+    asked: list[Allocation] = []
+    for item in held:
+        replica = item.replica
+        if replica.allocation is None:
+            continue
+        answer = resize(replica.id, service.name, replica.allocation, need, snapshot)
+        if isinstance(answer, Refusal):
+            _refuse(f"The slice of replica {replica.id} cannot become that large: {answer.sentence}.")
+        _require_memory(item, need)
+        asked.append(replica.allocation if answer is None else answer.allocation)
+        snapshot = snapshot.without(lambda other, changed=replica.id: other.replica_id == changed)
+        snapshot = snapshot.plus(Commitment(replica.id, service.name, asked[-1]))
+    over = (await pool_quotas(tx, need.pool)).refusal(need.pool, service.project, others, asked)
+    if over:
+        _refuse(f"The slices of {service.name} cannot become that large: {over}.")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidError(
+        message,
+        hint="Ask for less, stop another service there, or change another setting with it: then new replicas are "
+        "placed where there is room.",
+        code="does_not_fit",
+    )
+
+
+def _require_memory(item: StoredReplica, need: Requirement) -> None:
+    used, limit = item.replica.memory_bytes or 0, need.accelerator_memory_bytes
+    if need.vendor == CPU and used > limit:
         raise InvalidError(
-            f"The slice of replica {replica.id} cannot become that large: {answer.sentence}.",
-            hint="Ask for less, stop another service there, or change another setting with it: then new replicas are "
-            "placed where there is room.",
-            code="does_not_fit",
-        )
-    limit = need.accelerator_memory_bytes
-    if need.vendor == CPU and (replica.memory_bytes or 0) > limit:
-        raise InvalidError(
-            f"Replica {replica.id} uses {format_bytes(replica.memory_bytes or 0)} now; it cannot be held to "
-            f"{format_bytes(limit)}.",
+            f"Replica {item.replica.id} uses {format_bytes(used)} now; it cannot be held to {format_bytes(limit)}.",
             hint="Ask for more memory, or for fewer users or a shorter context with it.",
             code="does_not_fit",
         )

@@ -136,6 +136,7 @@ class ObservedMember(Value):
     memory_bytes: int | None = None
     memory_peak_bytes: int | None = None
     cpu_seconds: float | None = None
+    allocation: Allocation | None = Field(default=None, description="what it is held to now")
     limits: list[str] = Field(default=[], description="what each enforcer holds it to, or why nothing does")
 
 

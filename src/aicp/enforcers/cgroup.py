@@ -24,8 +24,9 @@ _LEAST_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
 _CONTROLLERS = ("cpu", "memory", "cpuacct")
 _PARENT = "aicp"
 _WEIGHT_OF_PERCENT = 2.56
-"""A slice's weight for each percent of the card: slices stand to each other as their shares, and above engines that
-were promised nothing. A hundred of them make the most that version 1 can write (262144 = 256 x 1024)."""
+"""A slice's weight in version 1 for each percent of the card, in cores of an engine that was promised nothing: slices
+stand to each other as their shares, and above the others. A hundred make the most that can be written (262144 = 256 x
+1024). Version 2 can write 10000 at most, so there each percent weighs as one such core."""
 _FAVOR = 20
 """Weight of all engines together against the rest of the machine, once one of them was promised a share."""
 
@@ -37,7 +38,8 @@ class _Claim:
 
     quota: int | None
     weight: float
-    sliced: bool
+    percent: int | None = None
+    """Of the card, for a slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ class _Unified:
     def limit_cores(self, claim: _Claim) -> None:
         _write(self.directory / "cpu.max", f"{claim.quota or 'max'} {_PERIOD_MICROSECONDS}")
         # the quota is only a cap; the weight is what a busy machine owes the group
-        _write(self.directory / "cpu.weight", str(min(10_000, max(1, round(claim.weight * 100)))))
-        if claim.sliced:
+        weight = claim.weight if claim.percent is None else claim.percent
+        _write(self.directory / "cpu.weight", str(min(10_000, max(1, round(weight * 100)))))
+        if claim.percent is not None:
             _write(self.directory.parent / "cpu.weight", str(100 * _FAVOR))
 
     def limit_memory(self, count: int) -> None:
@@ -90,8 +93,9 @@ class _Legacy:
             raise OSError("the cpu controller cannot be written")
         _write(self.cpu / "cpu.cfs_period_us", str(_PERIOD_MICROSECONDS))
         _write(self.cpu / "cpu.cfs_quota_us", str(claim.quota or -1))
-        _write(self.cpu / "cpu.shares", str(min(262_144, max(2, round(claim.weight * 1024)))))
-        if claim.sliced:
+        weight = claim.weight if claim.percent is None else claim.percent * _WEIGHT_OF_PERCENT
+        _write(self.cpu / "cpu.shares", str(min(262_144, max(2, round(weight * 1024)))))
+        if claim.percent is not None:
             _write(self.cpu.parent / "cpu.shares", str(1024 * _FAVOR))
 
     def limit_memory(self, count: int) -> None:
@@ -135,22 +139,27 @@ class CgroupEnforcer:
         found = self._make(group)
         if found is None:
             return Applied(False, "no limits: control groups are not writable here")
+        sliced = any(share.mechanism == NAME for share in allocation.devices)
         done: list[str] = []
         missed: list[str] = []
-        try:
-            done.append(_limit_cores(found, allocation))
-        except OSError as error:
-            missed.append(f"processor time ({error})")
+        # memory first: a slice whose memory cannot shrink keeps its processor time too
         if allocation.memory_bytes > 0:
             try:
                 found.limit_memory(allocation.memory_bytes)
                 done.append(f"{format_bytes(allocation.memory_bytes)} of host memory")
             except OSError as error:
                 missed.append(f"memory ({error})")
+        if not (sliced and missed):
+            try:
+                done.insert(0, _limit_cores(found, allocation))
+            except OSError as error:
+                missed.append(f"processor time ({error})")
         note = f"limits by cgroup: {', '.join(done) or 'none'}"
         if missed:
             note += f"; not limited: {', '.join(missed)}"
-        return Applied(bool(done), note, tuple(str(path / "cgroup.procs") for path in found.directories()))
+        # half a slice is none: its neighbors were promised the rest
+        enforced = not missed if sliced else bool(done)
+        return Applied(enforced, note, tuple(str(path / "cgroup.procs") for path in found.directories()))
 
     def usage(self, group: str) -> Consumption:
         found = self._find(group)
@@ -229,10 +238,10 @@ def _limit_cores(group: _Unified | _Legacy, allocation: Allocation) -> str:
     share = next((share for share in allocation.devices if share.mechanism == NAME), None)
     if share is None:
         whole_machine = cores >= (os.cpu_count() or 1)
-        group.limit_cores(_Claim(None if whole_machine else quota, cores, sliced=False))
+        group.limit_cores(_Claim(None if whole_machine else quota, cores))
         return "every core" if whole_machine else f"{quota / _PERIOD_MICROSECONDS:g} cores"
     borrows = share.policy == SlicePolicy.WEIGHT
-    group.limit_cores(_Claim(None if borrows else quota, share.compute_percent * _WEIGHT_OF_PERCENT, sliced=True))
+    group.limit_cores(_Claim(None if borrows else quota, cores, share.compute_percent))
     size = f"{share.compute_percent} % of the card ({quota / _PERIOD_MICROSECONDS:g} cores)"
     return f"at least {size}, more while others leave it" if borrows else size
 

@@ -106,11 +106,20 @@ def _alive(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> Chang
         "memory_bytes": _noticeable(replica.memory_bytes, member.memory_bytes if member else None),
         "memory_peak_bytes": _noticeable(replica.memory_peak_bytes, member.memory_peak_bytes if member else None),
         "limits": member.limits if member else [],
+        # the node says what it is held to: a change of a slice that was cut off half-way is seen here
+        "allocation": (member.allocation if member else None) or replica.allocation,
         "troubled_at": _troubled_at(stored, seen, now),
     }
-    before = {**replica.model_dump(), "running": stored.running, "token": stored.token}
+    before = {
+        **replica.model_dump(),
+        "allocation": replica.allocation,
+        "running": stored.running,
+        "token": stored.token,
+    }
     before["troubled_at"] = stored.troubled_at
     changed = {name: value for name, value in values.items() if before[name] != value}
+    if "allocation" in changed:
+        changed["allocation"] = changed["allocation"].model_dump(mode="json")
     return Change(state, changed) if changed or state != replica.state else None
 
 

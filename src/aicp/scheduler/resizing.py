@@ -19,12 +19,43 @@ def resize(
     node = next((node for node in snapshot.nodes if node.id == held.node_id), None)
     if need.slice is None or node is None or not _differs(held, need.slice, node):
         return None
-    mine = {(share.vendor, share.device_id) for share in held.devices}
-    kept = tuple(device for device in node.devices if (device.vendor, device.device_id) in mine)
+    mechanisms = {(share.vendor, share.device_id): share.mechanism for share in held.devices}
+    kept = tuple(
+        replace(device, slicing=tuple(way for way in device.slicing if way.mechanism == mechanisms[key]))
+        for device in node.devices
+        if (key := (device.vendor, device.device_id)) in mechanisms
+    )
     # a cordoned node takes nothing new; what runs there may still change
     alone = replace(node, devices=kept, unschedulable=None)
     others = snapshot.without(lambda item: item.replica_id == replica_id)
-    return place(need, Snapshot((alone,), tuple(others.on(node.id))), service)
+    answer = place(need, Snapshot((alone,), tuple(others.on(node.id))), service)
+    if isinstance(answer, Refusal):
+        return answer
+    order = list(mechanisms)
+    shares = sorted(answer.allocation.devices, key=lambda share: order.index((share.vendor, share.device_id)))
+    return Placement(answer.node, answer.allocation.model_copy(update={"devices": shares}))
+
+
+def larger(one: Allocation, other: Allocation) -> Allocation:
+    """What two allocations of the same devices need at most: until a change is made, neither more nor less is free."""
+    theirs = {(share.vendor, share.device_id): share for share in other.devices}
+    shares = [
+        share.model_copy(
+            update={
+                "compute_percent": max(share.compute_percent, theirs[key].compute_percent),
+                "memory_bytes": max(share.memory_bytes, theirs[key].memory_bytes),
+            }
+        )
+        for share in one.devices
+        if (key := (share.vendor, share.device_id)) in theirs
+    ]
+    return one.model_copy(
+        update={
+            "devices": shares,
+            "cpu_cores": max(one.cpu_cores, other.cpu_cores),
+            "memory_bytes": max(one.memory_bytes, other.memory_bytes),
+        }
+    )
 
 
 def _differs(held: Allocation, asked: SliceRequest, node: NodeCapacity) -> bool:

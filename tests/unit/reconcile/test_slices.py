@@ -135,3 +135,58 @@ async def test_weights_where_no_mechanism_has_them(platform: Platform):
     with pytest.raises(InvalidError) as refused:
         await platform.publish(compute=part(10, policy=SlicePolicy.WEIGHT))
     assert "can only have the policy cap" in str(refused.value.hint)
+
+
+async def test_what_becomes_free_is_free_when_the_node_says_so(platform: Platform):
+    await platform.publish(name="large", compute=part(60, 4 * GIB))
+    await platform.passes()
+    platform.runner.refuses_resizes = True
+    spec = ServiceSpec(model="demo", compute=part(30, 4 * GIB))
+    await platform.services.update(platform.caller, "large", ServiceUpdate(spec=spec))
+    await platform.loop.step()
+    with pytest.raises(InvalidError):
+        await platform.publish(name="next", compute=part(60, 4 * GIB))
+    platform.runner.refuses_resizes = False
+    await platform.passes(6, seconds=30)
+    await platform.publish(name="next", compute=part(60, 4 * GIB))
+    await platform.passes()
+    assert [share.compute_percent for share in await shares(platform, "next")] == [60]
+
+
+async def test_what_the_node_holds_is_what_counts(platform: Platform):
+    """Cut off between the node and the database: the node has the larger slice, the user wants the old one again."""
+    await platform.publish(compute=part(20, 4 * GIB))
+    await platform.passes()
+    [seen] = platform.runner.seen.values()
+    [member] = seen.members
+    launch = platform.runner.launches[seen.replica_id]
+    held = launch.members[0].allocation
+    [share] = held.devices
+    grown = held.model_copy(update={"devices": [share.model_copy(update={"compute_percent": 70})], "cpu_cores": 2.8})
+    larger = member.model_copy(update={"allocation": grown})
+    platform.runner.seen[seen.replica_id] = seen.model_copy(update={"members": [larger]})
+    await platform.loop.step()
+    [wanted] = platform.runner.resizes
+    assert wanted.allocation.devices[0].compute_percent == 20
+
+
+async def test_all_replicas_of_a_card_change_together_or_none(platform: Platform):
+    await platform.publish(compute=part(30, 4 * GIB), replicas=2)
+    await platform.passes()
+    body = ServiceUpdate(spec=ServiceSpec(model="demo", replicas=2, compute=part(60, 4 * GIB)))
+    with pytest.raises(InvalidError):
+        await platform.services.update(platform.caller, "demo", body)
+    body = ServiceUpdate(spec=ServiceSpec(model="demo", replicas=2, compute=part(50, 4 * GIB)))
+    await platform.services.update(platform.caller, "demo", body)
+    await platform.passes()
+    assert [share.compute_percent for share in await shares(platform, "demo")] == [50, 50]
+
+
+async def test_a_stopped_service_takes_no_slice_that_nothing_has(platform: Platform):
+    await platform.publish(compute=part(30, 4 * GIB))
+    await platform.passes()
+    await platform.services.update(platform.caller, "demo", ServiceUpdate(stopped=True))
+    await platform.passes()
+    body = ServiceUpdate(spec=ServiceSpec(model="demo", compute=part(100, 100 * GIB)))
+    with pytest.raises(InvalidError):
+        await platform.services.update(platform.caller, "demo", body)
