@@ -29,9 +29,10 @@ PY
 [ -x .venv/bin/python ] || { echo "Creating .venv with $(command -v "$python") ..."; "$python" -m venv .venv; }
 for lock in "${locks[@]}"; do
   echo "Installing $(grep -c '==' "$lock") packages of $lock ..."
-  # of what the detection library asks for, only what its lock names is wanted
+  # of what the detection library asks for, only what its lock names is wanted; bash before 4.4 takes an empty array
+  # for an unset one
   alone=(); [ "$lock" = requirements/detectors.txt ] && alone=(--no-deps)
-  .venv/bin/python -m pip install --quiet --require-hashes "${alone[@]}" -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
+  .venv/bin/python -m pip install --quiet --require-hashes ${alone[@]+"${alone[@]}"} -r "$lock" 2> >(grep -v "WARNING: Location" >&2)
 done
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . 2> >(grep -v "WARNING: Location" >&2)
 echo "$wanted" > "$stamp"

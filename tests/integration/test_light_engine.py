@@ -107,6 +107,21 @@ def test_a_text_beyond_the_context_is_refused_or_cut_as_asked(minilm: RunningEng
     assert vectors(cut)[0] == pytest.approx(vectors(ask(minilm, "/v1/embeddings", input="word " * 254))[0], abs=1e-4)
 
 
+def test_a_text_of_any_length_costs_no_more_than_the_longest(minilm: RunningEngine) -> None:
+    """Cutting before the tokens are found changes nothing; what is not to be cut is refused unread."""
+    long = "word " * 1_000_000
+    cut = vectors(ask(minilm, "/v1/embeddings", input=long, truncate_prompt_tokens=-1))[0]
+    assert cut == pytest.approx(vectors(ask(minilm, "/v1/embeddings", input="word " * 254))[0], abs=1e-4)
+    for path, field in (("/v1/embeddings", "input"), ("/tokenize", "prompt")):
+        status, answer = minilm.request("POST", path, {"model": "m", field: long})
+        assert status == 400
+        assert "5,000,000 characters" in answer["error"]["message"]
+    body = {"model": "m", "input": ["word " * 1600] * 1100}
+    status, answer = minilm.request("POST", "/v1/embeddings", body)
+    assert status == 413
+    assert "8,800,000 characters" in answer["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,23 @@ def images(reader: RunningEngine, tmp_path_factory: pytest.TempPathFactory) -> l
     return draw_images(python, font, tmp_path_factory.mktemp("images"))
 
 
+def of(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def url(image: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
+    return of("png", image.read_bytes())
+
+
+def png(width: int, height: int) -> bytes:
+    """A white page of one bit a pixel. What is too large to be opened has no pixels at all."""
+    rows = (b"\0" + b"\xff" * ((width + 7) // 8)) * (height if height < 1000 else 0)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in [*parts, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def read(reader: RunningEngine, image: Any) -> list[dict[str, Any]]:
@@ -81,6 +98,9 @@ def test_a_line_has_its_place_score_and_image(reader: RunningEngine, images: lis
         ("data:image/png;base64,iVBORw0KGgo=", "cannot be read"),
         ("data:image/png;base64,!!", "cannot be read"),
         ("somewhere/else.png", "must be a URL of the form"),
+        (of("x-portable-graymap", b"P5 40 40 255 " + b"\xff" * 1600), "cannot be read"),
+        (of("png", png(6001, 6000)), "more than 36,000,000 pixels"),
+        ([of("png", png(40, 40)), of("png", png(9000, 9000))], "more than 36,000,000 pixels"),
         ([], "from 1 to 16"),
     ],
 )
@@ -91,8 +111,7 @@ def test_what_is_no_image_is_the_caller_s_error(reader: RunningEngine, image: An
 
 
 def test_an_empty_page_has_no_lines(reader: RunningEngine) -> None:
-    white = b"P5 40 40 255 " + b"\xff" * 1600  # a portable graymap
-    assert read(reader, "data:image/x-portable-graymap;base64," + base64.b64encode(white).decode()) == []
+    assert read(reader, of("png", png(40, 40))) == []
 
 
 def test_it_is_known_as_a_reader_and_its_estimate_holds(reader: RunningEngine, images: list[Path]) -> None:

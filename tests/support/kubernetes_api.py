@@ -183,7 +183,9 @@ class KubernetesApi:
             return self._log(request, name)
         match verb:
             case "create":
-                return web.json_response(self._create(kind, namespace, await request.json()), status=201)
+                wanted = await request.json()
+                self._allow_owners(wanted)
+                return web.json_response(self._create(kind, namespace, wanted), status=201)
             case "list":
                 return web.json_response(self._list(kind, namespace, request.query))
             case "watch":
@@ -217,6 +219,13 @@ class KubernetesApi:
         ):
             raise ApiError(403, "Forbidden", f'{resource} is forbidden: User "aicp" cannot {verb} it')
         self.asked.append((verb, resource))
+
+    def _allow_owners(self, wanted: Json) -> None:
+        """As the admission plug-in OwnerReferencesPermissionEnforcement does."""
+        for owner in wanted["metadata"].get("ownerReferences") or []:
+            if owner.get("blockOwnerDeletion"):
+                kind = next(item for item in self.kinds.values() if item.name == owner["kind"])
+                self._allow(kind, "update", "finalizers")
 
     def _create(self, kind: Kind, namespace: str, found: Json) -> Json:
         if (refusal := self.refusals.pop(kind.plural, None)) is not None:
@@ -341,6 +350,7 @@ class KubernetesApi:
     async def _watch(self, kind: Kind, namespace: str, request: web.Request) -> web.StreamResponse:
         collection = self._collections[kind.plural]
         version = int(request.query.get("resourceVersion") or self._version)
+        end = asyncio.get_running_loop().time() + float(request.query.get("timeoutSeconds") or 300)
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(request)
         task = asyncio.current_task()
@@ -357,8 +367,10 @@ class KubernetesApi:
                     home = event["object"]["metadata"].get("namespace", "")
                     if home == namespace and _selected(event["object"], request.query.get("labelSelector", "")):
                         await answer.write(json.dumps(event).encode() + b"\n")
-                async with self._news:
+                async with asyncio.timeout_at(end), self._news:
                     await self._news.wait()
+        except TimeoutError:
+            return answer
         finally:
             self._watches.discard(task)
 

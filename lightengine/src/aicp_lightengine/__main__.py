@@ -46,6 +46,8 @@ async def _run(arguments: argparse.Namespace, token: str) -> None:
         limits=Limits(arguments.max_batch, arguments.max_batch_tokens),
     )
     folders = {name: Path(folder) for name, folder in arguments.models}
+    # Texts become tokens beside the event loop, on no more threads than were given.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.device.threads, "tokens"))
     # One thread runs every session: its own threads are those that compute.
     with ThreadPoolExecutor(1, "compute") as executor:
         server = Server(open_all(folders, settings, executor), token)

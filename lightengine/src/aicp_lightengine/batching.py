@@ -12,8 +12,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from aicp_lightengine.errors import Refused
+
 T = TypeVar("T")
 R = TypeVar("R")
+_RETRY_SECONDS = 5
 
 
 @dataclass(eq=False)
@@ -25,10 +28,14 @@ class _Waiting(Generic[T, R]):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest batch: so many items, and so many tokens when each is as long as the longest."""
+    """The largest batch: so many items, and so many tokens when each is as long as the longest.
+
+    No more than `waiting` items wait for a batch, as many as the largest request has: the pairs of two lists of texts.
+    """
 
     items: int
     tokens: int
+    waiting: int = 8192
 
 
 @dataclass
@@ -53,7 +60,11 @@ class Batcher(Generic[T, R]):
         return len(self._waiting)
 
     async def run(self, items: Sequence[T]) -> list[R]:
-        """The results of all items, in their order. Raises what `compute` raises; canceled, it takes its items back."""
+        """The results of all items, in their order. Canceled, it takes its items back.
+
+        Raises what `compute` raises, and Refused when too much waits already.
+        """
+        self._admit(len(items))
         loop = asyncio.get_running_loop()
         mine = [_Waiting[T, R](item, self.size(item), loop.create_future()) for item in items]
         self._waiting += mine
@@ -65,9 +76,22 @@ class Batcher(Generic[T, R]):
             for entry in mine:
                 entry.answer.cancel()
 
+    def _admit(self, count: int) -> None:
+        if len(self._waiting) + count > self.limits.waiting:
+            self._forget_canceled()
+        if len(self._waiting) + count > self.limits.waiting:
+            raise Refused(
+                503,
+                f"{len(self._waiting)} items wait already, and at most {self.limits.waiting} may. Try again later.",
+                retry_after=_RETRY_SECONDS,
+            )
+
+    def _forget_canceled(self) -> None:
+        self._waiting = [entry for entry in self._waiting if not entry.answer.done()]
+
     async def _compute_all(self) -> None:
         while self._waiting:
-            self._waiting = [entry for entry in self._waiting if not entry.answer.done()]
+            self._forget_canceled()
             if self._waiting:
                 await self._compute_one()
 

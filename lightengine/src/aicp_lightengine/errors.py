@@ -6,12 +6,13 @@ from typing import Any
 
 
 class Refused(Exception):
-    """A request that is answered with an error in OpenAI's form."""
+    """A request that is answered with an error in OpenAI's form. `retry_after` says in how many seconds it may work."""
 
-    def __init__(self, status: int, message: str, param: str | None = None) -> None:
+    def __init__(self, status: int, message: str, param: str | None = None, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.param = param
+        self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
         """The answer's body."""

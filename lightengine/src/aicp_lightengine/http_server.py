@@ -13,6 +13,8 @@ from aicp_lightengine.errors import Refused
 
 MAXIMUM_BODY_BYTES = 64 * 2**20
 _HEAD_BYTES = 64 * 2**10
+_LOOK_SECONDS = 0.2
+"""How often it is looked whether a caller that waits for its answer is still there."""
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -21,6 +23,7 @@ _REASONS = {
     405: "Method Not Allowed",
     413: "Content Too Large",
     500: "Internal Server Error",
+    503: "Service Unavailable",
 }
 
 
@@ -36,18 +39,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back: text as it is, anything else as JSON."""
+    """What is sent back: text as it is, anything else as JSON. `retry_after`: seconds until asking again may help."""
 
     status: int
     content: Any
+    retry_after: int | None = None
 
     def encode(self, *, close: bool) -> bytes:
         """Head and body."""
         is_text = isinstance(self.content, str)
         body = self.content.encode() if is_text else json.dumps(self.content, separators=(",", ":")).encode()
         kind = "text/plain; charset=utf-8" if is_text else "application/json"
-        end = "Connection: close\r\n" if close else ""
-        head = f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Error')}\r\nContent-Type: {kind}\r\n{end}"
+        more = "Connection: close\r\n" if close else ""
+        if self.retry_after is not None:
+            more += f"Retry-After: {self.retry_after}\r\n"
+        head = f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Error')}\r\nContent-Type: {kind}\r\n{more}"
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -64,14 +70,29 @@ class Connections:
         """One connection until its client ends it."""
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             try:
-                while request := await _read(reader):
-                    writer.write((await self._answer(request)).encode(close=False))
+                while (request := await _read(reader)) and (answer := await self._answered(request, reader)):
+                    writer.write(answer.encode(close=False))
                     await writer.drain()
             except Refused as refused:
                 # What is left of the connection cannot be told apart from the next request.
                 writer.write(Answer(refused.status, refused.body()).encode(close=True))
                 await writer.drain()
         writer.close()
+
+    async def _answered(self, request: Request, reader: asyncio.StreamReader) -> Answer | None:
+        """The answer; None when the caller hung up before, and the work for it was canceled.
+
+        A caller that shuts down its sending side has hung up too: what asks engines here never does so before the end.
+        """
+        work = asyncio.ensure_future(self._answer(request))
+        try:
+            while not work.done():
+                await asyncio.wait((work,), timeout=_LOOK_SECONDS)
+                if not work.done() and (reader.at_eof() or reader.exception()):
+                    return None
+            return work.result()
+        finally:
+            work.cancel()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

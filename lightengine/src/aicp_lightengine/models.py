@@ -7,13 +7,17 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aicp_lightengine.batching import Batcher, Limits
 from aicp_lightengine.ocr_files import find_ocr_files
-from aicp_lightengine.session import Device
+
+if TYPE_CHECKING:
+    from aicp_lightengine.session import Device
 
 EMBEDDING, RERANK, CLASSIFICATION, OCR = "embedding", "rerank", "classification", "ocr"
+_MOST_IMAGES = 128
+"""Images that wait: at a second or two for each, minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ def _open(name: str, folder: Path, settings: Settings, executor: Executor) -> Se
     # Imported when needed: reading of images brings OpenCV with it, texts bring a tokenizer.
     if files is not None:
         model = import_module("aicp_lightengine.ocr_model").OcrModel(files, settings.device)
-        limits = Limits(items=1, tokens=1)
+        # Images are opened in their batch, so that of all that wait only one is held as pixels.
+        limits = Limits(items=1, tokens=1, waiting=_MOST_IMAGES)
         return Served(name, OCR, model, Batcher(model.compute, lambda _: 1, limits, executor))
     text = import_module("aicp_lightengine.text_model")
     model = text.TextModel(folder, settings.device, int8=settings.int8, longest=settings.context_length)

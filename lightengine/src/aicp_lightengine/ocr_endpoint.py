@@ -16,7 +16,7 @@ async def read(served: Served, body: dict[str, Any]) -> dict[str, Any]:
     urls = given if isinstance(given, list) else [given]
     if not 1 <= len(urls) <= _MOST_IMAGES:
         raise Refused(400, f"image holds from 1 to {_MOST_IMAGES} images.", "image")
-    found = await served.batcher.run([served.model.picture(url) for url in urls])
+    found = await served.batcher.run(urls)
     lines = [
         {"text": line.text, "box": line.box, "score": line.score, "image": number}
         for number, image in enumerate(found)

@@ -42,7 +42,7 @@ class Server:
         try:
             return Answer(200, await self._answer(request))
         except Refused as refused:
-            return Answer(refused.status, refused.body())
+            return Answer(refused.status, refused.body(), refused.retry_after)
         except Exception:
             self.failed += 1
             traceback.print_exc()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from aicp_lightengine.text_model import Tokens
 
 Body = dict[str, Any]
+Text = str | list[int]
 _MOST_TEXTS = 4096
+_MOST_CHARACTERS = 8 * 2**20
+"""Characters of all texts of a request as they are cut into tokens: a query counts once for each of its documents."""
 _HARMLESS = frozenset({"safe", "ok", "normal", "neutral", "none", "harmless", "benign", "clean", "not_toxic"})
 """Labels of a classifier that mean nothing is wrong; any other makes a moderation say `flagged`."""
 _LIKELY = 0.5
@@ -30,7 +34,7 @@ async def embeddings(served: Served, body: Body) -> Body:
         raise Refused(400, "encoding_format is float or base64.", "encoding_format")
     if body.get("dimensions") not in (None, served.model.width):
         raise Refused(400, f"This model's embeddings have {served.model.width} dimensions, no fewer.", "dimensions")
-    items = [served.model.tokens(text, limit=_limit(served, body)) for text in _inputs(body)]
+    items = await _tokens(served, body, [(text,) for text in _inputs(body)])
     rows = await served.batcher.run(items)
     data = [{"object": "embedding", "index": index, "embedding": _vector(row, form)} for index, row in enumerate(rows)]
     return {"object": "list", "model": served.name, "data": data, "usage": _usage(items)}
@@ -104,7 +108,7 @@ async def tokenize(served: Served, body: Body) -> Body:
     prompt = body.get("prompt")
     if not isinstance(prompt, str):
         raise Refused(400, "prompt is not a text.", "prompt")
-    ids = served.model.all_tokens(prompt)
+    ids = await asyncio.to_thread(served.model.all_tokens, prompt)
     return {"count": len(ids), "max_model_len": served.model.longest, "tokens": ids}
 
 
@@ -113,25 +117,39 @@ async def detokenize(served: Served, body: Body) -> Body:
     ids = body.get("tokens")
     if not _is_tokens(ids):
         raise Refused(400, "tokens is not a list of token numbers.", "tokens")
-    return {"prompt": served.model.text(ids)}
+    if len(ids) > served.model.most_characters:
+        raise Refused(400, f"tokens holds at most {served.model.most_characters:,} tokens.", "tokens")
+    return {"prompt": await asyncio.to_thread(served.model.text, ids)}
 
 
 async def _scores(served: Served, body: Body, pairs: list[tuple[str, str]]) -> tuple[list[float], Body]:
-    limit = _limit(served, body)
     if served.kind == RERANK:
-        items = [served.model.tokens(first, second, limit) for first, second in pairs]
+        items = await _tokens(served, body, pairs)
         rows = await served.batcher.run(items)
         return [float(row[0]) for row in rows], _usage(items)
     # Between two embeddings the score is their cosine; every text is computed once.
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-    items = [served.model.tokens(text, limit=limit) for text in texts]
+    items = await _tokens(served, body, [(text,) for text in texts])
     vectors = dict(zip(texts, await served.batcher.run(items), strict=True))
     return [float(vectors[first] @ vectors[second]) for first, second in pairs], _usage(items)
 
 
 async def _classes(served: Served, body: Body) -> tuple[list[Tokens], list[np.ndarray]]:
-    items = [served.model.tokens(text, limit=_limit(served, body)) for text in _inputs(body)]
+    items = await _tokens(served, body, [(text,) for text in _inputs(body)])
     return items, await served.batcher.run(items)
+
+
+async def _tokens(served: Served, body: Body, texts: Sequence[tuple[Text] | tuple[str, str]]) -> list[Tokens]:
+    """The tokens of each text or pair, found beside the event loop, which answers others meanwhile."""
+    limit, most = _limit(served, body), served.model.most_characters
+    total = sum(min(len(part), most) for text in texts for part in text)
+    if total > _MOST_CHARACTERS:
+        raise Refused(
+            413,
+            f"The texts have {total:,} characters together, a query counted once for each document; a request may have "
+            f"{_MOST_CHARACTERS:,}. Send them in several requests.",
+        )
+    return await asyncio.to_thread(lambda: [served.model.tokens(*text, limit=limit) for text in texts])
 
 
 def _labels(served: Served, count: int) -> list[str]:
@@ -139,7 +157,7 @@ def _labels(served: Served, count: int) -> list[str]:
     return list(named) if len(named) == count else [f"LABEL_{number}" for number in range(count)]
 
 
-def _inputs(body: Body) -> list[str | list[int]]:
+def _inputs(body: Body) -> list[Text]:
     """OpenAI's `input`: a text, a list of texts, tokens, or a list of such."""
     given = body.get("input")
     items: list[Any] = [given] if isinstance(given, str) or _is_tokens(given) else given if given else []
@@ -150,7 +168,7 @@ def _inputs(body: Body) -> list[str | list[int]]:
     return items
 
 
-def _is_tokens(value: Any) -> bool:
+def _is_tokens(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
 
 

@@ -18,6 +18,8 @@ from aicp_lightengine.session import CPU, Device, Session
 from aicp_lightengine.tensors import read_tensors
 
 EMBEDDING, RERANK, CLASSIFICATION = "embedding", "rerank", "classification"
+_CHARACTERS_A_TOKEN = 32
+"""Tokens of real text are shorter on average, so what is cut off by this would not have reached the model."""
 _LAST_BIASES = frozenset({"classifier.bias", "classifier.out_proj.bias"})
 """One number for each label: the weights know how many there are, the configuration need not."""
 
@@ -51,12 +53,32 @@ class TextModel:
         """Values of an embedding."""
         return self.shape.width
 
+    @property
+    def most_characters(self) -> int:
+        """Characters of a text that are looked at, so that the time for its tokens is bounded as the model's is."""
+        return self.longest * _CHARACTERS_A_TOKEN
+
     def tokens(self, text: str | list[int], second: str | None = None, limit: int | None = None) -> Tokens:
-        """A text, its ready tokens, or a pair. `limit` cuts what is longer; without it a longer one is refused."""
+        """A text, its ready tokens, or a pair. `limit` cuts what is longer; without it a longer one is refused.
+
+        Takes time with the length: not for the event loop's thread.
+        """
         if isinstance(text, list):
             return self._checked(text, [0] * len(text), limit)
-        found = self._tokenizer.encode(text, second)
+        cut = limit is not None
+        found = self._tokenizer.encode(self._bounded(text, cut), second and self._bounded(second, cut))
         return self._checked(found.ids, found.type_ids, limit)
+
+    def _bounded(self, text: str, cut: bool) -> str:
+        most = self.most_characters
+        if len(text) > most and not cut:
+            raise Refused(
+                400,
+                f"The text has {len(text):,} characters; with at most {self.longest} tokens this model takes {most:,} "
+                "at most. Shorten it, or send truncate_prompt_tokens.",
+                "input",
+            )
+        return text[:most]
 
     def _checked(self, ids: list[int], segments: list[int], limit: int | None) -> Tokens:
         if limit is not None and len(ids) > limit:
@@ -74,8 +96,8 @@ class TextModel:
         return Tokens(ids, segments)
 
     def all_tokens(self, text: str) -> list[int]:
-        """The tokens of a text of any length."""
-        return self._tokenizer.encode(text).ids
+        """The tokens of a text that may be longer than the model takes. Raises Refused beyond `most_characters`."""
+        return self._tokenizer.encode(self._bounded(text, cut=False)).ids
 
     def text(self, ids: list[int]) -> str:
         """The text of tokens."""

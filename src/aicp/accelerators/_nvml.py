@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def ask(question: Callable[..., T], *arguments: Any) -> T | None:
-    """None for whatever this device, driver or user may not answer."""
-    with suppress(pynvml.NVMLError):
+    """None for whatever this device, driver or user may not answer, or answers in bytes that are not UTF-8."""
+    with suppress(pynvml.NVMLError, UnicodeDecodeError):
         return question(*arguments)
     return None

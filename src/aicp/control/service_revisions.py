@@ -7,7 +7,7 @@ from typing import Any
 from aicp.control.service_plans import Proposal
 from aicp.core.errors import ConflictError
 from aicp.core.event import difference
-from aicp.core.service import Choice, Service, ServiceSpec, ServiceUpdate
+from aicp.core.service import Service, ServiceSpec, ServiceUpdate
 from aicp.store.revisions import Revision
 
 _WITHOUT_RESTART = frozenset({"replicas", "autoscale", "drain_seconds", "visibility"})
@@ -50,28 +50,6 @@ def new_revision(service_id: str, generation: int, template: int, proposal: Prop
         version=proposal.version,
         requirement=proposal.planned.requirement,
         plan=proposal.planned.plan,
-        created_by=user,
-    )
-
-
-def copy_revision(
-    source: Revision, generation: int, template: int, spec: ServiceSpec, user: str, outcome: str
-) -> Revision:
-    """`source` again under another generation, for the same or another number of replicas."""
-    choices = source.plan.choices
-    if spec.replicas != source.plan.replicas:
-        asked = Choice(name="replicas", value=spec.replicas, chosen_by="user", reason="asked for")
-        choices = [asked if choice.name == "replicas" else choice for choice in choices]
-    return Revision(
-        service_id=source.service_id,
-        generation=generation,
-        template=template,
-        spec=spec,
-        type=source.type,
-        version=source.version,
-        requirement=source.requirement,
-        plan=source.plan.model_copy(update={"replicas": spec.replicas, "choices": choices}),
-        outcome=outcome,
         created_by=user,
     )
 

@@ -11,7 +11,6 @@ from aicp.control.public_routes import require_free_of_routes
 from aicp.control.service_plans import ServicePlans, require_fit, require_room, require_surge
 from aicp.control.service_revisions import (
     asked_spec,
-    copy_revision,
     describe_update,
     new_revision,
     require_own_number,
@@ -49,7 +48,15 @@ from aicp.store.events import Events
 from aicp.store.models import Models
 from aicp.store.projects import Projects
 from aicp.store.replicas import Replicas
-from aicp.store.revisions import PENDING, READY, ROLLED_BACK, Revision, Revisions
+from aicp.store.revisions import (
+    PENDING,
+    READY,
+    ROLLED_BACK,
+    Revision,
+    Revisions,
+    copy_revision,
+    rescaled_revision,
+)
 from aicp.store.services import Services as StoredServices
 
 _TIMED = re.compile(r"^(Loading|Starting): [^(]*$")
@@ -211,8 +218,11 @@ class Services:
             service = await self._changeable(tx, caller, name)
             newest = (await Revisions(tx).newest(service.id))[service.id]
             if generation is None and newest[0].outcome == PENDING and any(item.outcome == READY for item in newest):
-                await Revisions(tx).settle(service.id, newest[0].template, ROLLED_BACK, f"by {caller.user}")
-                await self._advance(tx, service, None, now)
+                reason = f"by {caller.user}"
+                await Revisions(tx).settle(service.id, newest[0].template, ROLLED_BACK, reason)
+                why = f"Revision {newest[0].generation} was rolled back: {reason}"
+                revision = rescaled_revision(newest[1], newest[0], service.generation + 1, why)
+                await self._advance(tx, service, revision, now)
                 message = f"Gave up revision {newest[0].generation}."
             else:
                 target = await self._target(tx, service, newest, generation)

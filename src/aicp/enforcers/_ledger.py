@@ -19,6 +19,17 @@ Groups = dict[str, dict[str, Any]]
 _GROUPS: TypeAdapter[Groups] = TypeAdapter(Groups)
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """What lies in `directory` is this process's and thread's alone until it ends. Raises OSError."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 class Ledger:
     """One file a mechanism. It is replaced as a whole, so a reader finds the old content or the new one."""
 
@@ -37,16 +48,12 @@ class Ledger:
         would give away what belongs to somebody.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._directory):
             groups = self._read()
             before = json.dumps(groups, sort_keys=True)
             yield groups
             if json.dumps(groups, sort_keys=True) != before:
                 self.write(groups)
-        finally:
-            os.close(lock)
 
     def write(self, groups: Groups) -> None:
         """Puts `groups` on the disk now, from within `opened`. Raises OSError."""

@@ -45,6 +45,7 @@ class AmdCuMaskEnforcer:
     def __init__(self, directory: Path | None = None, topology: Path = _TOPOLOGY) -> None:
         self._ledger = Ledger(MECHANISM, directory)
         self._topology = topology
+        self._ended: set[str] = set()
 
     def keep_in(self, directory: Path) -> None:
         self._ledger.keep_in(directory)
@@ -61,6 +62,9 @@ class AmdCuMaskEnforcer:
         problem = self.unavailable()
         if problem is None:
             try:
+                self._ended.discard(group)
+                with suppress(OSError):
+                    self._forget_ended()
                 with self._ledger.opened() as groups:
                     return self._mask(groups, group, devices)
             except (_MisfitError, OSError) as error:
@@ -74,12 +78,22 @@ class AmdCuMaskEnforcer:
         return []
 
     def release(self, group: str) -> bool:
+        """False also where the ledger cannot be written now: it is tried again whenever a slice starts or ends."""
+        self._ended.add(group)
         try:
-            with self._ledger.opened() as groups:
-                groups.pop(group, None)
+            self._forget_ended()
         except OSError:
             return False
         return True
+
+    def _forget_ended(self) -> None:
+        """On a full disk nothing else says that their units are free. Raises OSError, and then they stay taken."""
+        ended = set(self._ended)
+        if ended:
+            with self._ledger.opened() as groups:
+                for group in ended:
+                    groups.pop(group, None)
+            self._ended -= ended
 
     def _mask(self, groups: Groups, group: str, devices: Sequence[DeviceShare]) -> Applied:
         """Raises _MisfitError, and then nothing is written."""

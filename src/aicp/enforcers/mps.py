@@ -77,6 +77,7 @@ class MpsEnforcer:
             raise OSError(f"{pipe} is too long a path for sockets; choose a shorter AICP_DATA_DIR")
         for name in ("pipe", "log", "clients"):
             (place / name).mkdir(parents=True, exist_ok=True)
+        _keep_own(pipe)
         if not self._answers(place):
             self._start(place, share.device_id)
         (place / "clients" / group).touch()
@@ -93,7 +94,10 @@ class MpsEnforcer:
                 "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(share.compute_percent),
                 "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"0={memory}M",  # numbered as the client sees its devices
             },
-            writable=(str(pipe),),
+            # Not writable, which would make it the engine's own: it could put links and sockets where the daemon works,
+            # which has the agent's rights. A client only connects. The daemon opens its sockets to everybody, and a
+            # read-only mount refuses writing to files, directories and links, not to sockets and pipes.
+            readable=(str(pipe),),
         )
 
     def _answers(self, place: Path) -> bool:
@@ -131,6 +135,13 @@ class MpsEnforcer:
             "CUDA_MPS_PIPE_DIRECTORY": str(place / "pipe"),
             "CUDA_MPS_LOG_DIRECTORY": str(place / "log"),
         }
+
+
+def _keep_own(directory: Path) -> None:
+    """Everybody may enter the directory and the agent alone may change it, whoever had it before. Raises OSError."""
+    if directory.stat().st_uid != os.geteuid():
+        os.chown(directory, os.geteuid(), os.getegid(), follow_symlinks=False)
+    directory.chmod(0o755)
 
 
 def _misfit(shares: list[DeviceShare]) -> str | None:

@@ -8,7 +8,7 @@ from aicp.core.accelerator import Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.launch import HealthCheck, LaunchSpec
 from aicp.core.model import ModelFormat, ModelType, ModelVersion
-from aicp.core.quantity import MIB
+from aicp.core.quantity import MIB, format_bytes
 from aicp.core.service import Choice, Fit, MemoryPart, Mode
 from aicp.engines.base import Defaults, Flag, LaunchRequest, Sizing, flag_choices
 
@@ -110,21 +110,21 @@ class LightEngine:
         chosen = {choice.name: choice for choice in _platform_choices(request)}
         for choice in flag_choices(self.flags, request.flags, request.mode):
             chosen[choice.name] = choice
+        if request.model_type is not ModelType.OCR:
+            _check_batch(request, chosen["max_batch_tokens"].value)
         return list(chosen.values())
 
     def estimate(
         self, version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing
     ) -> Sequence[MemoryPart]:
-        kind = "cpu" if sizing.vendor == "cpu" else "cuda"
-        process = MemoryPart(
-            name="engine_overhead", bytes=_PROCESS_BYTES[kind], explanation="the server with its libraries"
-        )
+        kind = _kind(sizing.vendor)
+        process = _process(kind)
         if model_type is ModelType.OCR:
             images = MemoryPart(
                 name="activations", bytes=_OCR_BYTES, explanation="the largest image that is read, 2000 pixels wide"
             )
             return [_weights(version), images, process]
-        return [_weights(version), _activations(version, sizing, kind), process]
+        return [_weights(version), _activations(version, sizing, _batch_tokens(kind, sizing)), process]
 
     def launch(self, request: LaunchRequest) -> LaunchSpec:
         command = ["{python}", "-I", "-m", "aicp_lightengine", "--model", request.served_name, "{model}"]
@@ -163,9 +163,48 @@ def _problem(version: ModelVersion, model_type: ModelType) -> str | None:
     return None
 
 
+def _kind(device: str) -> str:
+    """The key of the tables above for a vendor or a variant."""
+    return "cpu" if device == "cpu" else "cuda"
+
+
+def _batch_tokens(kind: str, sizing: Sizing) -> int:
+    """Tokens of the largest batch where no flag says another number."""
+    return max(_BATCH_TOKENS[kind], sizing.context_length)
+
+
+def _check_batch(request: LaunchRequest, tokens: int) -> None:
+    """A flag's batch beyond the platform's must fit into the replica's memory, which is estimated without flags.
+
+    Raises InvalidError with the memory that it needs. Whole devices are not checked: an allocation tells what was
+    needed of them, and not their size.
+    """
+    kind, version = _kind(request.variant), request.version
+    if tokens <= _batch_tokens(kind, request.sizing):
+        return
+    slices = [device.memory_bytes for device in request.allocation.devices if device.mechanism is not None]
+    given = request.allocation.memory_bytes if kind == "cpu" else sum(slices)
+    parts = (_weights(version), _activations(version, request.sizing, tokens), _process(kind))
+    needed = sum(part.bytes for part in parts)
+    if 0 < given < needed:
+        message = (
+            f"Batches of {tokens} tokens need {format_bytes(needed)} of memory, and the replica has "
+            f"{format_bytes(given)}."
+        )
+        raise InvalidError(
+            message,
+            hint="Give the service more memory, or lower max_batch_tokens.",
+            details={"fields": {"spec.engine_flags.max_batch_tokens": message}},
+        )
+
+
+def _process(kind: str) -> MemoryPart:
+    return MemoryPart(name="engine_overhead", bytes=_PROCESS_BYTES[kind], explanation="the server with its libraries")
+
+
 def _platform_choices(request: LaunchRequest) -> list[Choice]:
     sizing = request.sizing
-    tokens = max(_BATCH_TOKENS["cpu" if request.variant == "cpu" else "cuda"], sizing.context_length)
+    tokens = _batch_tokens(_kind(request.variant), sizing)
     values = (
         ("context_length", sizing.context_length, "the longest text that was asked for"),
         ("max_batch", sizing.users, "the number of simultaneous requests that was asked for"),
@@ -193,10 +232,9 @@ def _matrix_bytes(version: ModelVersion) -> int:
     return max(0, ((version.parameters or 0) - table) * _FLOAT)
 
 
-def _activations(version: ModelVersion, sizing: Sizing, kind: str) -> MemoryPart:
+def _activations(version: ModelVersion, sizing: Sizing, tokens: int) -> MemoryPart:
     """One layer's values for a whole batch: about twelve rows of the hidden width, and each head's attention."""
     shape = version.architecture
-    tokens = max(_BATCH_TOKENS[kind], sizing.context_length)
     rows = tokens * 12 * (shape.hidden_size or 0)
     attention = tokens * sizing.context_length * (shape.attention_heads or 0)
     return MemoryPart(

@@ -24,6 +24,8 @@ _MOST_BYTES: Final = 64 * 2**20
 _LINGER_SECONDS: Final = 3.0
 """One that was refused wakes the service all the same: it is told of for so long."""
 _SPARE_SECONDS: Final = 1.0
+_UNCLAIMED_SECONDS: Final = 1.0
+"""A place whose request does not begin to wait, as its client has left at once, is given back after so long."""
 _LATEST_RETRY_SECONDS: Final = 600
 
 
@@ -46,10 +48,12 @@ class _Sleeper:
 class _Place:
     """One request that is held."""
 
-    __slots__ = ("name", "project", "size", "turn")
+    __slots__ = ("name", "project", "size", "sleeper", "turn")
 
-    def __init__(self, name: str, project: str, size: int, turn: asyncio.Future[ApiError | None]) -> None:
-        self.name, self.project, self.size, self.turn = name, project, size, turn
+    def __init__(
+        self, name: str, project: str, size: int, sleeper: _Sleeper, turn: asyncio.Future[ApiError | None]
+    ) -> None:
+        self.name, self.project, self.size, self.sleeper, self.turn = name, project, size, sleeper, turn
 
 
 class Sleepers:
@@ -93,7 +97,13 @@ class Sleepers:
         seconds = wake.max_wait_seconds
         if expected is not None:
             seconds = min(seconds, patience + expected)
-        asleep = Asleep(not_ready(route), lambda: self._wait(route, key, size, seconds))
+        loop = asyncio.get_running_loop()
+        # it is counted, and hears of tables, before its task begins: the next one may come earlier
+        place = _Place(route.public, key.project, size, one, loop.create_future())
+        one.held.add(place)
+        self._bytes += size
+        unclaimed = loop.call_later(_UNCLAIMED_SECONDS, self._give_back, place)
+        asleep = Asleep(not_ready(route), lambda: self._wait(route, place, unclaimed, seconds))
         asleep.seconds = seconds + _SPARE_SECONDS
         asleep.go_on = go_on
         return asleep
@@ -115,24 +125,25 @@ class Sleepers:
             for place in one.held:
                 _end(place, _ending())
 
-    async def _wait(self, route: Route, key: Key, size: int, seconds: float) -> None:
+    async def _wait(self, route: Route, place: _Place, unclaimed: asyncio.TimerHandle, seconds: float) -> None:
         """Until the service is awake. Raises ApiError 503 when that takes too long or the gateway ends."""
-        place = _Place(route.public, key.project, size, asyncio.get_running_loop().create_future())
-        one = self._all.get(route.service)
-        if one is None:
-            one = self._all[route.service] = _Sleeper(self._clock.monotonic())
-        one.held.add(place)
-        self._bytes += size
+        unclaimed.cancel()
         try:
             async with asyncio.timeout(seconds):
                 error = await place.turn
         except TimeoutError:
-            raise self._late(route, seconds, self._clock.monotonic() - one.since) from None
+            raise self._late(route, seconds, self._clock.monotonic() - place.sleeper.since) from None
         finally:
-            one.held.discard(place)
-            self._bytes -= size
+            self._give_back(place)
         if error is not None:
             raise error
+
+    def _give_back(self, place: _Place) -> None:
+        """It counts no more; one that waits on it all the same is judged anew."""
+        if place in place.sleeper.held:
+            place.sleeper.held.discard(place)
+            self._bytes -= place.size
+        _end(place, None)
 
     def _late(self, route: Route, seconds: float, slept: float) -> ApiError:
         """It is not awake yet; the table of now knows why."""

@@ -17,6 +17,7 @@ from aicp.gateway.links import LinkedMedia
 from aicp.gateway.media import Fetcher
 from aicp.gateway.meter import Meter
 from aicp.gateway.shortage import Shortage
+from aicp.gateway.sleepers import Asleep
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ async def fetched(
 
 async def supplied(shortage: Shortage) -> Going | None:
     """Tries again whenever there may be enough of what it lacks, as long as it may wait. Raises ApiError."""
-    go_on, deadline = shortage.go_on, asyncio.get_running_loop().time() + shortage.seconds
+    loop = asyncio.get_running_loop()
+    go_on, deadline = shortage.go_on, loop.time() + shortage.seconds
     while go_on is not None:
         try:
             async with asyncio.timeout_at(deadline):
@@ -114,5 +116,7 @@ async def supplied(shortage: Shortage) -> Going | None:
         except TimeoutError:
             break
         except Shortage as again:
+            if not isinstance(again, Asleep):  # a limit is waited for as briefly as by one whose service was awake
+                deadline = min(deadline, loop.time() + again.seconds)
             shortage = again
     raise shortage

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from aicp.core.model import ModelType, ModelVersion
-from aicp.core.quantity import format_bytes
+from aicp.core.quantity import format_bytes, parse_bytes
 from aicp.core.service import Fit, ServiceSpec
-from aicp.planner.sizing import Attempt, Size, given_bytes, make_size, try_size
-from aicp.scheduler.placement import CPU, Placement, Snapshot, place, relief
+from aicp.core.slice import round_memory
+from aicp.planner.sizing import USABLE_SHARE, Attempt, Size, given_bytes, make_size, try_size
+from aicp.scheduler.placement import CPU, Placement, Requirement, Snapshot, place, relief
 
 _SMALLER = (("int8", 8), ("int4", 4))
 
@@ -29,7 +31,7 @@ def judge(spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attem
         return Fit(
             fits=False,
             reason=f"One replica needs {needed} ({_sum(size)}); {format_bytes(given)} were given.",
-            suggestions=[f"memory {needed}", *_smaller(spec, version, model_type, attempt, snapshot, given)],
+            suggestions=[_memory(spec, attempt), *_smaller(spec, version, model_type, attempt, snapshot, given)],
             needed_bytes=size.needed_bytes,
             available_bytes=given,
         )
@@ -59,6 +61,19 @@ def _refused(
         needed_bytes=attempt.size.needed_bytes,
         available_bytes=available,
     )
+
+
+def _memory(spec: ServiceSpec, attempt: Attempt) -> str:
+    """The memory to give instead, for each slice where it is slices; as it is written it is enough."""
+    least, sliced = attempt.size.needed_bytes, spec.compute.slice is not None
+    if sliced:
+        usable = 1.0 if attempt.candidate.vendor == CPU else USABLE_SHARE
+        least = round_memory(math.ceil(least / (spec.compute.accelerators or 1) / usable))
+    text = format_bytes(least)
+    written = parse_bytes(text)
+    if (round_memory(written) if sliced else written) < least:
+        text = format_bytes(least * 1.01)  # three digits are at most half a percent off
+    return f"memory {text}"
 
 
 def _sum(size: Size) -> str:
@@ -91,21 +106,15 @@ def _smaller(
             found.append(f"context {length}")
             break
     if version.quantization is None:
-        found.extend(_quantized(attempt.size, snapshot, given))
+        found.extend(_quantized(spec, attempt.size, snapshot, given))
     return found
 
 
-def _quantized(size: Size, snapshot: Snapshot, given: int | None) -> list[str]:
+def _quantized(spec: ServiceSpec, size: Size, snapshot: Snapshot, given: int | None) -> list[str]:
     weights = next((part.bytes for part in size.parts if part.name == "weights"), 0)
     for name, bits in _SMALLER:
         saved = int(weights * (1 - bits / 16))
-        need = size.requirement
-        on_card = max(0, need.accelerator_memory_bytes - saved // max(1, need.accelerators))
-        smaller = replace(
-            need,
-            accelerator_memory_bytes=on_card,
-            memory_bytes=need.memory_bytes - saved if need.vendor == CPU else need.memory_bytes,
-        )
+        smaller = _without(size.requirement, saved, spec)
         if given is not None:
             enough = size.needed_bytes - saved <= given
         else:
@@ -113,6 +122,20 @@ def _quantized(size: Size, snapshot: Snapshot, given: int | None) -> list[str]:
         if saved and enough:
             return [f"an {name} version of the model (about {format_bytes(weights - saved)} of weights)"]
     return []
+
+
+def _without(need: Requirement, saved: int, spec: ServiceSpec) -> Requirement:
+    """`need` for weights that are smaller by so much; a slice whose size the user gave keeps it."""
+    each = saved // max(1, need.accelerators)
+    part, asked = need.slice, spec.compute.slice
+    if part is not None and (asked is None or asked.memory_bytes is None):
+        part = part.model_copy(update={"memory_bytes": max(1, part.memory_bytes - each)})
+    return replace(
+        need,
+        accelerator_memory_bytes=max(0, need.accelerator_memory_bytes - each),
+        memory_bytes=need.memory_bytes - saved if need.vendor == CPU else need.memory_bytes,
+        slice=part,
+    )
 
 
 def _halves(value: int, least: int) -> list[int]:

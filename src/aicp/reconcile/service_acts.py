@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from aicp.core.bell import Bell
@@ -28,10 +29,10 @@ from aicp.scheduler.service_world import (
     Stop,
     Wait,
 )
-from aicp.store.database import Database
+from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.replicas import Replicas
-from aicp.store.revisions import READY, ROLLED_BACK, Revisions
+from aicp.store.revisions import READY, ROLLED_BACK, Revisions, rescaled_revision
 from aicp.store.services import Services
 
 STOP_GRACE_SECONDS = 10.0
@@ -155,13 +156,30 @@ class ServiceActs:
         now = self._clock.now()
         name = self.names[action.service_id]
         async with self._database.transaction() as tx:
-            await Revisions(tx).settle(action.service_id, action.template, ROLLED_BACK, action.reason)
+            given_up = await Revisions(tx).settle(action.service_id, action.template, ROLLED_BACK, action.reason)
+            if given_up is not None:
+                await self._keep_scaling(tx, action, given_up, now)
             text = f"Revision {action.template} was rolled back to {action.fallback}: {action.reason}."
             await Services(tx).set_condition(
                 action.service_id, Condition(type="Updated", status=False, reason="RolledBack", message=text, at=now)
             )
             await Events(tx).note(now, "service.rolled_back", "service", name, text, severity="error")
         self._bell.ring("service", name)
+
+    async def _keep_scaling(self, tx: Transaction, action: RollBack, given_up: int, now: datetime) -> None:
+        """How many replicas are wanted belongs to the service as it is now, not to the template that failed."""
+        revisions, services = Revisions(tx), Services(tx)
+        service = await services.get(self.names[action.service_id])
+        current = (await revisions.newest(service.id))[service.id][0]
+        last = await revisions.get(service.id, given_up)
+        why = f"Revision {given_up} was rolled back: {action.reason}"
+        revision = rescaled_revision(current, last, service.generation + 1, why)
+        if revision is None:
+            return
+        await services.advance(service, now, spec=revision.spec)
+        await revisions.add(revision, now)
+        if revision.outcome == READY:
+            await services.set_serving(service.id, revision.generation)
 
     async def _report(self, action: Report) -> None:
         now = self._clock.now()

@@ -74,7 +74,7 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
     deleted = service.id in stored.deleted
     wanted = _wanted(newest.spec, service)
     undone = stored.rolled_back.get(service.id)
-    note = ""
+    note = newest.outcome_reason
     if undone is not None and undone[0] > newest.generation:
         note = f"Revision {undone[0]} was rolled back: {undone[1]}"
     return Desired(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from aicp.core.launch import ReplicaState
 from aicp.scheduler.placement import Commitment, Placement, Snapshot, place, relief
 from aicp.scheduler.quotas import Quotas
-from aicp.scheduler.resizing import resize
+from aicp.scheduler.resizing import larger, resize
 from aicp.scheduler.service_status import (
     FAILED_STARTS,
     TROUBLE_LIMIT,
@@ -96,7 +96,7 @@ def _decide_service(
     kept = [replica for replica in replicas if replica.state in LIVE and replica.id not in removals]
 
     # 3. Make what is missing, bind it, start it.
-    service, resized, snapshot = _resizes(service, kept, snapshot)
+    service, resized, snapshot = _resizes(service, kept, snapshot, quotas)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
     placed, snapshot = _placements(service, kept, snapshot, quotas)
@@ -189,7 +189,7 @@ def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapsh
     useful = [
         replica for replica in old if replica.state == ReplicaState.READY or replica.generation == service.fallback
     ]
-    keep = max(0, service.replicas - ready)
+    keep = min(len(useful), max(0, service.replicas - ready))
     if _blocked(service, replicas, [replica for replica in useful if not replica.moving], snapshot):
         keep -= 1
     kept = {replica.id for replica in _best_first(useful)[:keep]}
@@ -209,7 +209,9 @@ def _blocked(
     pending = [replica for replica in _of_template(replicas, service) if replica.state == ReplicaState.PENDING]
     leaving = any(replica.state == ReplicaState.DRAINING for replica in replicas)
     serving = sum(replica.state == ReplicaState.READY for replica in replicas)
-    if leaving or not pending or not useful or serving < max(2, service.replicas):
+    # more may be wanted than there is room for, so what has a place is what can be expected to serve
+    placed = sum(replica.state in LIVE and replica.state != ReplicaState.PENDING for replica in replicas)
+    if leaving or not pending or not useful or serving < max(2, min(service.replicas, placed)):
         return False
     return not isinstance(place(service.requirement, snapshot, service.name), Placement)
 
@@ -250,20 +252,28 @@ def _next_try(current: Iterable[ReplicaView], now: datetime) -> datetime:
 
 
 def _resizes(
-    service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot
+    service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot, quotas: Quotas
 ) -> tuple[Desired, list[Action], Snapshot]:
     """Changes of slices under running replicas; where there is no room, the service says so."""
     actions: list[Action] = []
     for replica in _of_template(kept, service):
-        if replica.allocation is None or not replica.running:
+        held = replica.allocation
+        if held is None or not replica.running:
             continue
-        answer = resize(replica.id, service.name, replica.allocation, service.requirement, snapshot)
+        answer = resize(replica.id, service.name, held, service.requirement, snapshot)
+        if answer is None:
+            continue
+        others = snapshot.without(lambda item, changed=replica.id: item.replica_id == changed)
         if isinstance(answer, Placement):
-            snapshot = snapshot.without(lambda item, changed=replica.id: item.replica_id == changed)
-            snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
+            problem = quotas.refusal(service.requirement.pool, service.project, others, [answer.allocation])
+        else:
+            problem = answer.sentence
+        if isinstance(answer, Placement) and problem is None:
+            # what becomes free is free when the node has said so
+            snapshot = others.plus(Commitment(replica.id, service.name, larger(held, answer.allocation)))
             actions.append(Resize(replica.id, replica.generation, answer.allocation))
-        elif answer is not None:
-            service = dataclasses.replace(service, note=f"A slice keeps its size: {answer.sentence}.")
+        else:
+            service = dataclasses.replace(service, note=f"A slice keeps its size: {problem}.")
     return service, actions, snapshot
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.errors import NotFoundError
 from aicp.core.model import ModelType, ModelVersion
-from aicp.core.service import Plan, ServiceRevision, ServiceSpec
+from aicp.core.service import Choice, Plan, ServiceRevision, ServiceSpec
 from aicp.core.value import Page
 from aicp.scheduler.placement import Requirement
 from aicp.store.database import Base, Transaction
@@ -64,6 +64,41 @@ class Revision:
     outcome: str = PENDING
     outcome_reason: str = ""
     created_by: str | None = None
+
+
+def copy_revision(
+    source: Revision, generation: int, template: int, spec: ServiceSpec, user: str | None, outcome: str
+) -> Revision:
+    """`source` again under another generation, for the same or another number of replicas."""
+    choices = source.plan.choices
+    if spec.replicas != source.plan.replicas:
+        asked = Choice(name="replicas", value=spec.replicas, chosen_by="user", reason="asked for")
+        choices = [asked if choice.name == "replicas" else choice for choice in choices]
+    return Revision(
+        service_id=source.service_id,
+        generation=generation,
+        template=template,
+        spec=spec,
+        type=source.type,
+        version=source.version,
+        requirement=source.requirement,
+        plan=source.plan.model_copy(update={"replicas": spec.replicas, "choices": choices}),
+        outcome=outcome,
+        created_by=user,
+    )
+
+
+def rescaled_revision(current: Revision, given_up: Revision, generation: int, why: str) -> Revision | None:
+    """`current`, which is in force again, scaled as `given_up` was; None where both scale alike.
+
+    `why` says that the other was rolled back; it stands in the new one as its outcome's reason.
+    """
+    scaling = {"replicas": given_up.spec.replicas, "autoscale": given_up.spec.autoscale}
+    spec = current.spec.model_copy(update=scaling)
+    if spec == current.spec:
+        return None
+    copied = copy_revision(current, generation, current.template, spec, given_up.created_by, current.outcome)
+    return replace(copied, outcome_reason=why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,13 @@ def test_inventory_and_metrics() -> None:
     assert "power_limit_watts" not in second.facts
 
 
+def test_a_process_whose_name_is_no_text_hides_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FixtureLibrary("nvidia-h200.json")
+    monkeypatch.setattr(library, "nvmlSystemGetProcessName", lambda pid: b"/opt/caf\xe9".decode())
+    first, _ = NvidiaDriver(library).discover()
+    assert [(process.pid, process.name) for process in first.metrics.processes] == [(4321, "")]
+
+
 @pytest.mark.parametrize(
     ("uuid", "health", "words"),
     [

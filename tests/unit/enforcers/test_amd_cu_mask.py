@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import GIB
 from aicp.core.slice import SlicePolicy
+from aicp.enforcers._ledger import Ledger
 from aicp.enforcers.amd_cu_mask import AmdCuMaskEnforcer
 
 FIXTURE = json.loads((Path(__file__).parents[2] / "fixtures" / "enforcers" / "amd_cu_mask.json").read_text())
@@ -109,6 +111,33 @@ def test_another_agent_goes_on_where_the_last_one_ended(
     assert "has 42 free compute units, and 62 are needed" in refused.note
     assert other.release("rep_a")
     assert enforcer.apply("rep_b", allocation(share(MI210, 60))).enforced
+
+
+def test_what_ended_while_the_disk_was_full_is_free_afterwards(
+    enforcer: AmdCuMaskEnforcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enforcer.apply("rep_a", allocation(share(MI210, 60)))
+    kept = enforcer.apply("rep_c", allocation(share(MI210, 20)))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Ledger, "write", refuse)
+        assert not enforcer.release("rep_a")
+        assert enforcer.apply("rep_c", allocation(share(MI210, 20))) == kept, "nothing new is to be written for it"
+    assert enforcer.apply("rep_b", allocation(share(MI210, 60))).enforced
+
+
+def test_a_replica_that_starts_again_keeps_its_units_though_its_end_was_not_written(
+    enforcer: AmdCuMaskEnforcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = enforcer.apply("rep_a", allocation(share(MI210, 60)))
+    with monkeypatch.context() as full:
+        full.setattr(Ledger, "_read", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+        assert not enforcer.release("rep_a")
+    assert enforcer.apply("rep_a", allocation(share(MI210, 60))) == first
+    assert not enforcer.apply("rep_b", allocation(share(MI210, 60))).enforced, "rep_a has them"
 
 
 def test_a_ledger_that_cannot_be_read_gives_nothing_away(enforcer: AmdCuMaskEnforcer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
@@ -70,6 +71,12 @@ def start(cuda: FakeCuda, enforcer: InterposerEnforcer, tmp_path: Path) -> Itera
     yield begin
     for tester in begun:
         tester.kill()
+
+
+def spoil_layout(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(struct.pack("=I", files.LAYOUT + 1))
 
 
 def fill(tester: Tester, kind: str, bytes_each: int) -> int:
@@ -221,16 +228,54 @@ def test_a_file_that_does_not_fit_is_refused_and_not_touched(
 
 def test_two_layouts_do_not_meet_on_a_device(start: Start, enforcer: InterposerEnforcer) -> None:
     running = start(share(percent=50), group="rep_a")
-    for path in Path(enforcer.apply("rep_a", allocation(share(50))).env["AICP_SLICE"]).parent.iterdir():
-        with path.open("r+b") as file:
-            file.seek(8)
-            file.write(struct.pack("=I", files.LAYOUT + 1))
+    directory = Path(enforcer.apply("rep_a", allocation(share(50))).env["AICP_SLICE"]).parent
+    for path in [*directory.glob("*.slice"), *directory.glob("*.card")]:
+        spoil_layout(path)
+        path.rename(path.with_name(path.name.replace(f".{files.LAYOUT}.", f".{files.LAYOUT + 1}.")))
     assert running.ask("launch", "kernel", 1) == [NOT_PERMITTED], "its device's file is another version's now"
     refused = enforcer.apply("rep_b", allocation(share()))
     assert not refused.enforced
     assert "another version" in refused.note
     enforcer.release("rep_a")
     assert enforcer.apply("rep_b", allocation(share())).enforced, "nobody is left who knows the old layout"
+    assert [path.name for path in directory.glob("*.card")] == [enforcer._card(DEVICES[0]).name]
+
+
+def test_an_engine_that_writes_into_its_files_keeps_nobody_from_the_device(
+    start: Start, enforcer: InterposerEnforcer
+) -> None:
+    running = start(share(percent=50), group="rep_a")
+    card = enforcer._card(DEVICES[0])
+    for path in (card, enforcer._slice("rep_a")):
+        spoil_layout(path)
+    before = card.stat().st_ino
+    other = start(share(percent=50), group="rep_b")
+    assert other.ask("launch", "kernel", 1) == [0]
+    assert running.ask("launch", "kernel", 1) == [0], "and both have the same file"
+    assert card.stat().st_ino == before
+
+
+@pytest.mark.parametrize("length", [0, 100, files.CARD_BYTES - 1, files.CARD_BYTES + 1])
+def test_a_device_file_of_another_length_is_made_anew(start: Start, enforcer: InterposerEnforcer, length: int) -> None:
+    start(share())
+    os.truncate(enforcer._card(DEVICES[0]), length)
+    assert start(share()).ask("launch", "kernel", 1) == [0]
+
+
+def test_a_slice_that_was_cut_short_is_made_anew(start: Start, enforcer: InterposerEnforcer) -> None:
+    start(share(), group="rep_a").end()
+    os.truncate(enforcer._slice("rep_a"), files.SLICE_BYTES - 1)
+    assert start(share(), group="rep_a").ask("launch", "kernel", 1) == [0]
+
+
+def test_the_order_of_the_devices_is_the_files(start: Start, enforcer: InterposerEnforcer) -> None:
+    tester = start(share(memory=100 * MIB), share(memory=200 * MIB, device=1), group="rep_a", device=1)
+    assert tester.ask("allocate", "plain", 150 * MIB)[0] == 0
+    enforcer.apply("rep_a", allocation(share(memory=300 * MIB, device=1), share(memory=50 * MIB)))
+    assert tester.ask("memory")[:2] == [150 * MIB, 300 * MIB]
+    assert enforcer.usage("rep_a").accelerator_memory_bytes == 150 * MIB
+    enforcer.apply("rep_a", allocation(share(memory=100 * MIB), share(memory=160 * MIB, device=1)))
+    assert tester.ask("memory")[:2] == [10 * MIB, 160 * MIB]
 
 
 def test_the_layout_is_the_librarys(start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def test_one_daemon_a_device_serves_all_its_slices_and_ends_with_the_last(enforc
     assert first.enforced
     assert first.env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] == "25"
     assert first.env["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] == "0=2048M"
-    assert first.writable == (pipe,)
+    assert first.readable == (pipe,)
+    assert first.writable == ()
     assert first.note == "accelerator slice by MPS: at most 25 % of threads and 2 GiB of GPU-1"
     assert second.env["CUDA_MPS_PIPE_DIRECTORY"] == pipe
     assert calls(pipe) == ["start GPU-1", "get_server_list"]
@@ -65,6 +67,15 @@ def test_one_daemon_a_device_serves_all_its_slices_and_ends_with_the_last(enforc
     assert calls(pipe)[-1] == "quit"
     assert enforcer.release("rep_b"), "again is harmless"
     assert enforcer.apply("rep_c", allocation(share())).enforced, "a new daemon"
+
+
+def test_the_daemons_directory_is_the_agents_alone_and_open_to_clients(enforcer: MpsEnforcer) -> None:
+    pipe = Path(enforcer.apply("rep_a", allocation(share())).readable[0])
+    pipe.chmod(0o777)
+    if os.geteuid() == 0:
+        os.chown(pipe, 65534, 65534)
+    enforcer.apply("rep_a", allocation(share()))
+    assert (pipe.stat().st_uid, pipe.stat().st_mode & 0o777) == (os.geteuid(), 0o755)
 
 
 def test_devices_do_not_share_a_daemon(enforcer: MpsEnforcer) -> None:

@@ -7,11 +7,12 @@ from tests.support.engines import CPU, make_request, make_version
 
 from aicp.core.accelerator import Accelerator
 from aicp.core.errors import InvalidError
+from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.model import Architecture, ModelFile, ModelFormat, ModelType, ModelVersion
 from aicp.core.quantity import GIB
 from aicp.core.registry import Registry
 from aicp.core.service import Mode
-from aicp.engines.base import Engine, Specialized
+from aicp.engines.base import Engine, LaunchRequest, Specialized
 
 ENGINE = Registry[Engine]("aicp.engines").get("light")
 NVIDIA = Accelerator(vendor="nvidia", index=0, device_id="gpu-0", product="card", memory_bytes=24 * GIB)
@@ -81,3 +82,26 @@ def test_it_was_made_for_small_models() -> None:
     assert isinstance(ENGINE, Specialized)
     assert ModelType.EMBEDDING in ENGINE.specialty
     assert ModelType.CHAT not in ENGINE.specialty
+
+
+def test_a_batch_that_a_flag_makes_larger_must_fit_the_memory_given() -> None:
+    flags = {"max_batch_tokens": 131_072}
+    more = {"model_type": ModelType.EMBEDDING, "mode": Mode.CUSTOM, "context_length": 512, "flags": flags}
+
+    def given(size: int, *, mechanism: str | None = None, **changes: object) -> LaunchRequest:
+        share = DeviceShare(vendor="nvidia", device_id="gpu-0", index=0, memory_bytes=size, mechanism=mechanism)
+        on_card = "variant" in changes
+        allocation = Allocation(
+            node_id="n", devices=[share] if on_card else [], cpu_cores=1, memory_bytes=GIB if on_card else size
+        )
+        return make_request(encoder(), **{**more, "allocation": allocation, **changes})
+
+    with pytest.raises(InvalidError, match="131072 tokens need") as refused:
+        ENGINE.launch(given(2 * GIB))
+    assert "spec.engine_flags.max_batch_tokens" in refused.value.details["fields"]
+    assert "131072" in ENGINE.launch(given(8 * GIB)).command
+    smaller = {"max_batch_tokens": 1024}
+    assert "1024" in ENGINE.launch(given(1, flags=smaller)).command, "the estimate counts more than that"
+    with pytest.raises(InvalidError, match="131072 tokens need"):
+        ENGINE.launch(given(2 * GIB, mechanism="mps", variant="cuda"))
+    assert "131072" in ENGINE.launch(given(2 * GIB, variant="cuda")).command, "a whole card is larger than its share"

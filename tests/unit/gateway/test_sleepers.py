@@ -18,10 +18,12 @@ from tests.support.openai_engine import Engine
 
 from aicp.core.route import ArmEntry, ChoiceEntry, KeyEntry, RouteEntry, WakeEntry
 from aicp.gateway import sleepers as module
-from aicp.gateway.api_keys import Key
+from aicp.gateway.api_keys import Key, KeyRing
 from aicp.gateway.errors import ApiError
-from aicp.gateway.routes import Route
+from aicp.gateway.routes import Route, Table
+from aicp.gateway.shortage import Shortage
 from aicp.gateway.sleepers import Asleep, Sleepers
+from aicp.gateway.waiting import supplied
 
 PATH = "/v1/chat/completions"
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -207,6 +209,81 @@ async def test_what_is_held_is_bounded(clock: FakeClock, monkeypatch: pytest.Mon
     assert found.held() == {"demo": 1}  # the refused one is told of for a moment
     clock.advance(4)
     assert found.held() == {}
+
+
+def hold(found: Sleepers, route: Route, key: Key, size: int = 10) -> Asleep:
+    error = found.refuse_or_hold(route, key, 60, size, lambda: None)
+    assert isinstance(error, Asleep), error
+    return error
+
+
+def table_of(route: Route) -> Table:
+    return Table("new", KeyRing("cGVwcGVycGVwcGVycGVwcGVy", []), [route])
+
+
+async def test_a_table_that_comes_before_the_wait_begins_is_not_missed(clock: FakeClock) -> None:
+    found, route, key, _ = make_sleepers(clock)
+    asleep = hold(found, route, key)
+    found.follow(table_of(route))
+    assert found.held() == {"demo": 1}, "it sleeps in that table, too"
+    found.follow(table_of(Route(replace(route.entry, wake=None), ())))
+    await asyncio.wait_for(asleep.wait(), 1)
+    assert found.held() == {}
+
+
+async def test_an_end_that_comes_before_the_wait_begins_is_not_missed(clock: FakeClock) -> None:
+    found, route, key, _ = make_sleepers(clock)
+    asleep = hold(found, route, key)
+    found.drain()
+    with pytest.raises(ApiError) as ended:
+        await asyncio.wait_for(asleep.wait(), 1)
+    assert ended.value.code == "shutting_down"
+
+
+async def test_many_that_come_at_one_moment_stay_within_the_bounds(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, route, key, _ = make_sleepers(clock)
+    hold(found, route, key, 60 * 2**20)
+    assert not isinstance(found.refuse_or_hold(route, key, 60, 5 * 2**20, lambda: None), Asleep)
+    monkeypatch.setattr(module, "MOST_HELD", 1)
+    assert not isinstance(found.refuse_or_hold(route, key, 60, 1, lambda: None), Asleep)
+    assert found.held() == {"demo": 1}
+
+
+async def test_one_that_never_begins_to_wait_gives_its_place_back(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_UNCLAIMED_SECONDS", 0.01)
+    found, route, key, _ = make_sleepers(clock)
+    late = hold(found, route, key, 60 * 2**20)
+    begun = asyncio.ensure_future(hold(found, route, key).wait())
+    clock.advance(4)
+    await until(lambda: found.held() == {"demo": 1})
+    await asyncio.wait_for(late.wait(), 1)  # one that comes after all is judged anew
+    hold(found, route, key, 60 * 2**20)
+    assert not begun.done()
+    begun.cancel()
+
+
+async def test_a_limit_after_the_wake_is_waited_for_as_briefly_as_ever(clock: FakeClock) -> None:
+    found, route, key, _ = make_sleepers(clock)
+    tries: list[float] = []
+
+    async def a_moment() -> None:
+        await asyncio.sleep(0.01)
+
+    def go_on() -> None:
+        tries.append(time.monotonic())
+        raise Shortage(ApiError(429, "too many", code="rate_limited"), a_moment)
+
+    asleep = found.refuse_or_hold(route, key, 60, 1, go_on)
+    assert isinstance(asleep, Asleep)
+    found.follow(table_of(Route(replace(route.entry, wake=None), ())))
+    with pytest.raises(Shortage) as raised:
+        await asyncio.wait_for(supplied(asleep), 5)
+    assert raised.value.status == 429
+    assert 0.1 < tries[-1] - tries[0] < 1
 
 
 def test_what_never_sleeps_is_refused_as_always(clock: FakeClock) -> None:

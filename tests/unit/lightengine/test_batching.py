@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aicp_lightengine.batching import Batcher, Limits
+from aicp_lightengine.errors import Refused
 
 
 class Machine:
@@ -103,4 +104,24 @@ async def test_who_gives_up_is_not_computed(executor: ThreadPoolExecutor) -> Non
     machine.go.set()
     assert await first == [2]
     assert await work.run([3]) == [6]
+    assert machine.batches == [[1], [3]]
+
+
+async def test_no_more_than_the_limit_waits_and_who_gave_up_does_not_count(executor: ThreadPoolExecutor) -> None:
+    machine = Machine()
+    machine.go.clear()
+    work = Batcher[int, int](machine.compute, lambda item: item, Limits(items=8, tokens=1000, waiting=3), executor)
+    first = asyncio.create_task(work.run([1]))
+    await started(machine)
+    given_up = asyncio.create_task(work.run([2, 2, 2]))
+    await asyncio.sleep(0)
+    with pytest.raises(Refused, match="3 items wait") as refused:
+        await work.run([3])
+    assert (refused.value.status, refused.value.retry_after) == (503, 5)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    third = asyncio.create_task(work.run([3]))
+    await asyncio.sleep(0)
+    machine.go.set()
+    assert [await first, await third] == [[2], [6]]
     assert machine.batches == [[1], [3]]

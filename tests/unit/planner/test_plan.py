@@ -14,9 +14,10 @@ from aicp.core.accelerator import Accelerator
 from aicp.core.errors import InvalidError
 from aicp.core.model import Model, ModelFormat, ModelType, ModelVersion, Visibility
 from aicp.core.node import EnvironmentState, EnvironmentStatus, Node, NodeState
-from aicp.core.quantity import GIB
+from aicp.core.quantity import GIB, MIB, parse_bytes
 from aicp.core.registry import Registry
-from aicp.core.service import Compute, ServiceSpec
+from aicp.core.service import Compute, Fit, ServiceSpec
+from aicp.core.slice import SliceSpec, Slicing
 from aicp.engines.base import Engine
 from aicp.planner.plan import Planned, PlanRequest, make_plan
 from aicp.store.pools import make_snapshot
@@ -178,3 +179,55 @@ def test_the_echo_engine_shows_a_placement_there():
     assert planned.plan.fit.fits
     assert planned.plan.accelerators == ["simulated-0-h100", "simulated-1-h100"]
     assert "(simulated)" in str(choice(planned, "accelerators").value)
+
+
+def cards_to_cut(memory: int = 24 * GIB) -> Node:
+    way = Slicing(mechanism="mps", memory_unit_bytes=MIB, at_most=48)
+    cards = [
+        Accelerator(
+            vendor="nvidia", index=index, device_id=f"gpu-{index}", product="L20", memory_bytes=memory, slicing=[way]
+        )
+        for index in range(2)
+    ]
+    status = make_node_status()
+    return make_node(status.model_copy(update={"accelerators": [*status.accelerators, *cards]}))
+
+
+@pytest.mark.parametrize("weights", [GIB, 9 * GIB + 200 * MIB, 17 * GIB, 100 * GIB, 180 * GIB])
+@pytest.mark.parametrize(
+    ("sliced", "compute"),
+    [
+        (True, {"vendor": "nvidia"}),
+        (True, {"vendor": "nvidia", "accelerators": 2}),
+        (True, {"vendor": "cpu"}),
+        (False, {"vendor": "cpu"}),
+    ],
+)
+def test_the_memory_that_is_suggested_is_enough(sliced: bool, compute: dict[str, Any], weights: int):
+    version = make_version(weight_bytes=weights)
+
+    def fit(memory: int) -> Fit:
+        own: dict[str, Any] = (
+            {"slice": SliceSpec(compute_percent=10, memory_bytes=memory)} if sliced else {"memory_bytes": memory}
+        )
+        spec = ServiceSpec(model="demo", context_length=4096, users=3, compute=Compute(**compute, **own))
+        return plan(spec, version, nodes=[cards_to_cut(300 * GIB)]).plan.fit
+
+    [hint] = [item for item in fit(GIB // 2).suggestions if item.startswith("memory ")]
+    after = fit(parse_bytes(hint.removeprefix("memory ")))
+    assert "were given" not in after.reason, (hint, after)
+
+
+def test_a_smaller_format_is_suggested_where_its_slice_fits():
+    spec = ServiceSpec(
+        model="demo", context_length=4096, users=4,
+        compute=Compute(vendor="nvidia", slice=SliceSpec(compute_percent=50)),
+    )  # fmt: skip
+    fit = plan(spec, make_version(weight_bytes=30 * GIB), nodes=[cards_to_cut()]).plan.fit
+    assert not fit.fits
+    assert "an int8 version of the model (about 15 GiB of weights)" in fit.suggestions
+    given = spec.model_copy(
+        update={"compute": Compute(vendor="nvidia", slice=SliceSpec(compute_percent=50, memory_bytes=40 * GIB))}
+    )
+    fit = plan(given, make_version(weight_bytes=30 * GIB), nodes=[cards_to_cut()]).plan.fit
+    assert not any("int8" in item for item in fit.suggestions), "the slice stays as large as it was asked"

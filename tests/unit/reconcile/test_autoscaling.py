@@ -164,6 +164,31 @@ async def test_a_roll_back_keeps_the_scaling_of_now(world: World) -> None:
     assert (await services.rollback(caller, "demo")).spec.autoscale == RULE
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_giving_up_an_update_keeps_the_scaling_that_was_changed_meanwhile(on_both: World, by_hand: bool) -> None:
+    world, platform = on_both, on_both.platform
+    await world.publish(None)
+    await world.passes()
+    platform.runner.broken_models.add("demo-v2")
+    await platform.services.update(platform.caller, "demo", ServiceUpdate(spec=ServiceSpec(model="demo:v2")))
+    await world.passes(1)
+    wider = RULE.model_copy(update={"min_replicas": 2})
+    scaled = ServiceSpec(model="demo:v2", replicas=2, autoscale=wider)
+    await platform.services.update(platform.caller, "demo", ServiceUpdate(spec=scaled))
+    if by_hand:
+        await platform.services.rollback(platform.caller, "demo")
+    service = await world.passes(30)
+    assert (service.model_version, service.state, service.replicas_ready) == ("demo:v1", ServiceState.READY, 2)
+    assert (service.spec.replicas, service.spec.autoscale) == (2, wider)
+    assert (service.generation, service.observed_generation, service.serving_generation) == (4, 4, 4)
+    assert service.reason.startswith("Revision 3 was rolled back: ")
+    page = await platform.services.revisions(platform.caller, "demo", offset=0, limit=10)
+    assert [(item.generation, item.outcome) for item in page.items] == [
+        (4, "ready"), (3, "rolled_back"), (2, "rolled_back"), (1, "ready"),
+    ]  # fmt: skip
+    assert page.items[0].plan.replicas == 2
+
+
 async def test_without_a_word_of_gateways_nothing_goes(world: World) -> None:
     await world.publish()
     await world.passes()

@@ -11,7 +11,7 @@ from tests.support.kubernetes_api import KINDS, ApiError, KubernetesApi
 from tests.support.kubernetes_cluster import AT, HAMI_CARDS, ended, engine, make_node
 from tests.support.kubernetes_world import DIGEST, KEY, KubernetesWorld, make_launch, make_member, make_share
 
-from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from aicp.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from aicp.core.launch import ReplicaState
 from aicp.runners.base import KeepsEnvironments, StreamsLogs, Watches
 
@@ -71,15 +71,17 @@ async def test_what_is_made_holds_no_secret_and_few_rights(world: KubernetesWorl
     assert variables["AICP_ENGINE_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == deployment["metadata"]["name"]
     assert variables["TINY_TOKEN"]["value"] == "$(AICP_ENGINE_TOKEN)"
     assert container["env"][0]["name"] == "AICP_ENGINE_TOKEN", "others refer to it, so it must come first"
-    assert container["startupProbe"]["failureThreshold"] == 120
+    assert container["startupProbe"]["failureThreshold"] == 122
     assert container["resources"]["limits"] == {"cpu": "2500m", "memory": str(4 << 30)}
     assert fetch["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "aicp-internal", "key": "token"}
     policy = world.api.one("networkpolicies")
     (rule,) = policy["spec"]["ingress"]
-    assert rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    callers = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule["from"]]
+    assert callers == ["gateway", "control"], "requests come from one, the other reads metrics"
     for plural in ("secrets", "configmaps", "networkpolicies"):
         (owner,) = world.api.one(plural)["metadata"]["ownerReferences"]
         assert owner["uid"] == deployment["metadata"]["uid"]
+        assert owner["blockOwnerDeletion"] is True, "its name is not free before"
 
 
 async def test_starting_twice_is_starting_once(world: KubernetesWorld) -> None:
@@ -208,27 +210,36 @@ async def test_a_quota_is_told(world: KubernetesWorld) -> None:
     await eventually("the quota is told", lambda: _reason(world, runner, "makes no pod for it: exceeded quota"))
 
 
-async def test_watches_go_on_where_they_broke_off(world: KubernetesWorld) -> None:
+async def test_what_a_former_workload_left_is_not_taken_for_what_is_new(world: KubernetesWorld) -> None:
     runner = world.runner()
     await runner.start(make_launch())
-    await world.until(runner, ReplicaState.STARTING)
-    lists = world.api.asked.count(("list", "pods"))
-    await world.api.cut_watches()
-    world.controllers.run(world.controllers.pod(), ready=True)
-    await world.until(runner, ReplicaState.READY)
-    assert world.api.asked.count(("list", "pods")) == lists, "nothing is listed anew"
-
-
-async def test_a_watch_from_too_long_ago_begins_anew(world: KubernetesWorld) -> None:
-    runner = world.runner()
+    left = world.api.one("secrets")
+    await runner.stop("rep_1", 1, 0.0)
+    world.controllers.finish()
+    left["metadata"]["ownerReferences"][0]["uid"] = "uid-of-a-former-one"
+    world.api.add("secrets", left)
+    with pytest.raises(ConflictError, match="still being removed"):
+        await runner.start(make_launch())
+    world.controllers.finish()
+    assert not world.api.all("deployments"), "it would have lost its secret a moment later"
+    world.api.drop("secrets", left["metadata"]["name"])
     await runner.start(make_launch())
-    await world.until(runner, ReplicaState.STARTING)
-    lists = world.api.asked.count(("list", "pods"))
-    await world.api.cut_watches()
-    world.controllers.run(world.controllers.pod(), ready=True)
-    world.api.compact()
-    await world.until(runner, ReplicaState.READY)
-    assert world.api.asked.count(("list", "pods")) > lists
+    (owner,) = world.api.one("secrets")["metadata"]["ownerReferences"]
+    assert owner["uid"] == world.api.one("deployments")["metadata"]["uid"]
+
+
+async def test_another_process_knows_what_has_served(world: KubernetesWorld) -> None:
+    await world.runner().start(make_launch())
+    name, pod = world.api.one("deployments")["metadata"]["name"], world.controllers.pod()
+    done = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+    down = {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}
+    world.api.update("deployments", name, lambda found: found.update(status={"conditions": [down, done]}))
+    world.api.update("deployments", name, lambda found: found["metadata"].update(creationTimestamp=AT))
+    world.controllers.wait(pod, "CrashLoopBackOff", restarts=9, last=ended(1))
+    seen = await world.until(world.runner(), ReplicaState.STARTING)
+    assert "exit code 1" in seen.reason
+    assert seen.restarts == 9
+    assert "deletionTimestamp" not in world.api.one("deployments")["metadata"]
 
 
 async def test_changes_ring(world: KubernetesWorld) -> None:
@@ -346,23 +357,6 @@ async def test_environments_are_images(world: KubernetesWorld) -> None:
         await runner.install_environment("node-a", "vllm", "1", "cpu")
     with pytest.raises(InvalidError, match="container image and not"):
         await runner.remove_environment("node-a", "tiny", "1", "cpu")
-
-
-async def test_an_api_server_that_is_away(world: KubernetesWorld) -> None:
-    runner = world.runner()
-    world.api.broken = True
-    with pytest.raises(UnavailableError):
-        await runner.observe()
-    world.api.broken = False
-    await eventually("it answers again", lambda: _answers(runner))
-
-
-async def _answers(runner: object) -> bool:
-    try:
-        await runner.observe()  # type: ignore[attr-defined]
-    except UnavailableError:
-        return False
-    return True
 
 
 async def test_an_engine_nobody_could_reach_and_an_image_nobody_named(world: KubernetesWorld) -> None:

@@ -215,6 +215,16 @@ def test_an_update_without_room_for_an_extra_replica_drains_one_of_several():
     assert simulated.lowest_ready["s1"] >= 1
 
 
+def test_an_update_goes_on_where_more_are_wanted_than_fit():
+    simulated = world(service(3), node=replace(NODE, memory_bytes=6 * GIB))
+    simulated.settle()
+    simulated.lowest_ready.clear()
+    update(simulated, replicas=5)
+    simulated.settle()
+    assert (simulated.ready("s1", template=2), simulated.ready("s1", template=1)) == (3, 0)
+    assert simulated.lowest_ready["s1"] >= 2
+
+
 def test_a_single_replica_without_room_keeps_serving_and_says_why():
     simulated = world(service(1), node=replace(NODE, memory_bytes=3 * GIB))
     simulated.settle()

@@ -18,12 +18,12 @@ from pathlib import Path
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import format_bytes
 from aicp.core.slice import SlicePolicy
+from aicp.enforcers._ledger import locked
 from aicp.enforcers.base import Applied, Consumption
 from aicp.enforcers.interposer.slice_file import (
     LAYOUT,
     MOST_DEVICES,
     DeviceLimits,
-    layout_of,
     make_card,
     used_bytes,
     write_slice,
@@ -38,7 +38,10 @@ def library_path() -> Path:
 
 
 class InterposerEnforcer:
-    """A file for each replica (its limits and what it holds) and one for each device (whose turn it is)."""
+    """A file for each replica (its limits and what it holds) and one for each device (whose turn it is).
+
+    Their names tell their layout: what is in them is the engines' to change, the directory is not.
+    """
 
     def __init__(self, directory: Path | None = None, library: Path | None = None) -> None:
         self._directory = directory or Path(tempfile.gettempdir()) / f"aicp-interposer-{os.geteuid()}"
@@ -87,23 +90,35 @@ class InterposerEnforcer:
 
     def release(self, group: str) -> bool:
         with suppress(OSError):
-            self._slice(group).unlink(missing_ok=True)
+            for path in self._directory.glob("*.slice"):
+                if path.name.split(".")[0] == group:  # of whatever layout
+                    path.unlink(missing_ok=True)
         return True
 
     def can_resize(self) -> bool:
         return self.unavailable() is None
 
     def _slice(self, group: str) -> Path:
-        return self._directory / f"{group}.slice"
+        return self._directory / f"{group}.{LAYOUT}.slice"
 
     def _card(self, device_id: str) -> Path:
-        return self._directory / f"{sha256(device_id.encode()).hexdigest()[:16]}.card"
+        return self._directory / f"{_short(device_id)}.{LAYOUT}.card"
+
+    def _strange_cards(self, device_id: str) -> list[Path]:
+        """The device's files of other layouts."""
+        return [path for path in self._directory.glob(f"{_short(device_id)}*.card") if path != self._card(device_id)]
 
     def _write(self, group: str, shares: Sequence[DeviceShare]) -> list[Path]:
         """The files of the replica and of its devices. Raises OSError."""
         self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with locked(self._directory):  # two replicas of a device must find the same file
+            return self._write_alone(group, shares)
+
+    def _write_alone(self, group: str, shares: Sequence[DeviceShare]) -> list[Path]:
         cards = [self._card(share.device_id) for share in shares]
-        for card in cards:
+        for share, card in zip(shares, cards, strict=True):
+            for stranger in self._strange_cards(share.device_id):
+                stranger.unlink(missing_ok=True)
             make_card(card)
         limits = [
             DeviceLimits(
@@ -121,11 +136,16 @@ class InterposerEnforcer:
     def _misfit(self, shares: Sequence[DeviceShare]) -> str | None:
         if len(shares) > MOST_DEVICES:
             return f"a replica may hold slices of {MOST_DEVICES} devices on a node, not of {len(shares)}"
-        cards = {self._card(share.device_id) for share in shares}
-        strangers = [card for card in cards if layout_of(card) not in (None, LAYOUT)]
-        if strangers and any(layout_of(path) not in (None, LAYOUT) for path in self._directory.glob("*.slice")):
+        strangers = any(self._strange_cards(share.device_id) for share in shares)
+        ours = f".{LAYOUT}.slice"
+        if strangers and any(not path.name.endswith(ours) for path in self._directory.glob("*.slice")):
             return "replicas with another version of the slice library still run here; stop them or start them anew"
         return None
+
+
+def _short(device_id: str) -> str:
+    """A name for a device in a file's name."""
+    return sha256(device_id.encode()).hexdigest()[:16]
 
 
 def _describe(share: DeviceShare) -> str:

@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,13 @@ class DeviceLimits:
 
 
 def write_slice(path: Path, devices: Sequence[DeviceLimits]) -> None:
-    """Makes the file, or changes the limits in it while processes use it. Raises OSError."""
-    if _devices_of(path) == [device.device_id for device in devices]:
-        _change_limits(path, devices)
+    """Makes the file, or changes the limits in it while processes use it. Raises OSError.
+
+    Processes count what they hold by a device's place in the file, so it keeps the order that it was made with.
+    """
+    places = _devices_of(path) or []
+    if sorted(places) == sorted(device.device_id for device in devices):
+        _change_limits(path, {places.index(device.device_id): device for device in devices})
         return
     body = bytearray(SLICE_BYTES)
     _HEAD.pack_into(body, 0, _SLICE_MAGIC, LAYOUT, SLICE_BYTES, secrets.randbits(63) | 1)
@@ -61,19 +65,15 @@ def write_slice(path: Path, devices: Sequence[DeviceLimits]) -> None:
 
 
 def make_card(path: Path) -> None:
-    """Makes the file of a device where there is none of this layout. Raises OSError."""
-    if layout_of(path) != LAYOUT:
-        head = _HEAD.pack(_CARD_MAGIC, LAYOUT, CARD_BYTES, 0)
+    """Makes the file of a device, or mends one that an engine spoiled, to whom it belongs. Raises OSError.
+
+    Where only the head is wrong it is written anew in place: the processes that have the file still share it.
+    """
+    head = _HEAD.pack(_CARD_MAGIC, LAYOUT, CARD_BYTES, 0)
+    if _size(path) != CARD_BYTES:
         _replace(path, head + bytes(CARD_BYTES - len(head)))
-
-
-def layout_of(path: Path) -> int | None:
-    """The version of the layout of a slice's or a device's file; None where there is no such file."""
-    head = _read(path, 0, _HEAD.size)
-    if len(head) < _HEAD.size:
-        return None
-    magic, layout, _, _ = _HEAD.unpack(head)
-    return layout if magic in (_SLICE_MAGIC, _CARD_MAGIC) else None
+    elif _read(path, 0, _HEAD.size) != head:
+        _write(path, {0: head})
 
 
 def used_bytes(path: Path) -> list[int]:
@@ -91,24 +91,31 @@ def used_bytes(path: Path) -> list[int]:
 
 def _devices_of(path: Path) -> list[str] | None:
     """Of a slice file of this layout; None for anything else."""
-    if layout_of(path) != LAYOUT:
+    body = _read(path, 0, SLICE_BYTES)
+    if len(body) < SLICE_BYTES or _HEAD.unpack_from(body)[:3] != (_SLICE_MAGIC, LAYOUT, SLICE_BYTES):
         return None
-    body = _read(path, _COUNT_AT, _PROCESSES_AT - _COUNT_AT)
-    if len(body) < _PROCESSES_AT - _COUNT_AT:
-        return None
-    count = min(struct.unpack_from("=I", body)[0], MOST_DEVICES)
-    places = [_DEVICES_AT - _COUNT_AT + number * _DEVICE.size for number in range(count)]
+    count = min(struct.unpack_from("=I", body, _COUNT_AT)[0], MOST_DEVICES)
+    places = [_DEVICES_AT + number * _DEVICE.size for number in range(count)]
     return [_DEVICE.unpack_from(body, place)[0].rstrip(b"\0").decode(errors="replace") for place in places]
 
 
-def _change_limits(path: Path, devices: Sequence[DeviceLimits]) -> None:
+def _change_limits(path: Path, devices: Mapping[int, DeviceLimits]) -> None:
+    """`devices` by their place in the file."""
+    parts: dict[int, bytes] = {}
+    for number, device in devices.items():
+        place = _DEVICES_AT + number * _DEVICE.size
+        parts[place + _MEMORY_AT] = struct.pack("=Q", device.memory_bytes)
+        parts[place + _PERCENT_AT] = struct.pack("=I", device.compute_percent)
+        parts[place + _POLICY_AT] = struct.pack("=I", int(device.borrows))
+    _write(path, parts)
+
+
+def _write(path: Path, parts: Mapping[int, bytes]) -> None:
+    """`parts` by their place, into a file that processes may have open."""
     file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        for number, device in enumerate(devices):
-            place = _DEVICES_AT + number * _DEVICE.size
-            os.pwrite(file, struct.pack("=Q", device.memory_bytes), place + _MEMORY_AT)
-            os.pwrite(file, struct.pack("=I", device.compute_percent), place + _PERCENT_AT)
-            os.pwrite(file, struct.pack("=I", int(device.borrows)), place + _POLICY_AT)
+        for place, part in parts.items():
+            os.pwrite(file, part, place)
     finally:
         os.close(file)
 
@@ -117,11 +124,16 @@ def _replace(path: Path, body: bytes) -> None:
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, body)
-    finally:
-        os.close(file)
+    with os.fdopen(file, "wb") as stream:  # goes on where the kernel takes only a part
+        stream.write(body)
     unfinished.replace(path)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read(path: Path, place: int, count: int) -> bytes:

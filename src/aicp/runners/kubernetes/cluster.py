@@ -53,10 +53,16 @@ class Cluster:
         groups = [{"kind": "LeaderWorkerSet", **item} for item in await self._groups.objects()]
         return alone + groups
 
-    async def create_workload(self, wanted: client.V1Deployment | dict[str, Any], what: str) -> dict[str, Any]:
-        """Makes it, or finds it made. Raises ConflictError while one of the same name is being removed."""
+    async def create_workload(
+        self, wanted: client.V1Deployment | dict[str, Any], what: str
+    ) -> tuple[dict[str, Any], bool]:
+        """Makes it, or finds it made; the second value says whether it is new.
+
+        Raises ConflictError while one of the same name is being removed.
+        """
         group = isinstance(wanted, dict)
         name = wanted["metadata"]["name"] if isinstance(wanted, dict) else names.head(wanted).name
+        new = True
         try:
             found = await self._created(wanted)
         except ApiException as error:
@@ -64,15 +70,15 @@ class Cluster:
                 raise _no_groups(what) from error
             if not already_exists(error):
                 raise explain(error, what) from error
-            found = await self._present(name or "", group, what)
+            new, found = False, await self._present(name or "", group, what)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnavailableError(f"The API server cannot be reached to {what}: {error}.") from error
         kind = "LeaderWorkerSet" if group else "Deployment"
         made = {"apiVersion": f"{LWS_GROUP}/{LWS_VERSION}" if group else "apps/v1", "kind": kind, **plain(found)}
         if made["metadata"].get("deletionTimestamp"):
-            raise ConflictError(f"The former objects of {name} are still being removed.", hint="It is tried again.")
+            raise _still_there(name)
         (self._groups if group else self._deployments).put(made)
-        return made
+        return made, new
 
     async def delete_workload(self, made: Mapping[str, Any], grace_seconds: float | None) -> None:
         """Removes it and what it owns; gone is success."""
@@ -84,17 +90,28 @@ class Cluster:
         if grace_seconds is not None:  # after the workload, which would replace them
             await self._end_pods(workload, grace_seconds)
 
-    async def create_secret(self, wanted: client.V1Secret, what: str) -> None:
-        """Makes it unless it is there."""
-        await _unless_present(self._core.create_namespaced_secret(self._namespace, wanted), what)
+    async def create_owned(
+        self, wanted: client.V1Secret | client.V1ConfigMap | client.V1NetworkPolicy, what: str, *, new: bool
+    ) -> None:
+        """Makes what belongs to a workload, unless it is there.
 
-    async def create_files(self, wanted: client.V1ConfigMap, what: str) -> None:
-        """Makes it unless it is there."""
-        await _unless_present(self._core.create_namespaced_config_map(self._namespace, wanted), what)
-
-    async def create_policy(self, wanted: client.V1NetworkPolicy, what: str) -> None:
-        """Makes it unless it is there."""
-        await _unless_present(self._networking.create_namespaced_network_policy(self._namespace, wanted), what)
+        Raises ConflictError where it is there and the workload is `new`: then it belongs to a former one.
+        """
+        creating: Awaitable[Any]
+        match wanted:
+            case client.V1Secret():
+                creating = self._core.create_namespaced_secret(self._namespace, wanted)
+            case client.V1ConfigMap():
+                creating = self._core.create_namespaced_config_map(self._namespace, wanted)
+            case _:
+                creating = self._networking.create_namespaced_network_policy(self._namespace, wanted)
+        try:
+            await ask(creating, what)
+        except ConflictError as error:
+            if not already_exists(error.__cause__):
+                raise
+            if new:
+                raise _still_there(wanted.metadata.name if wanted.metadata else None) from error
 
     async def log(self, pod: client.V1Pod, *, tail: int, follow: bool) -> AsyncIterator[str]:
         """Text of the engine's log, then with `follow` what comes. Raises NotFoundError for a pod that is gone."""
@@ -162,14 +179,6 @@ class Cluster:
             await _unless_gone(deleting, f"stop {name}")
 
 
-async def _unless_present(call: Awaitable[Any], what: str) -> None:
-    try:
-        await ask(call, what)
-    except ConflictError as error:
-        if not already_exists(error.__cause__):
-            raise
-
-
 async def _unless_gone(call: Awaitable[Any], what: str) -> None:
     try:
         await ask(call, what)
@@ -177,6 +186,10 @@ async def _unless_gone(call: Awaitable[Any], what: str) -> None:
         # 404: gone; 409: another object of that name stands there, and the one that was meant is gone
         if not isinstance(error.__cause__, ApiException):
             raise
+
+
+def _still_there(name: str | None) -> ConflictError:
+    return ConflictError(f"The former objects of {name} are still being removed.", hint="It is tried again.")
 
 
 def _no_groups(what: str) -> InvalidError:

@@ -194,7 +194,8 @@ def _probes(check: HealthCheck) -> _Probes:
             http_get=get,
             period_seconds=_PROBE_SECONDS,
             timeout_seconds=timeout,
-            failure_threshold=max(1, -(-round(check.start_timeout_seconds) // _PROBE_SECONDS)),
+            # the first comes at once, and times are told in whole seconds: what is ended so has had all of its time
+            failure_threshold=2 + -(-round(check.start_timeout_seconds) // _PROBE_SECONDS),
         ),
         readiness=client.V1Probe(
             http_get=get, period_seconds=2, timeout_seconds=timeout, failure_threshold=3, success_threshold=1

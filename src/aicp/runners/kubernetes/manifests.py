@@ -33,6 +33,9 @@ def role_rules() -> list[client.V1PolicyRule]:
     return [
         client.V1PolicyRule(api_groups=["apps"], resources=["deployments"], verbs=workload),
         client.V1PolicyRule(api_groups=[LWS_GROUP], resources=[LWS_PLURAL], verbs=workload),
+        # OwnerReferencesPermissionEnforcement asks for it: an owned object that holds up the end of its owner
+        client.V1PolicyRule(api_groups=["apps"], resources=["deployments/finalizers"], verbs=["update"]),
+        client.V1PolicyRule(api_groups=[LWS_GROUP], resources=[f"{LWS_PLURAL}/finalizers"], verbs=["update"]),
         client.V1PolicyRule(api_groups=[""], resources=["pods"], verbs=["list", "watch", "delete"]),
         client.V1PolicyRule(api_groups=[""], resources=["pods/log"], verbs=["get"]),
         client.V1PolicyRule(api_groups=[""], resources=["secrets", "configmaps"], verbs=["create"]),

@@ -106,11 +106,16 @@ def build_files(
 def build_policy(
     launch: ReplicaLaunch, options: ClusterOptions, owner: client.V1OwnerReference
 ) -> client.V1NetworkPolicy:
-    """Only the gateway's pods (and networks that were allowed) reach the engine; members of a replica each other."""
+    """The platform's own pods and networks that were allowed reach the engine; members of a replica each other."""
     labels = labels_of(launch)
     mine = client.V1LabelSelector(match_labels={names.REPLICA: labels[names.REPLICA]})
-    gateway = client.V1LabelSelector(match_labels={**names.PART_OF, names.COMPONENT: "gateway"})
-    callers = [client.V1NetworkPolicyPeer(pod_selector=gateway)]
+    # the gateway sends requests, the control plane reads the engine's metrics
+    callers = [
+        client.V1NetworkPolicyPeer(
+            pod_selector=client.V1LabelSelector(match_labels={**names.PART_OF, names.COMPONENT: component})
+        )
+        for component in ("gateway", "control")
+    ]
     callers += [
         client.V1NetworkPolicyPeer(ip_block=client.V1IPBlock(cidr=network)) for network in options.gateway_networks
     ]
@@ -127,14 +132,14 @@ def build_policy(
 
 
 def owner_of(workload: client.V1Deployment | dict[str, Any]) -> client.V1OwnerReference:
-    """The workload as the owner of other objects, which go with it."""
+    """The workload as the owner of other objects, which go with it, and before its name is free again."""
     found = workload if isinstance(workload, dict) else plain(workload)
     return client.V1OwnerReference(
         api_version=found["apiVersion"],
         kind=found["kind"],
         name=found["metadata"]["name"],
         uid=found["metadata"]["uid"],
-        block_owner_deletion=False,
+        block_owner_deletion=True,
         controller=True,
     )
 

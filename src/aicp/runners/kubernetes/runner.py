@@ -21,7 +21,7 @@ from aicp.runners.kubernetes.calls import connect
 from aicp.runners.kubernetes.cluster import Cluster
 from aicp.runners.kubernetes.cluster_nodes import is_ready, node_status
 from aicp.runners.kubernetes.options import ClusterOptions
-from aicp.runners.kubernetes.states import Workload, read_workload, report
+from aicp.runners.kubernetes.states import Workload, has_ended, read_workload, report
 
 log = logging.getLogger(__name__)
 _REMEMBERED = timedelta(minutes=10)
@@ -45,7 +45,9 @@ class KubernetesRunner:
         self._cluster: Cluster | None = None
         self._connecting = asyncio.Lock()
         self._served: set[tuple[str, int]] = set()
-        """Starts that have been ready once."""
+        """Starts that this process saw ready; the cluster's own word for it comes a moment later, and lasts."""
+        self._troubled: dict[tuple[str, int], datetime] = {}
+        """Since when something keeps a start from having a running engine."""
         self._ended: dict[str, _Ended] = {}
         self._stopping: set[str] = set()
         """Names of workloads whose end was asked for."""
@@ -69,9 +71,9 @@ class KubernetesRunner:
                 await self._remove(old, None)
         self._ended.pop(launch.replica_id, None)
         what = f"start the replica {launch.replica_id}"
-        created = await cluster.create_workload(workload, what)
+        created, new = await cluster.create_workload(workload, what)
         try:
-            await self._complete(launch, created, what)
+            await self._complete(launch, created, what, new=new)
         except Exception:
             # all of it or nothing: what belongs to the workload goes with it
             await cluster.delete_workload(created, 0)
@@ -113,7 +115,7 @@ class KubernetesRunner:
                 f"The cluster has no pod of a replica {replica_id!r}.",
                 hint="Kubernetes drops the log with the pod; keep logs longer with a log collector of the cluster.",
             )
-        mine.sort(key=lambda pod: (names.label(pod, names.MEMBER) != "leader", names.head(pod).name or ""))
+        mine.sort(key=lambda pod: (has_ended(pod), names.label(pod, names.MEMBER) != "leader", names.head(pod).name))
         async for piece in cluster.log(mine[0], tail=tail, follow=follow):
             yield piece
 
@@ -168,23 +170,28 @@ class KubernetesRunner:
         found = (read_workload(item) for item in await cluster.workloads())
         return [item for item in found if item is not None]
 
-    async def _complete(self, launch: ReplicaLaunch, created: Mapping[str, Any], what: str) -> None:
+    async def _complete(self, launch: ReplicaLaunch, created: Mapping[str, Any], what: str, *, new: bool) -> None:
         """What the pods wait for: it is owned by the workload, and so made after it."""
         cluster = await self._connected()
         owner = objects.owner_of(dict(created))
         token = names.engine_token(self._key, launch.replica_id, launch.generation)
-        await cluster.create_policy(objects.build_policy(launch, self._options, owner), what)
-        await cluster.create_secret(objects.build_secret(launch, self._options, owner, token), what)
+        await cluster.create_owned(objects.build_policy(launch, self._options, owner), what, new=new)
+        await cluster.create_owned(objects.build_secret(launch, self._options, owner, token), what, new=new)
         files = objects.build_files(launch, self._options, owner)
         if files is not None:
-            await cluster.create_files(files, what)
+            await cluster.create_owned(files, what, new=new)
 
     def _report(self, workload: Workload, pods: list[client.V1Pod]) -> ObservedReplica:
         start = (workload.replica_id, workload.generation)
         token = names.engine_token(self._key, *start)
-        seen = report(workload, pods, token=token, was_ready=start in self._served, now=self._clock.now())
+        now, served, since = self._clock.now(), start in self._served, self._troubled.get(start)
+        seen = report(workload, pods, token=token, was_ready=served or workload.served, troubled_since=since, now=now)
         if seen.state == ReplicaState.READY:
             self._served.add(start)
+        if seen.reason and seen.state in (ReplicaState.STARTING, ReplicaState.FAILED):
+            self._troubled.setdefault(start, now)
+        else:
+            self._troubled.pop(start, None)
         if workload.name in self._stopping and seen.state != ReplicaState.DRAINING:
             return seen.model_copy(update={"state": ReplicaState.DRAINING, "phase": "stopping"})
         return seen
@@ -227,3 +234,4 @@ class KubernetesRunner:
         self._stopping.add(workload.name)
         await cluster.remove(workload, grace_seconds)
         self._served.discard((workload.replica_id, workload.generation))
+        self._troubled.pop((workload.replica_id, workload.generation), None)

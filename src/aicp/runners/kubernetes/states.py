@@ -15,7 +15,7 @@ from aicp.runners.kubernetes import names
 from aicp.runners.kubernetes.containers import ENGINE, FETCH
 
 MOST_ENDS = 5
-"""Ends of an engine that never served, after which the replica has failed."""
+"""Ends of an engine that never served, or of what fetches its model, after which the replica has failed."""
 _HOPELESS = frozenset({"InvalidImageName"})
 _WORDS = {
     "ErrImagePull": "The container image cannot be pulled",
@@ -41,6 +41,8 @@ class Workload:
     created_at: datetime | None
     deleting: bool
     start_seconds: float
+    served: bool = False
+    """Whether it has been ready once, which its controller keeps on record."""
     refusal: str | None = None
     """Why the cluster makes no pod of it: a quota, an admission rule."""
     limits: list[list[str]] = field(default_factory=list[list[str]])
@@ -74,21 +76,37 @@ def read_workload(found: Mapping[str, Any]) -> Workload | None:
         created_at=_time(metadata.get("creationTimestamp")),
         deleting=bool(metadata.get("deletionTimestamp")),
         start_seconds=float(told.get(names.START_SECONDS, "900")),
+        served=_served(conditions),
         refusal=refusals[0].get("message") if refusals else None,
         limits=json.loads(told.get(names.LIMITS, "[]")),
     )
 
 
+def has_ended(pod: client.V1Pod) -> bool:
+    """Whether a pod has ended for good, as an evicted one, which its controller leaves for a while."""
+    return pod.status is not None and pod.status.phase in ("Failed", "Succeeded")
+
+
 def report(
-    workload: Workload, pods: Sequence[client.V1Pod], *, token: str, was_ready: bool, now: datetime
+    workload: Workload,
+    pods: Sequence[client.V1Pod],
+    *,
+    token: str,
+    was_ready: bool,
+    troubled_since: datetime | None,
+    now: datetime,
 ) -> ObservedReplica:
-    """The replica as its workload and its pods show it; `was_ready` says whether this start has served before."""
-    present = sorted((pod for pod in pods if names.head(pod).deletion_timestamp is None), key=_order)
+    """The replica as its workload and its pods show it.
+
+    `was_ready` says whether this start has served before; `troubled_since`, since when there has been a reason for it
+    to have no running engine.
+    """
+    present = _present(workload, pods)
     findings = [_look(pod, was_ready) for pod in present]
     leader = present[0] if present and _leads(present[0]) else None
     restarts = sum(_restarts(pod) for pod in present)
     finding = _together(workload, findings)
-    if finding.reason and not was_ready and _too_late(workload, finding, restarts, now):
+    if finding.reason and not was_ready and _too_late(workload, finding, present, troubled_since, now):
         finding = _Finding(ReplicaState.FAILED, finding.reason)
     if workload.deleting:
         finding = _Finding(ReplicaState.DRAINING, phase="stopping")
@@ -120,17 +138,50 @@ def _together(workload: Workload, findings: Sequence[_Finding]) -> _Finding:
     return min(findings, key=lambda item: (order.index(item.state) if item.state in order else 9, not item.reason))
 
 
-def _too_late(workload: Workload, finding: _Finding, restarts: int, now: datetime) -> bool:
-    since = workload.created_at or now
-    late = now - since > timedelta(seconds=workload.start_seconds)
-    return finding.hopeless or restarts >= MOST_ENDS or late
+def _too_late(
+    workload: Workload, finding: _Finding, pods: Sequence[client.V1Pod], troubled_since: datetime | None, now: datetime
+) -> bool:
+    """Whether one that never served is given up.
+
+    What an engine may take counts from the start of its container, and a trouble before that from when it was first
+    seen: to pull an image and to fetch a model takes as long as it takes.
+    """
+    patience = timedelta(seconds=workload.start_seconds)
+    stuck = finding.state == ReplicaState.STARTING and troubled_since is not None and now - troubled_since > patience
+    slow = any(_ran(pod, now) >= patience for pod in pods)
+    return finding.hopeless or stuck or slow or sum(map(_ends, pods)) >= MOST_ENDS
+
+
+def _served(conditions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a workload has been available once.
+
+    A Deployment whose pods were all available keeps that as the reason of `Progressing` (pkg/controller/deployment/
+    progress.go), a LeaderWorkerSet gets a condition `Available` only then (setCondition of its controller), while
+    that of a Deployment is there from the start.
+    """
+    return any(
+        item.get("reason") in ("NewReplicaSetAvailable", "AllGroupsReady")
+        or (item.get("type") == "Available" and item.get("status") == "True")
+        for item in conditions
+    )
+
+
+def _present(workload: Workload, pods: Sequence[client.V1Pod]) -> list[client.V1Pod]:
+    """The pods that count, the leader first: one that has ended only while no other has taken its place."""
+    here = [pod for pod in pods if names.head(pod).deletion_timestamp is None]
+    found = [pod for pod in here if not has_ended(pod)]
+    for pod in filter(has_ended, here):
+        places = 1 if _leads(pod) else len(workload.node_ids) - 1
+        if sum(_leads(other) == _leads(pod) for other in found) < places:
+            found.append(pod)
+    return sorted(found, key=_order)
 
 
 def _look(pod: client.V1Pod, was_ready: bool) -> _Finding:
     status = pod.status
     if status is None:
         return _Finding(ReplicaState.STARTING, phase="waiting for a node")
-    if status.phase in ("Failed", "Unknown"):
+    if has_ended(pod) or status.phase == "Unknown":
         return _Finding(ReplicaState.STARTING, _sentence(status.reason, status.message) or "Its pod ended")
     for condition in status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
@@ -237,6 +288,26 @@ def _order(pod: client.V1Pod) -> tuple[bool, str]:
 def _restarts(pod: client.V1Pod) -> int:
     engine = _engine(pod)
     return engine.restart_count if engine is not None else 0
+
+
+def _ends(pod: client.V1Pod) -> int:
+    statuses = (pod.status.init_container_statuses if pod.status is not None else None) or []
+    return _restarts(pod) + sum(status.restart_count for status in statuses if status.name == FETCH)
+
+
+def _ran(pod: client.V1Pod, now: datetime) -> timedelta:
+    """For how long the engine's container has run, or ran before it ended, without being ready."""
+    engine = _engine(pod)
+    longest = timedelta(0)
+    if engine is None or engine.ready:
+        return longest
+    for state in filter(None, (engine.state, engine.last_state)):
+        if state.running is not None and state.running.started_at is not None:
+            longest = max(longest, now - state.running.started_at)
+        end = state.terminated
+        if end is not None and end.started_at is not None and end.finished_at is not None:
+            longest = max(longest, end.finished_at - end.started_at)
+    return longest
 
 
 def _started_at(status: client.V1ContainerStatus | None) -> datetime | None:

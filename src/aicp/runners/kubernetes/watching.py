@@ -16,6 +16,8 @@ from aicp.runners.kubernetes.calls import ApiException, explain, is_absent, is_g
 
 log = logging.getLogger(__name__)
 _WATCH_SECONDS = 60
+_PROOF_SECONDS = 5
+"""A watch after a failure is to end this soon: only then it has shown that it works."""
 _SILENCE_SECONDS = 30.0
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _ABSENT_SECONDS = 60.0
@@ -56,6 +58,7 @@ class Mirror:
         self._task: asyncio.Task[None] | None = None
         self._listed = asyncio.Event()
         self._problem: Exception | None = None
+        self._failures = 0
         self._fresh_at = 0.0
 
     async def objects(self) -> list[dict[str, Any]]:
@@ -85,38 +88,48 @@ class Mirror:
             self._task = None
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        failures = 0
         while True:
             try:
                 if not self._version:
                     await self._list()
-                self._problem, failures = None, 0
-                self._fresh_at = loop.time()
-                self._listed.set()
+                    self._heard()  # a list says nothing of watches: failures of theirs go on being counted
                 await self._follow()
+                self._heard()
+                self._failures = 0
                 await asyncio.sleep(_PAUSES[0])
             except Exception as error:
                 if is_gone(error):
                     self._version = ""  # too long ago: everything is read anew
                     continue
-                pause = self._failed(error, failures)
-                failures += 1
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._failed(error))
 
-    def _failed(self, error: Exception, failures: int) -> float:
+    def _heard(self) -> None:
+        """The API server has answered, so what is kept here is fresh."""
+        self._problem = None
+        self._fresh_at = asyncio.get_running_loop().time()
+        self._listed.set()
+
+    def _failed(self, error: Exception) -> float:
         """For how long to wait after a failure."""
         if self._optional and is_absent(error):
             self._objects.clear()
-            self._listed.set()
+            self._version = ""  # should the kind be known again, what there is of it is listed
+            self._heard()
+            self._changed()
             return _ABSENT_SECONDS
         if not isinstance(error, ApiException | aiohttp.ClientError | OSError | TimeoutError):
             log.exception("the watch of %s failed", self.kind)
         if self._problem is None:
             log.warning("the API server does not tell of %s: %s", self.kind, self._explained(error))
+            if self._fresh_at:  # until now a watch was open, which would have told of changes
+                self._fresh_at = asyncio.get_running_loop().time()
         self._problem = error
         self._listed.set()
-        return _PAUSES[min(failures, len(_PAUSES) - 1)]
+        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._failures += 1
+        if self._failures > 1:  # a watch that broke off is gone on with once; then only a list shows what holds
+            self._version = ""
+        return pause
 
     async def _list(self) -> None:
         answer = await self._lists(*self._positional, **self._arguments, _request_timeout=20.0)
@@ -134,20 +147,23 @@ class Mirror:
             **self._arguments,
             resource_version=self._version,
             allow_watch_bookmarks=True,
-            timeout_seconds=_WATCH_SECONDS,
+            timeout_seconds=_WATCH_SECONDS if self._problem is None else _PROOF_SECONDS,
             _request_timeout=float(_WATCH_SECONDS + 15),
         )
         try:
             async for event in stream:
-                if not isinstance(event, str):  # a line that is no event: a proxy spoke
+                if not isinstance(event, str):
                     self._take(event)
+                elif event.strip():  # the words of a proxy, or of a server that does not know the kind
+                    raise aiohttp.ClientError(event.strip()[:200])
         finally:
             await watching.close()
 
     def _take(self, event: Mapping[str, Any]) -> None:
         found: dict[str, Any] = event["raw_object"]
         self._version = found["metadata"]["resourceVersion"]
-        self._fresh_at = asyncio.get_running_loop().time()
+        self._failures = 0
+        self._heard()
         uid = found["metadata"].get("uid")
         if event["type"] == "BOOKMARK" or uid is None:
             return
