@@ -24,7 +24,7 @@ from aicp.core.registry import Registry
 from aicp.core.service import Mode
 from aicp.engines.base import Engine, Sizing
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(900)]
 
 REFERENCE: dict[str, list[list[float]]] = json.loads(FIXTURE.read_text("utf-8"))
 DRIVER = Registry[Engine]("aicp.engines").get("light")

@@ -23,7 +23,7 @@ from aicp.engines.base import Engine, Sizing
 from aicp.environments.base import EnvironmentKey
 from aicp.environments.environments import Environments
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(900)]
 
 DRIVER = Registry[Engine]("aicp.engines").get("light")
 LEAST_RIGHT = 0.95

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.support.tiny_encoders import write_tiny_encoder
 
 from aicp.core.model import ModelFormat, ModelType
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.engine, pytest.mark.timeout(900)]
 
 REFERENCE = json.loads(FIXTURE.read_text("utf-8"))
 
@@ -69,15 +71,26 @@ def test_a_classifier(platform: Platform, tmp_path: Path) -> None:
         assert [len(result["category_scores"]) for result in answer.json()["results"]] == [3, 3, 3]
 
 
+def white_png(size: int) -> bytes:
+    """A white square. Format: https://www.w3.org/TR/png-3/"""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + b"\xff" * size) * size)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
 def test_a_reader_of_images(platform: Platform) -> None:
     import_folder(platform, "reader", fetch_ocr())
     model = platform.client.models.get("reader")
     assert model.type is ModelType.OCR
     assert model.latest is not None
     assert model.latest.format is ModelFormat.ONNX
-    white = base64.b64encode(b"P5 64 64 255 " + b"\xff" * 4096).decode()
+    white = base64.b64encode(white_png(64)).decode()
     with serving(platform, "reader") as served:
-        body = {"model": served.name, "image": f"data:image/x-portable-graymap;base64,{white}"}
+        body = {"model": served.name, "image": f"data:image/png;base64,{white}"}
         answer = served.post("/ocr", body)
         assert answer.status_code == 200, answer.text
         assert answer.json()["lines"] == []

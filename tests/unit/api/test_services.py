@@ -77,7 +77,7 @@ async def test_plan_publish_look_change_delete(served: Served):
     assert updated.json()["generation"] == 3
     assert (await client.post("/api/v1/services/demo/rollback")).status_code == 200
     revisions = (await client.get("/api/v1/services/demo/revisions")).json()["items"]
-    assert [item["outcome"] for item in revisions] == ["rolled_back", "ready", "ready"]
+    assert [item["outcome"] for item in revisions] == ["ready", "rolled_back", "ready", "ready"]
     assert (await client.delete("/api/v1/services/demo")).status_code == 204
     await served.platform.passes()
     assert (await client.get("/api/v1/services/demo")).status_code == 404
