@@ -74,8 +74,8 @@ class TextModel:
         if len(text) > most and not cut:
             raise Refused(
                 400,
-                f"The text has {len(text):,} characters; with at most {self.longest} tokens this model takes {most:,} "
-                "at most. Shorten it, or send truncate_prompt_tokens.",
+                f"The text has {len(text):,} characters; with a context length of {self.longest} this model takes "
+                f"{most:,} at most. Shorten it, or send truncate_prompt_tokens.",
                 "input",
             )
         return text[:most]
@@ -87,7 +87,7 @@ class TextModel:
         if not ids or len(ids) > self.longest:
             raise Refused(
                 400,
-                f"The text has {len(ids)} tokens; this model takes from 1 to {self.longest}. "
+                f"The text has {len(ids)} tokens; the context length of this model is {self.longest}. "
                 "Shorten it, or send truncate_prompt_tokens.",
                 "input",
             )
