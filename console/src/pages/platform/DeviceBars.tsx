@@ -17,7 +17,7 @@ export function DeviceBars({ device }: { device: PoolDevice }) {
   return (
     <div className={`slices ${device.health === "failed" ? "bad" : device.health === "degraded" ? "warn" : ""}`} style={{ "--heat": `${heatOf(device)}%` } as CSSProperties}>
       <div className="row spread small">
-        <span><b>{device.vendor} {device.index}</b> {device.product} {device.simulated && <Tag color="purple">{t("pools.simulated")}</Tag>}</span>
+        <span><b>{device.vendor} {device.index}</b> {device.product} {device.simulated && <Tag>{t("pools.simulated")}</Tag>}</span>
         <span className="row">
           <span className="quiet num">{t("nodes.busy")} {formatPercent(device.utilization_percent == null ? null : device.utilization_percent / 100)}</span>
           <State state={device.health} reason={device.health_reason} />

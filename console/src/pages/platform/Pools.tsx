@@ -49,7 +49,7 @@ function PoolCard({ pool }: { pool: Pool }) {
         <div className="row wrap small">
           {Object.entries(pool.products).map(([product, count]) => <Tag key={product}>{count} × {product}</Tag>)}
           {pool.vendors.map((vendor) => <Tag key={vendor}>{vendor}</Tag>)}
-          {pool.simulated && <Tag color="purple">{t("pools.simulated")}</Tag>}
+          {pool.simulated && <Tag>{t("pools.simulated")}</Tag>}
           {Object.entries(pool.labels).map(([key, value]) => <Tag key={key} variant="outlined">{key}={value}</Tag>)}
         </div>
         {lines.map(({ label, used, total, say }) => (
@@ -71,5 +71,5 @@ function PoolCard({ pool }: { pool: Pool }) {
 /** What a pool is for; with the reason where it takes nothing new now. */
 export function PurposeTag({ pool }: { pool: Pool }) {
   const { t } = useTranslation();
-  return <Tag color={pool.closed ? "orange" : "cyan"} title={localized(pool.closed) || undefined}>{t(`pools.purposes.${pool.purpose}`)}</Tag>;
+  return <Tag color={pool.closed ? "orange" : undefined} title={localized(pool.closed) || undefined}>{t(`pools.purposes.${pool.purpose}`)}</Tag>;
 }

@@ -28,14 +28,14 @@ export function SliceFields({ values }: { values: PublishValues }) {
               <Select options={[{ value: "cap", label: t("slice.cap") }, { value: "weight", label: t("slice.weight") }]} />
             </Form.Item>
           </div>
-          <FreeParts pool={values.pool} asked={values.slice_percent ?? 0} />
+          <FreeParts pool={values.pool} />
         </>
       )}
     </>
   );
 }
 
-function FreeParts({ pool, asked }: { pool: string; asked: number }) {
+function FreeParts({ pool }: { pool: string }) {
   const { t } = useTranslation();
   const view = useQuery({ ...poolViewQuery(pool), enabled: Boolean(pool) });
   const devices = view.data?.nodes.flatMap((node) => node.devices.map((device) => ({ node: node.name, device }))) ?? [];
@@ -45,8 +45,8 @@ function FreeParts({ pool, asked }: { pool: string; asked: number }) {
       <div role="list" aria-label={t("slice.free")} tabIndex={0} style={{ maxHeight: 260, overflowY: "auto" }}>
         {devices.map(({ node, device }) => (
           <div key={`${node} ${device.device_id}`} role="listitem" className="row spread small" style={{ paddingBlock: 2 }}>
-            <span>{node} · {device.vendor} {device.index} {device.product} {device.simulated && <Tag color="purple">{t("pools.simulated")}</Tag>}</span>
-            <FreePart device={device} asked={asked} />
+            <span>{node} · {device.vendor} {device.index} {device.product} {device.simulated && <Tag>{t("pools.simulated")}</Tag>}</span>
+            <FreePart device={device} />
           </div>
         ))}
         {devices.length === 0 && <span className="quiet">{t("slice.none")}</span>}
@@ -55,7 +55,7 @@ function FreeParts({ pool, asked }: { pool: string; asked: number }) {
   );
 }
 
-function FreePart({ device, asked }: { device: PoolDevice; asked: number }) {
+function FreePart({ device }: { device: PoolDevice }) {
   const { t } = useTranslation();
   const [way] = device.slicing ?? [];
   if (!way) return <span className="quiet">{t("slice.uncut")}</span>;
@@ -65,7 +65,7 @@ function FreePart({ device, asked }: { device: PoolDevice; asked: number }) {
     <span className="row num">
       <meter min={0} max={100} value={free} aria-label={t("slice.freeOf", { percent: free, memory: formatBytes(device.free_memory_bytes) })} style={{ width: 80 }} />
       <span>{t("slice.freeOf", { percent: free, memory: formatBytes(whole ? 0 : device.free_memory_bytes) })}</span>
-      <Tag color={free >= asked && !whole ? "green" : undefined}>{way.mechanism}</Tag>
+      <Tag>{way.mechanism}</Tag>
     </span>
   );
 }
