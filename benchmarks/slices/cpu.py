@@ -87,9 +87,17 @@ def busy_slices(allocations: Sequence[Allocation], core: int) -> Iterator[tuple[
         for process in processes:
             process.kill()
             process.wait()
-        for group in groups:
-            while not enforcer.release(group):
-                time.sleep(0.05)
+        _release(enforcer, groups)
+
+
+def _release(enforcer: CgroupEnforcer, groups: Sequence[str]) -> None:
+    """The kernel needs a moment to see that an ended process has left its group. Raises RuntimeError after 5 s."""
+    until = time.monotonic() + 5
+    for group in groups:
+        while not enforcer.release(group):
+            if time.monotonic() > until:
+                raise RuntimeError(f"the control group {group} does not become empty")
+            time.sleep(0.05)
 
 
 def read(enforcer: CgroupEnforcer, groups: Sequence[str], core: int) -> Reading:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,22 @@ Groups = dict[str, dict[str, Any]]
 """By group, then by device_id, what the mechanism gave it."""
 
 _GROUPS: TypeAdapter[Groups] = TypeAdapter(Groups)
+EndOne = Callable[[Groups, str, str], None]
+"""Ends what a group holds of one device and takes it out of the groups."""
+
+
+def end_all(groups: Groups, group: str, end_one: EndOne) -> None:
+    """Ends all that a group holds and forgets the group. Raises what `end_one` raises."""
+    for device_id in list(groups[group]):
+        end_one(groups, group, device_id)
+    del groups[group]
+
+
+def leftovers(groups: Groups, starting: str) -> list[str]:
+    """Groups whose end was begun and not finished; they would keep their part of a device for ever."""
+    return [
+        group for group, held in groups.items() if group != starting and all(one["ending"] for one in held.values())
+    ]
 
 
 @contextmanager
@@ -64,6 +80,16 @@ class Ledger:
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.replace(self._path)
+
+    def end(self, groups: Groups, group: str, end_one: EndOne) -> None:
+        """Ends all that a group holds, written down first: what cannot be ended now is a leftover from then on.
+
+        Raises what `end_one` raises, and OSError.
+        """
+        for held in groups[group].values():
+            held["ending"] = True
+        self.write(groups)
+        end_all(groups, group, end_one)
 
     @property
     def _path(self) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import format_bytes
-from aicp.enforcers._ledger import Groups, Ledger
+from aicp.enforcers._ledger import Groups, Ledger, end_all, leftovers
 from aicp.enforcers._vendor_tool import VendorTool
 from aicp.enforcers.base import Applied, Consumption
 
@@ -89,25 +89,15 @@ class AscendVnpuEnforcer:
         try:
             with self._ledger.opened() as groups:
                 if group in groups:
-                    for held in groups[group].values():
-                        held["ending"] = True
-                    self._ledger.write(groups)
-                    self._end_all(groups, group)
+                    self._ledger.end(groups, group, self._end)
         except (_ToolError, OSError):
             return False
         return True
 
-    def _end_all(self, groups: Groups, group: str) -> None:
-        for device_id in list(groups[group]):
-            self._end(groups, group, device_id)
-        del groups[group]
-
     def _end_leftovers(self, groups: Groups, starting: str) -> None:
-        """What was busy when its replica ended would keep its part of the card for ever."""
-        for group in [group for group in groups if group != starting]:
-            if all(held["ending"] for held in groups[group].values()):
-                with suppress(_ToolError):
-                    self._end_all(groups, group)
+        for group in leftovers(groups, starting):
+            with suppress(_ToolError):
+                end_all(groups, group, self._end)
 
     def _fit(self, groups: Groups, group: str, devices: Sequence[DeviceShare]) -> Applied:
         """Raises _ToolError and OSError; what was made until then stays in the ledger, for `release` to end."""

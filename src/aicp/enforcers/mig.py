@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aicp.core.launch import Allocation, DeviceShare
-from aicp.enforcers._ledger import Groups, Ledger
+from aicp.enforcers._ledger import Groups, Ledger, end_all, leftovers
 from aicp.enforcers.base import Applied, Consumption
 
 MECHANISM = "mig"
@@ -83,27 +83,18 @@ class MigEnforcer:
         try:
             with self._ledger.opened() as groups:
                 if group in groups:
-                    for held in groups[group].values():
-                        held["ending"] = True
-                    self._ledger.write(groups)
-                    self._end_all(groups, group)
+                    self._ledger.end(groups, group, self._end)
         except OSError:
             return False
         self._ended.discard(group)
         return True
 
-    def _end_all(self, groups: Groups, group: str) -> None:
-        for device_id in list(groups[group]):
-            self._end(groups, group, device_id)
-        del groups[group]
-
     def _end_leftovers(self, groups: Groups, starting: str) -> None:
-        """What was busy when its replica ended would keep its part of the device for ever."""
-        for group in [group for group in groups if group != starting]:
-            if group in self._ended or all(held["ending"] for held in groups[group].values()):
-                with suppress(OSError):
-                    self._end_all(groups, group)
-                    self._ended.discard(group)
+        unwritten = [group for group in groups if group != starting and group in self._ended]
+        for group in dict.fromkeys([*leftovers(groups, starting), *unwritten]):
+            with suppress(OSError):
+                end_all(groups, group, self._end)
+                self._ended.discard(group)
 
     def _hold(self, groups: Groups, group: str, share: DeviceShare) -> str:
         """UUID of the slice's instance, made where the group has none of its profile on its device. Raises OSError."""
