@@ -22,7 +22,7 @@ from transformers import BertConfig, BertForSequenceClassification
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from score import FaqItem, load_faq, load_held_out  # noqa: E402
+from score import FaqItem, load_faq, load_held_out  # noqa: E402 the path is set above
 
 SEED, STEPS, QUESTIONS, CANDIDATES, RATE = 7, 1000, 8, 6, 2e-3
 VOCABULARY, WIDTH, LAYERS, HEADS, CONTEXT = 1024, 64, 2, 4, 128

@@ -16,7 +16,7 @@ from aicp.enforcers.interposer import InterposerEnforcer
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from build_interposer import FLAGS, compile_library  # noqa: E402
+from build_interposer import FLAGS, compile_library  # noqa: E402 the path is set above
 
 _SOURCES = ROOT / "interposer" / "tests"
 DEVICE_BYTES = 4096 << 20

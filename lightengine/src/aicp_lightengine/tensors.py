@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +45,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise ModelError(f"{path.name} is not a valid safetensors file ({error}).") from error
 
 
-def _array(values: np.ndarray, entry: dict[str, object]) -> np.ndarray:
-    begin, end = entry["data_offsets"]  # type: ignore[misc]
-    kind, shape = str(entry["dtype"]), tuple(entry["shape"])  # type: ignore[arg-type]
+def _array(values: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
+    begin, end = entry["data_offsets"]
+    kind, shape = str(entry["dtype"]), tuple(entry["shape"])
     raw = values[begin:end].view(_KINDS[kind]).reshape(shape)
     if kind == "BF16":
         # the upper half of a 32-bit float
