@@ -12,6 +12,8 @@ import pytest
 from tests.support.agent_process import eventually
 from tests.support.kubernetes_world import KubernetesWorld
 
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
 
 def free_ports() -> int:
     """A port that is free together with the one after it."""
@@ -26,7 +28,6 @@ def free_ports() -> int:
     raise AssertionError("no two free ports")
 
 
-@pytest.mark.timeout(180)
 async def test_nodes_of_the_cluster_are_those_of_the_platform(tmp_path: Path) -> None:
     world = KubernetesWorld()
     async with world.serve(tmp_path):
