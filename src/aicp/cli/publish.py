@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, connect
+from aicp.cli.marks import changed_labels
 from aicp.cli.output import out, print_json, print_table
 from aicp.cli.progress import wait_for_service
 from aicp.cli.scaling import (
@@ -44,6 +45,10 @@ VendorOption = Annotated[str | None, typer.Option(help="Only this vendor's accel
 SliceOption = Annotated[
     str | None,
     typer.Option("--slice", help="A part of each accelerator: SHARE[,MEMORY][,weight], e.g. 30% or 10%,2GiB."),
+]
+NodeLabelsOption = Annotated[str | None, typer.Option(help="Only nodes with these labels: KEY=VALUE,KEY=VALUE.")]
+TolerateOption = Annotated[
+    str | None, typer.Option(help="Also nodes with these taints: KEY or KEY=VALUE, comma-separated.")
 ]
 CpuOption = Annotated[float | None, typer.Option(help="CPU cores per replica.")]
 MemoryOption = Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")]
@@ -82,6 +87,16 @@ def slice_of(text: str | None) -> SliceSpec | None:
         raise InvalidError(str(error)) from error
 
 
+def labels_of(text: str | None) -> dict[str, str] | None:
+    """`zone=a,disk=ssd` as labels. Raises InvalidError."""
+    return None if text is None else changed_labels({}, words_of(text) or [])
+
+
+def words_of(text: str | None) -> list[str] | None:
+    """The words of a comma-separated list."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
 def given_of(**fields: Any) -> dict[str, Any]:
     """The fields that are not None: the platform's own defaults hold for the rest."""
     return {name: value for name, value in fields.items() if value is not None}
@@ -103,6 +118,8 @@ def publish(
     cards: CardsOption = None,
     slice_: SliceOption = None,
     vendor: VendorOption = None,
+    node_labels: NodeLabelsOption = None,
+    tolerate: TolerateOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
     drain_seconds: DrainOption = None,
@@ -151,6 +168,8 @@ def publish(
             accelerators=cards,
             slice=slice_of(slice_),
             vendor=vendor,
+            node_labels=labels_of(node_labels),
+            tolerations=words_of(tolerate),
             cpu_cores=cpu,
             memory_bytes=bytes_of(memory),
         ),

@@ -17,15 +17,19 @@ from aicp.cli.publish import (
     DescriptionOption,
     DrainOption,
     MemoryOption,
+    NodeLabelsOption,
     SliceOption,
+    TolerateOption,
     UsersOption,
     VendorOption,
     VisibilityOption,
     bytes_of,
     given_of,
+    labels_of,
     parse_flags,
     print_plan,
     slice_of,
+    words_of,
 )
 from aicp.cli.scaling import (
     DownOption,
@@ -43,9 +47,9 @@ from aicp.cli.scaling import (
     WindowOption,
     scaling_of,
 )
+from aicp.cli.shares import devices_of
 from aicp.core.autoscale import Autoscale
 from aicp.core.errors import InvalidError
-from aicp.core.launch import DeviceShare
 from aicp.core.quantity import format_bytes
 from aicp.core.replica import Replica
 from aicp.core.service import (
@@ -65,6 +69,8 @@ _CHOSEN = {
     "cards": "accelerators",
     "slice": "slice",
     "vendor": "vendor",
+    "node-labels": "node_labels",
+    "tolerate": "tolerations",
     "cpu": "cpu_cores",
     "memory": "memory_bytes",
 }
@@ -186,20 +192,6 @@ def replica(ctx: typer.Context, replica: str, json_: JsonFlag = False) -> None:
     )
 
 
-def devices_of(replica: Replica) -> str | None:
-    """What it has of which accelerators, slices with the mechanism that holds them and what was rounded."""
-    shares = replica.allocation.devices if replica.allocation else []
-    return ", ".join(_share_text(share) for share in shares) or None
-
-
-def _share_text(share: DeviceShare) -> str:
-    if share.mechanism is None:
-        return f"{share.vendor} {share.index}"
-    rounding = f"; {share.rounding}" if share.rounding else ""
-    size = f"{share.compute_percent} %, {format_bytes(share.memory_bytes)}"
-    return f"{share.vendor} {share.index}: {size} by {share.mechanism}, {share.policy}{rounding}"
-
-
 @app.command()
 def update(
     ctx: typer.Context,
@@ -215,6 +207,8 @@ def update(
     cards: CardsOption = None,
     slice_: SliceOption = None,
     vendor: VendorOption = None,
+    node_labels: NodeLabelsOption = None,
+    tolerate: TolerateOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
     replicas: int | None = None,
@@ -260,6 +254,8 @@ def update(
             "accelerators": cards,
             "slice": part.model_dump() if (part := slice_of(slice_)) else None,
             "vendor": vendor,
+            "node_labels": labels_of(node_labels),
+            "tolerations": words_of(tolerate),
             "cpu_cores": cpu,
             "memory_bytes": bytes_of(memory),
         },

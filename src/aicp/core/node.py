@@ -15,6 +15,7 @@ _LABEL = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
 _WORD = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
 LabelKey = Annotated[str, Field(pattern=_LABEL)]
 LabelValue = Annotated[str, Field(pattern=_WORD)]
+Toleration = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}(?:=[A-Za-z0-9._-]{1,63})?$")]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 """Words by which nodes and pools are told apart: `zone=a`."""
 
@@ -66,6 +67,11 @@ class Taint(Request):
     key: LabelKey
     value: LabelValue = ""
     effect: TaintEffect = TaintEffect.NO_SCHEDULE
+
+    @property
+    def text(self) -> str:
+        """KEY, or KEY=VALUE: what a service writes to tolerate it; KEY alone tolerates every value."""
+        return f"{self.key}={self.value}" if self.value else self.key
 
 
 class NodeStatus(Value):

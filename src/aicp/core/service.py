@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from aicp.core.autoscale import Autoscale, ScaleStatus
 from aicp.core.ids import NAME_PATTERN
 from aicp.core.model import ModelType, Visibility
+from aicp.core.node import Labels, Toleration
 from aicp.core.slice import SliceSpec
 from aicp.core.value import Request, Value
 
@@ -44,6 +45,10 @@ class Compute(Request):
     vendor: str | None = None
     cpu_cores: float | None = Field(default=None, gt=0, le=1024)
     memory_bytes: int | None = Field(default=None, gt=0, description="host memory")
+    node_labels: Labels | None = Field(default=None, description="labels that its nodes must carry")
+    tolerations: list[Toleration] | None = Field(
+        default=None, max_length=64, description="taints of nodes that keep it off no longer: KEY or KEY=VALUE"
+    )
 
 
 class ServiceSpec(Request):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -163,6 +164,8 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "cards": compute.accelerators,
         "slice": None if compute.slice is None else format_slice(compute.slice),
         "vendor": compute.vendor,
+        "node-labels": _pairs(compute.node_labels),
+        "tolerate": ",".join(compute.tolerations) if compute.tolerations else None,
         "cpu": compute.cpu_cores,
         "memory": compute.memory_bytes,
         "replicas": spec.replicas,
@@ -172,6 +175,10 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "visibility": spec.visibility.value,
     }
     return {option: None if value is None else _option_text(value) for option, value in values.items()}
+
+
+def _pairs(labels: Mapping[str, str] | None) -> str | None:
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) if labels else None
 
 
 def _option_text(value: Any) -> str:

@@ -261,7 +261,13 @@ def make_size(
         "so that a peak beyond it does not end the engine"
     )
     parts = (*estimated, MemoryPart(name="reserve", bytes=reserve, explanation=text))
-    return Size(sizing, parts, _requirement(spec, candidate, sizing, needed + reserve))
+    need = replace(
+        _requirement(spec, candidate, sizing, needed + reserve),
+        selector=tuple(sorted((spec.compute.node_labels or {}).items())),
+        tolerations=tuple(spec.compute.tolerations or ()),
+        model_digest=version.digest,
+    )
+    return Size(sizing, parts, need)
 
 
 def given_bytes(spec: ServiceSpec, candidate: Candidate) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -176,8 +177,8 @@ class Board:
                 continue
             if search.allowed is not None and spot.order not in search.allowed:
                 continue
-            same, crowding, far = dislike(need, spot.room, service)
-            score = (crowding, far) if packs else (same, crowding, far)
+            same, crowding, far, avoided = dislike(need, spot.room, service)
+            score = (avoided, crowding, far) if packs else (same, avoided, crowding, far)
             if best is None or score < best_score:
                 best, best_score = chosen, score
             looked_at += 1
@@ -216,11 +217,11 @@ class Board:
         asked = need.slice
         allowed = None
         if need.selector or self._tainted:
-            wanted, tolerated = set(need.selector), set(need.tolerations)
+            wanted = set(need.selector)
             allowed = frozenset(
                 spot.order
                 for spot in self.nodes
-                if wanted <= set(spot.node.labels.items()) and tolerated >= set(spot.node.taints)
+                if wanted <= set(spot.node.labels.items()) and all(map(need.tolerates, spot.node.taints))
             )
         holders: tuple[int, ...] = ()
         if need.model_digest is not None:
@@ -291,8 +292,17 @@ class Board:
                     continue
                 for _, order in kind.whole[count]:
                     yield self.nodes[order], kind, ()
-        if len(large) > 1 and need.accelerators > 1 and self.snapshot.policy(need.pool).unlike:
-            mixed = {order for kind in large for entries in kind.whole.values() for _, order in entries}
+        if len(large) > 1 and need.accelerators > 1:
+            # cards of one product are several kinds where they can be cut in different ways
+            unlike = self.snapshot.policy(need.pool).unlike
+            alike = Counter((kind.device.memory_bytes, kind.device.product) for kind in large)
+            mixed = {
+                order
+                for kind in large
+                if unlike or alike[kind.device.memory_bytes, kind.device.product] > 1
+                for entries in kind.whole.values()
+                for _, order in entries
+            }
             for order in sorted(mixed):
                 yield from _on_node(need, self.nodes[order])
 

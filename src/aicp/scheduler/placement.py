@@ -77,18 +77,19 @@ def _score(need: Requirement, room: NodeRoom, service: str) -> tuple[float, ...]
     Spread a service over nodes (in a pool that packs this comes last), then uncrowded cores, then nodes that hold the
     model's files, then the tightest node, then the name.
     """
-    same, crowding, far = dislike(need, room, service)
+    same, crowding, far, avoided = dislike(need, room, service)
     if need.slice is not None:
         opened = not room.parts(need)[need.devices - 1][0].slices
         tight = (opened, sum(item.free_whole for item in room.of_vendor(need.vendor)), room.memory_free)
     else:
         tight = (len(room.whole(need)) if need.accelerators else 0, room.memory_free)
     packs = room.policy.order == Order.PACK
-    return (crowding, far, *tight, same) if packs else (same, crowding, far, *tight)
+    return (avoided, crowding, far, *tight, same) if packs else (avoided, same, crowding, far, *tight)
 
 
-def dislike(need: Requirement, room: NodeRoom, service: str) -> tuple[int, float, bool]:
-    """Replicas of the service on the node, cores beyond its own if this one came, whether it lacks the model's files.
+def dislike(need: Requirement, room: NodeRoom, service: str) -> tuple[int, float, bool, bool]:
+    """Replicas of the service on the node, cores beyond its own if this one came, whether it lacks the model's files,
+    whether it has a taint that makes it the last choice.
 
     A slice of the machine crowds nobody: its hundredths were free.
     """
@@ -96,7 +97,8 @@ def dislike(need: Requirement, room: NodeRoom, service: str) -> tuple[int, float
     beyond = room.cores_given + need.cpu_cores - room.node.cpu_cores
     crowding = 0.0 if need.slice is not None and need.vendor == CPU else max(0.0, beyond)
     far = need.model_digest is not None and need.model_digest not in room.node.model_digests
-    return (same, crowding, far)
+    avoided = not all(map(need.tolerates, room.node.avoided))
+    return (same, crowding, far, avoided)
 
 
 def bind(need: Requirement, room: NodeRoom) -> Allocation:

@@ -89,7 +89,7 @@ def _has_labels(need: Requirement, room: NodeRoom) -> NodeReason | None:
     missing = ", ".join(f"{name}={value}" for name, value in need.selector if node.labels.get(name) != value)
     if missing:
         return NodeReason(node.name, "labels", f"it lacks the label {missing}")
-    kept_off = ", ".join(taint for taint in node.taints if taint not in need.tolerations)
+    kept_off = ", ".join(taint for taint in node.taints if not need.tolerates(taint))
     if kept_off:
         return NodeReason(node.name, "labels", f"it is kept for replicas that tolerate {kept_off}")
     return None

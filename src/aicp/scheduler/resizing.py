@@ -25,8 +25,8 @@ def resize(
         for device in node.devices
         if (key := (device.vendor, device.device_id)) in mechanisms
     )
-    # a cordoned node takes nothing new; what runs there may still change
-    alone = replace(node, devices=kept, unschedulable=None)
+    # a cordoned or tainted node takes nothing new; what runs there may still change
+    alone = replace(node, devices=kept, unschedulable=None, taints=(), labels=dict(need.selector))
     others = snapshot.without(lambda item: item.replica_id == replica_id)
     answer = place(need, Snapshot((alone,), tuple(others.on(node.id))), service)
     if isinstance(answer, Refusal):

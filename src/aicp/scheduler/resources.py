@@ -43,6 +43,10 @@ class Requirement:
     project: str = ""
     priority: int = 0
 
+    def tolerates(self, taint: str) -> bool:
+        """Whether a taint, KEY or KEY=VALUE, does not keep it off: named as a whole or by its key."""
+        return taint in self.tolerations or taint.partition("=")[0] in self.tolerations
+
     @property
     def devices(self) -> int:
         """How many distinct accelerators it takes, whole or a part of each."""
@@ -83,8 +87,8 @@ class Device:
 class NodeCapacity:
     """One node. `memory_bytes` is the host memory that engines may use, `foreign_bytes` what others hold of it.
 
-    A replica goes to a node with `taints` only when it tolerates each of them. `links` tells how two devices are
-    wired, both given by device_id, see topology.py; `model_digests` are the models whose files are there.
+    A replica goes to a node with `taints` (KEY or KEY=VALUE) only when it tolerates each of them. `links` tells how two
+    devices are wired, both given by device_id, see topology.py; `model_digests` are the models whose files are there.
     """
 
     id: str
@@ -98,6 +102,8 @@ class NodeCapacity:
     """Why nothing new may go there, in words; None when it may."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     taints: tuple[str, ...] = ()
+    avoided: tuple[str, ...] = ()
+    """Taints that keep nobody off and make the node the last choice of those that do not tolerate them."""
     links: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str], hash=False)
     model_digests: frozenset[str] = frozenset()
 

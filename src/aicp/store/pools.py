@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import BigInteger, String, Text, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from aicp.core.accelerator import Accelerator
 from aicp.core.errors import NotFoundError
-from aicp.core.node import Node, NodeState
+from aicp.core.node import Node, NodeState, TaintEffect
 from aicp.core.pool import PoolQuota, Purpose, TrainingWindow, takes_inference
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, Snapshot
 from aicp.store.database import Base, Transaction
@@ -216,6 +217,11 @@ def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) 
         # What is kept back from engines already covers the same amount of other use.
         foreign_bytes=max(0, node.status.memory_used_bytes - own - (node.status.memory_bytes - usable)),
         unschedulable=reasons.get(node.state) or closed.get(node.pool),
+        labels=node.labels,
+        taints=tuple(taint.text for taint in node.taints if taint.effect == TaintEffect.NO_SCHEDULE),
+        avoided=tuple(taint.text for taint in node.taints if taint.effect == TaintEffect.PREFER_NO_SCHEDULE),
+        links=_links(node.status.accelerators),
+        model_digests=frozenset(node.status.model_digests),
         devices=tuple(
             Device(
                 vendor=item.vendor,
@@ -233,6 +239,15 @@ def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) 
             for item in node.status.accelerators
         ),
     )
+
+
+def _links(devices: Sequence[Accelerator]) -> dict[tuple[str, str], str]:
+    """How the devices of a node are wired to each other, as its agent says."""
+    return {
+        (device.device_id, other): str(kind)
+        for device in devices
+        for other, kind in device.facts.get("links", {}).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,7 @@ OPTION = {
     "running_per_replica": "target_running",
     "slice": "slice_",
     "tags": "tag",
+    "tolerations": "tolerate",
     "ttft_ms": "target_ttft_ms",
     "type": "type_",
     "windows": "window",

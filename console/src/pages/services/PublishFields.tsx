@@ -114,6 +114,14 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
             forceRender: true,
             children: (
               <>
+                <div className="grid2" style={{ rowGap: 0 }}>
+                  <Form.Item name="node_labels" label={t("publish.nodeLabels")} extra={t("publish.nodeLabelsHint")}>
+                    <Select mode="tags" open={false} suffixIcon={null} tokenSeparators={[",", " "]} />
+                  </Form.Item>
+                  <Form.Item name="tolerations" label={t("publish.tolerations")} extra={t("publish.tolerationsHint")}>
+                    <Select mode="tags" open={false} suffixIcon={null} tokenSeparators={[",", " "]} />
+                  </Form.Item>
+                </div>
                 <Form.Item name="description" label={t("models.description")}><Input maxLength={2000} /></Form.Item>
                 <div className="grid2" style={{ rowGap: 0 }}>
                   <Form.Item name="visibility" label={t("publish.visibility")} extra={owner && t("publish.visibilityOwn", { project: owner })}>

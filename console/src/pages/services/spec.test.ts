@@ -23,6 +23,12 @@ test("a slice is asked for and shown again, and whole accelerators are no slice"
   expect(specOf(VALUES).compute?.slice).toBeUndefined();
 });
 
+test("labels and tolerations are asked for and shown again", () => {
+  const asked = specOf({ ...VALUES, node_labels: ["zone=a", "disk=ssd"], tolerations: ["gpu"] });
+  expect([asked.compute?.node_labels, asked.compute?.tolerations]).toEqual([{ zone: "a", disk: "ssd" }, ["gpu"]]);
+  expect(valuesOf({ ...SERVICE, spec: { ...SERVICE.spec, compute: asked.compute } })).toMatchObject({ node_labels: ["zone=a", "disk=ssd"], tolerations: ["gpu"] });
+});
+
 test.each([
   ["spec.compute.slice.memory_bytes", "slice_memory_gib"],
   ["spec.compute.slice.compute_percent", "slice_percent"],

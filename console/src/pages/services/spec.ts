@@ -19,6 +19,9 @@ export interface PublishValues {
   slice_policy?: SlicePolicy;
   /** Kept from a service that names one; the form does not ask. */
   vendor?: string | null;
+  /** KEY=VALUE; only nodes that carry all of them. */
+  node_labels?: string[];
+  tolerations?: string[];
   cpu_cores?: number | null;
   memory_gib?: number | null;
   replicas: number;
@@ -51,6 +54,8 @@ export function specOf(values: PublishValues): ServiceSpec {
       accelerators: values.accelerators ?? undefined,
       slice: sliceOf(values),
       vendor: values.vendor ?? undefined,
+      node_labels: values.node_labels?.length ? Object.fromEntries(values.node_labels.map(pairOf)) : undefined,
+      tolerations: values.tolerations?.length ? values.tolerations : undefined,
       cpu_cores: values.cpu_cores ?? undefined,
       memory_bytes: values.memory_gib ? Math.round(values.memory_gib * GIB) : undefined,
     },
@@ -61,6 +66,11 @@ export function specOf(values: PublishValues): ServiceSpec {
     engine_version: values.engine_version || undefined,
     engine_flags: custom ? Object.fromEntries((values.flags ?? []).filter((flag) => flag?.name && flag.value !== undefined).map((flag) => [flag.name, flag.value])) : {},
   };
+}
+
+function pairOf(label: string): [string, string] {
+  const [key = "", ...value] = label.split("=");
+  return [key.trim(), value.join("=").trim()];
 }
 
 function sliceOf(values: PublishValues): SliceSpec | undefined {
@@ -88,9 +98,9 @@ export function startOf(flag?: EngineFlag): boolean | undefined {
 }
 
 const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib", vendor: "accelerators" };
-const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy"];
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "node_labels", "tolerations"];
 /** Fields that are folded away until asked for. */
-export const FOLDED: unknown[] = ["description", "visibility", "drain_seconds"];
+export const FOLDED: unknown[] = ["node_labels", "tolerations", "description", "visibility", "drain_seconds"];
 
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
 export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
@@ -122,6 +132,8 @@ export function valuesOf(service: Service): PublishValues {
     slice_memory_gib: spec.compute?.slice?.memory_bytes ? spec.compute.slice.memory_bytes / GIB : undefined,
     slice_policy: spec.compute?.slice?.policy ?? "cap",
     vendor: spec.compute?.vendor,
+    node_labels: Object.entries(spec.compute?.node_labels ?? {}).map(([key, value]) => `${key}=${value}`),
+    tolerations: spec.compute?.tolerations ?? [],
     cpu_cores: spec.compute?.cpu_cores,
     memory_gib: spec.compute?.memory_bytes ? spec.compute.memory_bytes / GIB : undefined,
     replicas: spec.replicas ?? 1,
