@@ -3087,8 +3087,20 @@ export interface components {
              * @description host memory
              */
             memory_bytes?: number | null;
+            /**
+             * Node Labels
+             * @description labels that its nodes must carry
+             */
+            node_labels?: {
+                [key: string]: string;
+            } | null;
             /** @description a part of each accelerator instead of the whole */
             slice?: components["schemas"]["SliceSpec"] | null;
+            /**
+             * Tolerations
+             * @description taints of nodes that keep it off no longer: KEY or KEY=VALUE
+             */
+            tolerations?: string[] | null;
             /** Vendor */
             vendor?: string | null;
         };
