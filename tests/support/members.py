@@ -1,0 +1,34 @@
+"""Certificates as the platform's own authority gives them to its processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aicp.security.mutual import Credentials, node_name
+from tests.support.certificates import Authority
+
+_BOTH = "serverAuth,clientAuth"
+
+
+class Members:
+    """Who has a certificate of one authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = Authority(folder)
+
+    def gateway(self) -> Credentials:
+        """Those of the gateway."""
+        return self._issue("URI:aicp://gateway", "gateway")
+
+    def control(self) -> Credentials:
+        """Those of the control plane."""
+        return self._issue("URI:aicp://control,DNS:control.aicp", "control")
+
+    def node(self, node_id: str) -> Credentials:
+        """Those of a node, for itself and what is on it."""
+        name = node_name(node_id)
+        return self._issue(f"URI:aicp://node/{node_id},DNS:{name},DNS:*.{name}", node_id)
+
+    def _issue(self, names: str, name: str) -> Credentials:
+        certificate, key = self._authority.issue(names, name, _BOTH)
+        return Credentials(certificate, key, self._authority.file)
