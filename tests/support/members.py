@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aicp.security.mutual import Credentials, node_name
 from tests.support.certificates import Authority
+
+from aicp.security.mutual import Credentials, node_name
 
 _BOTH = "serverAuth,clientAuth"
 
