@@ -12,10 +12,12 @@ _BOTH = "serverAuth,clientAuth"
 
 
 class Members:
-    """Who has a certificate of one authority."""
+    """Who has a certificate of one authority; all are kept in `folder` under the names that the platform uses."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._authority = Authority(folder)
+        (folder / "ca.pem").symlink_to(self._authority.file)
 
     def gateway(self) -> Credentials:
         """Those of the gateway."""
@@ -31,5 +33,5 @@ class Members:
         return self._issue(f"URI:aicp://node/{node_id},DNS:{name},DNS:*.{name}", node_id)
 
     def _issue(self, names: str, name: str) -> Credentials:
-        certificate, key = self._authority.issue(names, name, _BOTH)
-        return Credentials(certificate, key, self._authority.file)
+        self._authority.issue(names, name, _BOTH)
+        return Credentials.kept(self.folder, name)

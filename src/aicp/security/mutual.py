@@ -74,6 +74,11 @@ class Credentials:
         self._client_read: object = None
         self._server_read: object = None
 
+    @classmethod
+    def kept(cls, directory: Path, name: str) -> Credentials:
+        """Those kept as `<name>.pem`, `<name>.key` and `ca.pem` in a directory."""
+        return cls(directory / f"{name}.pem", directory / f"{name}.key", directory / "ca.pem")
+
     def client(self) -> ssl.SSLContext:
         """To connect with. Raises OSError while the files are not there or do not belong together."""
         now = self._state()
