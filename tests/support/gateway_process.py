@@ -33,7 +33,7 @@ import json, sys, uvloop
 from pathlib import Path
 from aicp.gateway.config import GatewayConfig, Limits, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
-from aicp.security.mutual import Credentials
+from aicp.security.credentials import Credentials
 values = json.loads(sys.argv[1])
 for name in ("directory", "tls_certificate", "tls_key", "control_certificate"):
     if values.get(name):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.support.certificates import Authority
 
-from aicp.security.mutual import Credentials, node_name
+from aicp.core.mutual import node_name
+from aicp.security.credentials import Credentials
 
 _BOTH = "serverAuth,clientAuth"
 

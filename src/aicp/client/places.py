@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
+
 import httpx
 
 from aicp.core.errors import UnavailableError
-from aicp.security.mutual import Credentials, is_mutual, parse_mutual
+from aicp.core.mutual import is_mutual, parse_mutual
 
 
-def reach(address: str, credentials: Credentials | None = None) -> tuple[str, httpx.AsyncHTTPTransport | None]:
+def reach(address: str, tls: Callable[[], ssl.SSLContext] | None = None) -> tuple[str, httpx.AsyncHTTPTransport | None]:
     """The base URL and the transport for `unix:/path`, `mtls://NAME@HOST:PORT` or a URL; None: the usual transport.
 
-    `credentials` are needed for `mtls:` alone. Raises UnavailableError where they cannot be used, ValueError for what
-    is no address.
+    `tls` gives what to prove oneself with, for `mtls:` alone. Raises UnavailableError without it or where it raises
+    OSError, ValueError for what is no address.
     """
     if address.startswith("unix:"):
         return "http://aicp", httpx.AsyncHTTPTransport(uds=address.removeprefix("unix:"))
     if not is_mutual(address):
         return address, None
     place = parse_mutual(address)
-    if credentials is None:
+    if tls is None:
         raise UnavailableError(f"{address} wants a certificate of the platform, and this process has none.")
     host = f"[{place.host}]" if ":" in place.host else place.host
-    return f"https://{host}:{place.port}", _Named(place.name, credentials)
+    return f"https://{host}:{place.port}", _Named(place.name, tls)
 
 
 class _Named(httpx.AsyncHTTPTransport):
     """Asks for a name, and believes no other, wherever it connects to."""
 
-    def __init__(self, name: str, credentials: Credentials) -> None:
+    def __init__(self, name: str, tls: Callable[[], ssl.SSLContext]) -> None:
         try:
-            super().__init__(verify=credentials.client())
+            super().__init__(verify=tls())
         except OSError as error:
             raise UnavailableError(
                 f"The certificate for connections between nodes cannot be read ({error}).",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aicp.security.mutual import Credentials
+from aicp.security.credentials import Credentials
 
 
 @dataclass(frozen=True, slots=True)

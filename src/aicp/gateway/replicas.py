@@ -10,7 +10,7 @@ from aicp.gateway.engine_caches import EngineCache
 from aicp.gateway.prefixes import Held
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
-from aicp.security.mutual import Credentials
+from aicp.security.credentials import Credentials
 
 _FAILURES_TO_OPEN: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 1.0

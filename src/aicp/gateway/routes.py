@@ -20,7 +20,7 @@ from aicp.gateway.caches import Caches
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
-from aicp.security.mutual import Credentials
+from aicp.security.credentials import Credentials
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import httptools
 
 from aicp.core.errors import MalformedError
+from aicp.core.mutual import is_mutual, parse_mutual
 from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
-from aicp.security.mutual import Credentials, is_mutual, parse_mutual
+from aicp.security.credentials import Credentials
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from aicp.gateway.server import serve
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.main.succession import former_of
-from aicp.security.mutual import Credentials
+from aicp.security.credentials import Credentials
 from aicp.security.redaction import redact
 from aicp.telemetry.logs import configure_logs
 from aicp.telemetry.processes import read_identity

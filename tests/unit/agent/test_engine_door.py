@@ -8,12 +8,14 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.support.members import Members
 
 from aicp.agent.engine_door import EngineDoor
-from aicp.security.mutual import Credentials, replica_name
+from aicp.core.mutual import replica_name
+from aicp.security.credentials import Credentials
 
 NODE = "node_01abc"
 REPLICA = replica_name("rep_01xyz", NODE)
@@ -181,13 +183,14 @@ async def settled(figure: list[int], now: int) -> bool:
 
 async def test_a_slow_caller_holds_the_engine_back(world: World) -> None:
     reader, writer = await world.call()
-    writer.transport.pause_reading()
+    transport = cast(asyncio.Transport, writer.transport)
+    transport.pause_reading()
     writer.write(f"echo {16 * MUCH}\n".encode())
     seen: list[int] = []
     while not await settled(seen, world.engine.sent):
         pass
     assert 0 < world.engine.sent < 16 * MUCH, "an answer nobody reads must not pile up in between"
-    writer.transport.resume_reading()
+    transport.resume_reading()
     assert len(await reader.readexactly(16 * MUCH)) == 16 * MUCH
     writer.close()
 

@@ -15,9 +15,9 @@ from tests.support.members import Members
 from tests.support.openai_engine import Engine, run_engine
 
 from aicp.agent.engine_door import EngineDoor
+from aicp.core.mutual import MutualAddress, replica_name
 from aicp.core.route import RouteTable
 from aicp.gateway.upstream import UpstreamPool
-from aicp.security.mutual import MutualAddress, replica_name
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
 NODE = "node_01abc"
