@@ -162,7 +162,8 @@ async def _open(address: str, caller: Caller) -> _Engine:
         _, engine = await loop.create_unix_connection(lambda: _Engine(caller.transport), path)
     else:
         parts = urlsplit(address)
-        _, engine = await loop.create_connection(lambda: _Engine(caller.transport), parts.hostname, parts.port)
+        host, port = parts.hostname or "", parts.port or 80
+        _, engine = await loop.create_connection(lambda: _Engine(caller.transport), host, port)
     return engine
 
 
