@@ -10,7 +10,9 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from aicp.agent.engine_environments import EngineEnvironments
+from aicp.agent.membership import EngineWay
 from aicp.agent.model_copies import ModelCopies
+from aicp.agent.model_files import share_copies
 from aicp.agent.node import NodeInventory
 from aicp.agent.replicas import Replicas
 from aicp.core.errors import ConflictError, InvalidError, UnauthorizedError
@@ -27,6 +29,7 @@ class AgentParts:
     replicas: Replicas
     environments: EngineEnvironments
     copies: ModelCopies
+    way: EngineWay | None = None
 
 
 def create_app(parts: AgentParts, token: str) -> FastAPI:
@@ -40,6 +43,7 @@ def create_app(parts: AgentParts, token: str) -> FastAPI:
     app = FastAPI(title="aicp agent", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = parts
     app.include_router(router, dependencies=[Depends(authenticate)])
+    share_copies(app, parts.copies)
     install_error_handlers(app)
     return app
 
