@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.certificates import Authority
 
 from aicp.core.mutual import node_name
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 _BOTH = "serverAuth,clientAuth"
 
@@ -20,19 +20,19 @@ class Members:
         self._authority = Authority(folder)
         (folder / "ca.pem").symlink_to(self._authority.file)
 
-    def gateway(self) -> Credentials:
+    def gateway(self) -> TlsIdentity:
         """Those of the gateway."""
         return self._issue("URI:aicp://gateway", "gateway")
 
-    def control(self) -> Credentials:
+    def control(self) -> TlsIdentity:
         """Those of the control plane."""
         return self._issue("URI:aicp://control,DNS:control.aicp", "control")
 
-    def node(self, node_id: str) -> Credentials:
+    def node(self, node_id: str) -> TlsIdentity:
         """Those of a node, for itself and what is on it."""
         name = node_name(node_id)
         return self._issue(f"URI:aicp://node/{node_id},DNS:{name},DNS:*.{name}", node_id)
 
-    def _issue(self, names: str, name: str) -> Credentials:
+    def _issue(self, names: str, name: str) -> TlsIdentity:
         self._authority.issue(names, name, _BOTH)
-        return Credentials.kept(self.folder, name)
+        return TlsIdentity.kept(self.folder, name)

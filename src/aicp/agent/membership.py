@@ -10,7 +10,7 @@ from pathlib import Path
 from aicp.agent.engine_door import EngineDoor, Find
 from aicp.core.errors import UnavailableError
 from aicp.core.mutual import MutualAddress, replica_name
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Membership:
 
     host: str
     directory: Path
-    credentials: Credentials
+    credentials: TlsIdentity
     bind: str = ""
     engine_port: int = 0
 
@@ -57,8 +57,9 @@ class EngineWay:
 
     def close(self) -> None:
         """Lets nobody in any more."""
-        self._listener.close()
-        if self._door is not None:
+        if self._door is None:
+            self._listener.close()
+        else:
             self._door.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class GatewayConfig:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     control_certificate: Path | None = None
-    cluster: Credentials | None = None
+    cluster: TlsIdentity | None = None
     shared: bool = False
     takes_over: int | None = None
     ready_descriptor: int | None = None

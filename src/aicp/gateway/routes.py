@@ -20,7 +20,7 @@ from aicp.gateway.caches import Caches
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Routes:
         path: Path,
         accounts: Accounts | None = None,
         budgets: Budgets | None = None,
-        credentials: Credentials | None = None,
+        credentials: TlsIdentity | None = None,
     ) -> None:
         self._path = path
         self._credentials = credentials

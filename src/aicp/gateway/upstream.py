@@ -17,7 +17,7 @@ from aicp.core.errors import MalformedError
 from aicp.core.mutual import is_mutual, parse_mutual
 from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class UpstreamPool:
         address: str,
         token: str | None,
         networks: Sequence[str] | None = None,
-        credentials: Credentials | None = None,
+        credentials: TlsIdentity | None = None,
     ) -> None:
         self.address = address
         self._place = _parse(address)

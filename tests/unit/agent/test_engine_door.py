@@ -15,7 +15,7 @@ from tests.support.members import Members
 
 from aicp.agent.engine_door import EngineDoor
 from aicp.core.mutual import replica_name
-from aicp.security.credentials import Credentials
+from aicp.security.tls_identity import TlsIdentity
 
 NODE = "node_01abc"
 REPLICA = replica_name("rep_01xyz", NODE)
@@ -66,7 +66,7 @@ class World:
     addresses: dict[str, str] = field(default_factory=dict)
 
     async def call(
-        self, name: str = REPLICA, who: Credentials | None = None
+        self, name: str = REPLICA, who: TlsIdentity | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = (who or self.members.gateway()).client()
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname=name)

@@ -23,8 +23,8 @@ from aicp.client.places import reach
 from aicp.core.clock import SystemClock
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.mutual import MutualAddress, node_name
-from aicp.security.credentials import Credentials
 from aicp.security.tls import peer_identity
+from aicp.security.tls_identity import TlsIdentity
 from aicp.web.errors import install_error_handlers
 from aicp.web.serving import serve_app
 
@@ -81,7 +81,7 @@ class World:
         address, stop = await self._serve(app, credentials, node_name(name))
         return Holder(copies, address, stop)
 
-    async def _serve(self, app: FastAPI, credentials: Credentials, name: str) -> tuple[str, asyncio.Event]:
+    async def _serve(self, app: FastAPI, credentials: TlsIdentity, name: str) -> tuple[str, asyncio.Event]:
         listener, stop = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
         tls = credentials.server()
         serving = asyncio.create_task(serve_app(app, [listener], stop, tls=tls, identify=peer_identity))

@@ -8,7 +8,7 @@ from pathlib import Path
 from aicp.security.tls import client_context, server_context
 
 
-class Credentials:
+class TlsIdentity:
     """This process's certificate, its key and the authority that both sides trust, each a PEM file.
 
     They are renewed while processes run: the files are looked at with every use, and read where they have changed.
@@ -22,7 +22,7 @@ class Credentials:
         self._server_read: object = None
 
     @classmethod
-    def kept(cls, directory: Path, name: str) -> Credentials:
+    def kept(cls, directory: Path, name: str) -> TlsIdentity:
         """Those kept as `<name>.pem`, `<name>.key` and `ca.pem` in a directory."""
         return cls(directory / f"{name}.pem", directory / f"{name}.key", directory / "ca.pem")
 
