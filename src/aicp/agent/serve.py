@@ -18,7 +18,7 @@ from aicp.agent.copy_sources import CopySource
 from aicp.agent.cutting import Cutting
 from aicp.agent.engine_environments import EngineEnvironments, EnvironmentStore
 from aicp.agent.engine_user import find_engine_user
-from aicp.agent.membership import EngineWay, Membership
+from aicp.agent.membership import JoinedNode, Membership
 from aicp.agent.model_copies import ModelCopies
 from aicp.agent.node import NodeInventory, read_node_id
 from aicp.agent.replicas import Replicas
@@ -68,7 +68,7 @@ def build_parts(config: AgentConfig) -> AgentParts:
         if isinstance(driver := accelerators.get(name), Simulates):
             driver.simulate(config.simulated)
     membership = config.membership
-    way = EngineWay(membership, node_id) if membership else None
+    joined = JoinedNode(membership, node_id) if membership else None
     source = CopySource(
         config.control_url,
         config.token,
@@ -91,11 +91,11 @@ def build_parts(config: AgentConfig) -> AgentParts:
         engine_user=engine_user,
         namespaces=engine_user is not None and can_enter(),
         inherited=config.inherited,
-        reached=way.address if way else None,
+        reached=joined.address_of if joined else None,
     )
     cutting = Cutting(site.enforcers, clock)
     inventory = NodeInventory(node_id, config.data_dir, accelerators, cutting, copies, environments.statuses, clock)
-    return AgentParts(inventory, Replicas(site), environments, copies, way)
+    return AgentParts(inventory, Replicas(site), environments, copies, joined)
 
 
 def _find_enforcers(directory: Path) -> Registry[Enforcer]:
@@ -120,18 +120,20 @@ async def serve(config: AgentConfig) -> None:
     for number, action in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, leave)):
         loop.add_signal_handler(number, action)
     await parts.replicas.adopt_all()
-    if parts.way is not None:
-        await parts.way.open(parts.replicas.own_address)
+    if parts.joined is not None:
+        await parts.joined.open(parts.replicas.own_address)
     listener = _listen(config.socket_path)
     background = [asyncio.create_task(_keep_house(parts)), asyncio.create_task(_clear_orphans())]
     log.info("serving on %s", config.socket_path)
     try:
-        await serve_app(create_app(parts, config.token), [listener], stop)
+        app = create_app(parts, config.token)
+        beyond = () if parts.joined is None else (parts.joined.serve(app, stop),)
+        await asyncio.gather(serve_app(app, [listener], stop), *beyond)
     finally:
         for task in background:
             task.cancel()
-        if parts.way is not None:
-            parts.way.close()
+        if parts.joined is not None:
+            parts.joined.close()
         await (parts.replicas.leave() if leaving.is_set() else parts.replicas.shut_down())
         await parts.environments.close()
 

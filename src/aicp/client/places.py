@@ -32,16 +32,21 @@ class _Named(httpx.AsyncHTTPTransport):
     """Asks for a name, and believes no other, wherever it connects to."""
 
     def __init__(self, name: str, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._name = name
+        self._tls = tls
+        super().__init__(verify=self._read())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """httpx: one request."""
+        self._read()  # a certificate that was renewed is taken up by the same context
+        request.extensions = {**request.extensions, "sni_hostname": self._name}
+        return await super().handle_async_request(request)
+
+    def _read(self) -> ssl.SSLContext:
         try:
-            super().__init__(verify=tls())
+            return self._tls()
         except OSError as error:
             raise UnavailableError(
                 f"The certificate for connections between nodes cannot be read ({error}).",
                 hint="The control plane makes it when it starts with AICP_CLUSTER_ADDRESS; a node gets it as it joins.",
             ) from error
-        self._name = name
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """httpx: one request."""
-        request.extensions = {**request.extensions, "sni_hostname": self._name}
-        return await super().handle_async_request(request)

@@ -11,42 +11,39 @@ from aicp.security.tls import client_context, server_context
 class TlsIdentity:
     """This process's certificate, its key and the authority that both sides trust, each a PEM file.
 
-    They are renewed while processes run: the files are looked at with every use, and read where they have changed.
+    They are renewed while processes run: the files are looked at with every call, and read where they have changed.
+    What was given out before then proves itself with the renewed ones, too.
     """
 
     def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
         self._certificate, self._key, self._authority = certificate, key, authority
-        self._client: ssl.SSLContext | None = None
-        self._server: ssl.SSLContext | None = None
-        self._client_read: object = None
-        self._server_read: object = None
+        self._contexts: dict[bool, tuple[ssl.SSLContext, object]] = {}
 
     @classmethod
     def kept(cls, directory: Path, name: str) -> TlsIdentity:
-        """Those kept as `<name>.pem`, `<name>.key` and `ca.pem` in a directory."""
+        """The one kept as `<name>.pem`, `<name>.key` and `ca.pem` in a directory."""
         return cls(directory / f"{name}.pem", directory / f"{name}.key", directory / "ca.pem")
 
     def client(self) -> ssl.SSLContext:
         """To connect with. Raises OSError while the files are not there or do not belong together."""
-        now = self._state()
-        if self._client is None or self._client_read != now:
-            self._client = client_context(self._certificate, self._key, self._authority)
-            self._client_read = now
-        return self._client
+        return self._context(listens=False)
 
     def server(self) -> ssl.SSLContext:
-        """To listen with; who connects must have a certificate of the authority. The same object each time: what
-        listens with it already proves itself with the renewed certificate after another call. Raises OSError."""
-        now = self._state()
-        if self._server is None:
-            self._server = server_context(self._certificate, self._key, self._authority, require_client=True)
-        elif self._server_read != now:
-            self._server.load_cert_chain(self._certificate, self._key)
-        self._server_read = now
-        return self._server
+        """To listen with; who connects must have a certificate of the authority. Raises OSError."""
+        return self._context(listens=True)
 
-    def _state(self) -> object:
-        return [
-            (found.st_mtime_ns, found.st_ino)
-            for found in (path.stat() for path in (self._certificate, self._key, self._authority))
-        ]
+    def _context(self, *, listens: bool) -> ssl.SSLContext:
+        now = [(found.st_mtime_ns, found.st_ino) for found in (path.stat() for path in self._files())]
+        context, read = self._contexts.get(listens, (None, None))
+        if context is None and listens:
+            context = server_context(*self._files(), require_client=True)
+        elif context is None:
+            context = client_context(*self._files())
+        elif read != now:
+            context.load_verify_locations(self._authority)
+            context.load_cert_chain(self._certificate, self._key)
+        self._contexts[listens] = context, now
+        return context
+
+    def _files(self) -> tuple[Path, Path, Path]:
+        return self._certificate, self._key, self._authority

@@ -18,14 +18,13 @@ from tests.support.members import Members
 from aicp.agent.app import AgentParts, create_app
 from aicp.agent.membership import Membership
 from aicp.agent.serve import AgentConfig, build_parts
+from aicp.client.agent import AgentClient
 from aicp.client.places import reach
 from aicp.core.clock import SystemClock
-from aicp.core.errors import UnavailableError
+from aicp.core.errors import UnauthorizedError, UnavailableError
 from aicp.core.launch import ObservedReplica, ReplicaState
-from aicp.core.mutual import MutualAddress, node_name, parse_mutual, replica_name
+from aicp.core.mutual import parse_mutual, replica_name
 from aicp.environments.environments import Environments
-from aicp.security.tls import peer_identity
-from aicp.web.serving import serve_app
 
 DIGEST = "ef" * 32
 WEIGHTS = b"weights" * 100_000
@@ -64,22 +63,19 @@ class Nodes:
     async def join(self, name: str) -> tuple[AgentParts, str, str]:
         """A node whose door is open; its id, and where its agent answers."""
         parts, node_id = self.build(name)
-        assert parts.way is not None
-        await parts.way.open(parts.replicas.own_address)
-        listener, stop = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
-        tls = self.members.node(node_id).server()
-        serving = serve_app(create_app(parts, "secret"), [listener], stop, tls=tls, identify=peer_identity)
-        task = asyncio.create_task(serving)
+        assert parts.joined is not None
+        stop, joined = asyncio.Event(), parts.joined
+        await joined.open(parts.replicas.own_address)
+        task = asyncio.create_task(joined.serve(create_app(parts, "secret"), stop))
 
         async def end() -> None:
             stop.set()
             await task
-            assert parts.way is not None
-            parts.way.close()
+            joined.close()
             await parts.replicas.shut_down()
 
         self._stack.push_async_callback(end)
-        return parts, node_id, str(MutualAddress(node_name(node_id), "127.0.0.1", listener.getsockname()[1]))
+        return parts, node_id, joined.address()
 
 
 @pytest.fixture
@@ -93,7 +89,9 @@ async def ready(parts: AgentParts) -> ObservedReplica:
         found = parts.replicas.observe()
         return found[0] if found and found[0].state is ReplicaState.READY else None
 
-    return await eventually("a ready replica", look)
+    found = await eventually("a ready replica", look)
+    assert found is not None
+    return found
 
 
 async def asked(nodes: Nodes, address: str) -> int:
@@ -135,19 +133,29 @@ async def test_two_nodes_give_each_other_model_files(nodes: Nodes) -> None:
 async def test_the_port_of_a_door_stays_what_it_is(nodes: Nodes) -> None:
     ports = set[int]()
     for _ in range(3):
-        way = nodes.build("a")[0].way
-        assert way is not None
-        ports.add(parse_mutual(way.address("rep_1")).port)
-        way.close()
+        joined = nodes.build("a")[0].joined
+        assert joined is not None
+        ports.add(parse_mutual(joined.address_of("rep_1")).port)
+        joined.close()
     assert len(ports) == 1
     with socket.create_server(("127.0.0.1", ports.pop())) as taken:
-        way = nodes.build("a")[0].way
-        assert way is not None
-        assert parse_mutual(way.address("rep_1")).port != taken.getsockname()[1]
-        way.close()
+        joined = nodes.build("a")[0].joined
+        assert joined is not None
+        assert parse_mutual(joined.address_of("rep_1")).port != taken.getsockname()[1]
+        joined.close()
 
 
 async def test_a_port_that_was_asked_for_and_is_taken_is_refused(nodes: Nodes) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     with taken, pytest.raises(UnavailableError, match="cannot be listened on"):
         nodes.build("a", taken.getsockname()[1])
+
+
+async def test_an_agent_obeys_the_control_plane_alone(nodes: Nodes) -> None:
+    _, node_id, address = await nodes.join("a")
+    async with AgentClient(address, "", tls=nodes.members.control().client) as client:
+        assert (await client.node()).node_id == node_id
+    for other in (nodes.members.node("node_b"), nodes.members.gateway()):
+        async with AgentClient(address, "secret", tls=other.client) as client:
+            with pytest.raises(UnauthorizedError, match="control plane"):
+                await client.node()
