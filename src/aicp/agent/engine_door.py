@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from aicp.security.lines import expect_answers
 from aicp.security.tls import peer_identity
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class EngineDoor:
     async def open(self, listener: socket.socket, tls: ssl.SSLContext) -> None:
         """Accepts on a bound socket. `tls` must ask for the other side's certificate."""
         tls.sni_callback = _keep_name
+        expect_answers(listener)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Caller(self), sock=listener, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_SECONDS, backlog=_BACKLOG
         )

@@ -17,6 +17,7 @@ from aicp.core.errors import MalformedError
 from aicp.core.mutual import is_mutual, parse_mutual
 from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
+from aicp.security.lines import expect_answers
 from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
@@ -288,6 +289,7 @@ class UpstreamPool:
                 ssl=self._credentials.client(),
                 server_hostname=place.name,
             )
+            expect_answers(connection.transport.get_extra_info("socket"))
         else:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), place.host, place.port, ssl=place.tls
