@@ -9,14 +9,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from aicp.agent.engine_door import CONTROL
 from aicp.agent.engine_environments import EngineEnvironments
+from aicp.agent.membership import JoinedNode
 from aicp.agent.model_copies import ModelCopies
+from aicp.agent.model_files import share_copies
 from aicp.agent.node import NodeInventory
 from aicp.agent.replicas import Replicas
 from aicp.core.errors import ConflictError, InvalidError, UnauthorizedError
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.web.errors import install_error_handlers
+from aicp.web.serving import IDENTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,18 @@ class AgentParts:
     replicas: Replicas
     environments: EngineEnvironments
     copies: ModelCopies
+    joined: JoinedNode | None = None
 
 
 def create_app(parts: AgentParts, token: str) -> FastAPI:
-    """The application; every request must carry `token` as bearer."""
+    """The application; every request must carry `token` as bearer, or come from the control plane where callers prove
+    who they are."""
 
     def authenticate(request: Request) -> None:
+        if IDENTITY in request.scope:
+            if request.scope[IDENTITY] != CONTROL:
+                raise UnauthorizedError("The agent obeys the control plane alone.")
+            return
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise UnauthorizedError("The agent wants the platform's internal token.")
@@ -40,6 +50,7 @@ def create_app(parts: AgentParts, token: str) -> FastAPI:
     app = FastAPI(title="aicp agent", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = parts
     app.include_router(router, dependencies=[Depends(authenticate)])
+    share_copies(app, parts.copies)
     install_error_handlers(app)
     return app
 

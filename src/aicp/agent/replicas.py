@@ -16,6 +16,7 @@ from aicp.agent.site import Site
 from aicp.agent.supervision import Supervision
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
 from aicp.core.launch import LaunchSpec, ObservedReplica, ReplicaLaunch, ReplicaResize
+from aicp.core.mutual import replica_name
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,13 @@ class Replicas:
         """What the replicas here that have not ended run."""
         members = (one.record.member(self._site.node_id) for one in self._replicas.values() if not one.ended)
         return [member.launch for member in members if member is not None]
+
+    def own_address(self, name: str) -> str | None:
+        """Where the engine listens on this node whose name others ask for (aicp.core.mutual); None: there is none."""
+        for one in self._replicas.values():
+            if not one.ended and replica_name(one.replica_id, self._site.node_id) == name:
+                return one.record.address
+        return None
 
     async def shut_down(self) -> None:
         """Stops every engine in order, each with its own grace; the next agent starts them again."""

@@ -14,10 +14,12 @@ from pathlib import Path
 from aicp.accelerators.base import AcceleratorDriver, Simulates
 from aicp.agent.app import AgentParts, create_app
 from aicp.agent.confinement import can_enter
+from aicp.agent.copy_sources import CopySource
 from aicp.agent.cutting import Cutting
 from aicp.agent.engine_environments import EngineEnvironments, EnvironmentStore
 from aicp.agent.engine_user import find_engine_user
-from aicp.agent.model_copies import CopySource, ModelCopies
+from aicp.agent.membership import JoinedNode, Membership
+from aicp.agent.model_copies import ModelCopies
 from aicp.agent.node import NodeInventory, read_node_id
 from aicp.agent.replicas import Replicas
 from aicp.agent.site import Site
@@ -37,7 +39,8 @@ _HOUSEKEEPING_SECONDS = 3600.0
 class AgentConfig:
     """All an agent is told. `engine_user` None: an unprivileged user when root, else the platform's own.
 
-    `simulated` are accelerators that are made up: (name in the accelerator catalogue, how many).
+    `simulated` are accelerators that are made up: (name in the accelerator catalogue, how many). `membership` is set
+    where other machines reach the engines of this one.
     """
 
     data_dir: Path
@@ -50,6 +53,7 @@ class AgentConfig:
     engine_user: str | None = None
     control_certificate: Path | None = None
     simulated: Sequence[tuple[str, int]] = ()
+    membership: Membership | None = None
 
 
 def build_parts(config: AgentConfig) -> AgentParts:
@@ -63,7 +67,15 @@ def build_parts(config: AgentConfig) -> AgentParts:
     for name in accelerators.names() if config.simulated else ():
         if isinstance(driver := accelerators.get(name), Simulates):
             driver.simulate(config.simulated)
-    source = CopySource(config.control_url, config.token, config.artifacts_dir, config.control_certificate)
+    membership = config.membership
+    joined = JoinedNode(membership, node_id) if membership else None
+    source = CopySource(
+        config.control_url,
+        config.token,
+        config.artifacts_dir,
+        config.control_certificate,
+        membership.credentials.client if membership else None,
+    )
     copies = ModelCopies(directory / "models", source, clock)
     environments = EngineEnvironments(config.environment_store)
     enforcers = _find_enforcers(directory / "enforcers")
@@ -79,10 +91,11 @@ def build_parts(config: AgentConfig) -> AgentParts:
         engine_user=engine_user,
         namespaces=engine_user is not None and can_enter(),
         inherited=config.inherited,
+        reached=joined.address_of if joined else None,
     )
     cutting = Cutting(site.enforcers, clock)
     inventory = NodeInventory(node_id, config.data_dir, accelerators, cutting, copies, environments.statuses, clock)
-    return AgentParts(inventory, Replicas(site), environments, copies)
+    return AgentParts(inventory, Replicas(site), environments, copies, joined)
 
 
 def _find_enforcers(directory: Path) -> Registry[Enforcer]:
@@ -107,14 +120,20 @@ async def serve(config: AgentConfig) -> None:
     for number, action in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, leave)):
         loop.add_signal_handler(number, action)
     await parts.replicas.adopt_all()
+    if parts.joined is not None:
+        await parts.joined.open(parts.replicas.own_address)
     listener = _listen(config.socket_path)
     background = [asyncio.create_task(_keep_house(parts)), asyncio.create_task(_clear_orphans())]
     log.info("serving on %s", config.socket_path)
     try:
-        await serve_app(create_app(parts, config.token), [listener], stop)
+        app = create_app(parts, config.token)
+        beyond = () if parts.joined is None else (parts.joined.serve(app, stop),)
+        await asyncio.gather(serve_app(app, [listener], stop), *beyond)
     finally:
         for task in background:
             task.cancel()
+        if parts.joined is not None:
+            parts.joined.close()
         await (parts.replicas.leave() if leaving.is_set() else parts.replicas.shut_down())
         await parts.environments.close()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
 
+from aicp.client.places import reach
 from aicp.client.transport import error_of
 from aicp.core.errors import UnavailableError
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
@@ -25,18 +27,26 @@ _DIGESTS = TypeAdapter(list[str])
 
 
 class AgentClient:
-    """One agent. `address` is `unix:/path/agent.sock`, a bare path of one, or a base URL.
+    """One agent. `address` is `unix:/path/agent.sock`, a bare path of one, a base URL, or `mtls://name@host:port`, for
+    which `tls` gives what to prove oneself with. Raises UnavailableError without that, ValueError for no address.
 
     Every method raises UnavailableError when the agent does not answer, and the agent's own AicpError otherwise.
     """
 
-    def __init__(self, address: str, token: str, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        timeout_seconds: float = 10.0,
+        tls: Callable[[], SSLContext] | None = None,
+    ) -> None:
         self.address = address
-        path = address.removeprefix("unix:") if not address.startswith("http") else None
+        url, transport = reach(f"unix:{address}" if address.startswith("/") else address, tls)
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=path) if path else None,
-            base_url="http://agent" if path else address,
-            headers={"Authorization": f"Bearer {token}"},
+            transport=transport,
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=timeout_seconds,
             trust_env=False,
         )

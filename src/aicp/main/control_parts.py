@@ -71,6 +71,7 @@ from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
+from aicp.security.tls_identity import TlsIdentity
 from aicp.store.database import Database
 
 
@@ -237,6 +238,7 @@ def build_loops(base: Foundation) -> Loops:
     services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
     calls = GatewayCalls(_gateway(base.settings), base.pepper, clock, Room(base.settings.batch_requests))
+    own = TlsIdentity.kept(base.settings.data_dir / "run" / "authority", "control")
     workers = [
         imports,
         UploadCheck(database, base.uploads),
@@ -247,7 +249,7 @@ def build_loops(base: Foundation) -> Loops:
         nodes=Loop(nodes, bell, clock),
         services=Loop(services, bell, clock),
         others={
-            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell), bell, clock),
+            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell, own.client), bell, clock),
             "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),

@@ -12,7 +12,7 @@ from aicp.core.launch import ReplicaResize, ReplicaState
 from aicp.core.registry import Registry
 from aicp.core.service import Condition, ServiceState
 from aicp.engines.base import Engine
-from aicp.reconcile.launches import build_launch
+from aicp.reconcile.launches import build_launch, model_sources
 from aicp.reconcile.strays import NoteStray, StopStray, StrayAction
 from aicp.runners.base import Resizes, Runner
 from aicp.scheduler.service_world import (
@@ -31,6 +31,7 @@ from aicp.scheduler.service_world import (
 )
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
+from aicp.store.nodes import Nodes
 from aicp.store.replicas import Replicas
 from aicp.store.revisions import READY, ROLLED_BACK, Revisions, rescaled_revision
 from aicp.store.services import Services
@@ -101,10 +102,12 @@ class ServiceActs:
         async with self._database.snapshot() as tx:
             item = await Replicas(tx).get(action.replica_id)
             revision = await Revisions(tx).get(item.service_id, item.replica.generation)
+            nodes = await Nodes(tx).all()
         if item.replica.allocation is None:
             raise UnavailableError(f"Replica {item.replica.id} has no allocation yet.")
         engine = self._engines.get(revision.plan.engine)
-        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine)
+        sources = model_sources(nodes, item.replica.id, revision.version.digest, item.replica.allocation.node_id)
+        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine, sources)
         await self._runner.start(launch)
         state = ReplicaState.STARTING if item.replica.state == ReplicaState.ALLOCATED else item.replica.state
         await self._move(action.replica_id, state, running=True, reason=None)
