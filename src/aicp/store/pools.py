@@ -34,7 +34,7 @@ class PoolRow(Base):
     description: Mapped[str] = mapped_column(Text, default="")
     purpose: Mapped[str] = mapped_column(String(20), default=Purpose.INFERENCE)
     windows: Mapped[list[Any]] = mapped_column(default=list)
-    policy: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
+    placing: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
     unlike: Mapped[bool] = mapped_column(default=True)
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
@@ -154,7 +154,7 @@ def _columns(pool: PoolIntent) -> dict[str, Any]:
         "purpose": pool.purpose,
         "windows": [window.model_dump(mode="json") for window in pool.windows],
         "labels": dict(pool.labels or {}),
-        "policy": pool.policy,
+        "placing": pool.policy,
         "unlike": pool.unlike,
     }
 
@@ -166,7 +166,7 @@ def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
         purpose=Purpose(row.purpose),
         windows=tuple(TrainingWindow.model_validate(window) for window in row.windows),
         labels=row.labels,
-        policy=PoolOrder(row.policy),
+        policy=PoolOrder(row.placing),
         unlike=row.unlike,
         quotas=tuple(
             PoolQuota(
