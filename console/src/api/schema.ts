@@ -5316,6 +5316,8 @@ export interface components {
              * @default 0
              */
             nodes_ready: number;
+            /** @default spread */
+            policy: components["schemas"]["PoolOrder"];
             /**
              * Products
              * @description product -> accelerators of it
@@ -5354,6 +5356,12 @@ export interface components {
              */
             storage_used_bytes: number;
             /**
+             * Unlike
+             * @description one replica may get accelerators of several products
+             * @default true
+             */
+            unlike: boolean;
+            /**
              * Vendors
              * @default []
              */
@@ -5389,6 +5397,8 @@ export interface components {
             };
             /** Name */
             name: string;
+            /** @default spread */
+            policy?: components["schemas"]["PoolOrder"];
             /** @default inference */
             purpose?: components["schemas"]["Purpose"];
             /**
@@ -5396,6 +5406,12 @@ export interface components {
              * @default []
              */
             quotas?: components["schemas"]["PoolQuota"][];
+            /**
+             * Unlike
+             * @description one replica may get accelerators of several products
+             * @default true
+             */
+            unlike?: boolean;
             /**
              * Windows
              * @default []
@@ -5503,6 +5519,12 @@ export interface components {
             taints: components["schemas"]["Taint"][];
         };
         /**
+         * PoolOrder
+         * @description What comes first where a pool is filled.
+         * @enum {string}
+         */
+        PoolOrder: "spread" | "pack";
+        /**
          * PoolQuota
          * @description What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
          */
@@ -5542,9 +5564,12 @@ export interface components {
             labels?: {
                 [key: string]: string;
             } | null;
+            policy?: components["schemas"]["PoolOrder"] | null;
             purpose?: components["schemas"]["Purpose"] | null;
             /** Quotas */
             quotas?: components["schemas"]["PoolQuota"][] | null;
+            /** Unlike */
+            unlike?: boolean | null;
             /** Windows */
             windows?: components["schemas"]["TrainingWindow"][] | null;
         };
@@ -6539,6 +6564,18 @@ export interface components {
              */
             pool?: string;
             /**
+             * Preemptible
+             * @description its replicas make room for those of a higher priority and come back afterwards
+             * @default false
+             */
+            preemptible?: boolean;
+            /**
+             * Priority
+             * @description of replicas that wait the higher is placed first; 0 is usual
+             * @default 0
+             */
+            priority?: number;
+            /**
              * Replicas
              * @default 1
              */
@@ -7411,6 +7448,7 @@ export type Pool = components['schemas']['Pool'];
 export type PoolCreate = components['schemas']['PoolCreate'];
 export type PoolDevice = components['schemas']['PoolDevice'];
 export type PoolNode = components['schemas']['PoolNode'];
+export type PoolOrder = components['schemas']['PoolOrder'];
 export type PoolQuota = components['schemas']['PoolQuota'];
 export type PoolUpdate = components['schemas']['PoolUpdate'];
 export type PoolView = components['schemas']['PoolView'];

@@ -20,6 +20,7 @@ from aicp.scheduler.service_world import (
     Create,
     Drain,
     Place,
+    Preempt,
     Promote,
     Remove,
     Report,
@@ -38,6 +39,8 @@ from aicp.store.services import Services
 
 STOP_GRACE_SECONDS = 10.0
 ServiceAction = Action | StrayAction
+_PREEMPTION = {"Preempted", "Preempts"}
+"""Conditions that are over when a service is ready again."""
 
 
 class ServiceActs:
@@ -64,6 +67,8 @@ class ServiceActs:
                 await self._remove(action)
             case Create():
                 await self._create(action)
+            case Preempt():
+                await self._preempt(action)
             case NoteStray() | StopStray():
                 await self._act_on_stray(action)
             case _:
@@ -145,6 +150,28 @@ class ServiceActs:
         async with self._database.transaction() as tx:
             await Events(tx).note(self._clock.now(), what, "replica", action.replica_id, text, severity="warning")
 
+    async def _preempt(self, action: Preempt) -> None:
+        """Ends a replica for a more important one, and tells both services in the same step."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            moved = await Replicas(tx).transition(
+                action.replica_id, ReplicaState.DRAINING, now, reason=action.reason, fault=None, phase=None
+            )
+            if moved:
+                told = (
+                    (action.service_id, "Preempted", action.reason),
+                    (action.winner_id, "Preempts", action.winner_reason),
+                )
+                for service_id, kind, text in told:
+                    service = await Services(tx).get(self.names[service_id])
+                    condition = Condition(type=kind, status=True, reason="Priority", message=text, at=now)
+                    await Services(tx).set_condition(service_id, condition)
+                    what = f"service.{kind.lower()}"
+                    await Events(tx).note(
+                        now, what, "service", service.name, text, project=service.project, severity="warning"
+                    )
+        self._bell.ring("replica", action.replica_id)
+
     async def _promote(self, action: Promote) -> None:
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -197,7 +224,8 @@ class ServiceActs:
                 message=status.reason,
                 at=now,
             )
-            others = [item for item in service.conditions if item.type != ready.type]
+            over = {ready.type} | (_PREEMPTION if ready.status else set())
+            others = [item for item in service.conditions if item.type not in over]
             await Services(tx).report(
                 action.service_id,
                 now,

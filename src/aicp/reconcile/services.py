@@ -21,7 +21,7 @@ from aicp.reconcile.service_acts import ServiceAction, ServiceActs
 from aicp.reconcile.service_views import StoredServices, World, make_world
 from aicp.reconcile.strays import NoteStray, StopStray, Strays
 from aicp.runners.base import Runner
-from aicp.scheduler.service_world import Action, Create, Promote, Remove, Report, RollBack, Start
+from aicp.scheduler.service_world import Action, Create, Preempt, Promote, Remove, Report, RollBack, Start
 from aicp.scheduler.services import decide
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -102,7 +102,7 @@ class ServiceReconciler:
             await Services(tx).set_condition(self._service_of(action), condition)
 
     def _service_of(self, action: Action) -> str:
-        if isinstance(action, Create | Promote | RollBack | Report | Remove):
+        if isinstance(action, Create | Preempt | Promote | RollBack | Report | Remove):
             return action.service_id
         return self._owners.get(action.replica_id, "")
 
