@@ -191,12 +191,12 @@ class Supervision:
         self._say(ReplicaState.DRAINING, phase="stopping")
         return True
 
-    async def finish_stop(self) -> None:
+    async def finish_stop(self, state: ReplicaState = ReplicaState.STOPPED, reason: str | None = None) -> None:
         """Does what `intend_stop` wrote down."""
         await self.halt()
         if self._member.launch.model_digest is not None:
             self._site.copies.read_ahead(self._member.launch.model_digest)
-        self._say(ReplicaState.STOPPED)
+        self._say(state, reason=reason)
         self._keep(ended=self.observed())
         self._files.clear()
 

@@ -79,11 +79,15 @@ def up(
     port: Annotated[int | None, typer.Option(help="Console and REST.")] = None,
     gateway_port: Annotated[int | None, typer.Option(help="OpenAI-compatible API; default the next one.")] = None,
     runner: Annotated[str | None, typer.Option(help="Where replicas run: local or kubernetes; default local.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="HOST:PORT at which further machines join; default: none can.")
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow other addresses without TLS.")] = False,
 ) -> None:
     """Start the platform on this machine."""
     target = target_of(ctx)
     given = {"--host": host, "--port": port or target.port, "--gateway-port": gateway_port, "--runner": runner}
+    given["--cluster-address"] = cluster
     options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     command = server_command(target.data_dir, options + (["--insecure"] if insecure else []))
     if not detach:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 SCHEME = "mtls"
+CONTROL_NAME = "control.aicp"
+"""The name in the control plane's certificate."""
 _NODES = "node.aicp"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -25,6 +27,7 @@ from aicp.control.files import Files
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.jobs import Jobs
+from aicp.control.joins import Cluster, Joins
 from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
@@ -52,6 +55,7 @@ from aicp.core.port_range import port_ranges
 from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
+from aicp.main.cluster import agent_of, open_cluster
 from aicp.main.settings import Settings
 from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.batch_calls import GatewayCalls, Room
@@ -98,6 +102,7 @@ class Foundation:
     files: FileContents
     runner: Any
     outside: Outside
+    cluster: Cluster | None
 
 
 def lay_foundation(settings: Settings, database: Database, clock: Clock, internal_token: str) -> Foundation:
@@ -129,6 +134,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         files=FileContents(artifacts / "files"),
         runner=Registry[RunnerDriver]("aicp.runners").get(settings.runner).connect(agents, _runner_options(settings)),
         outside=Outside(keyring, settings.import_allowed_networks, settings.offline, settings.gateway_url),
+        cluster=open_cluster(settings, clock),
     )
 
 
@@ -151,6 +157,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Gateways: Gateways(*shared),
         Health: Health(base.database),
         Jobs: Jobs(*shared),
+        Joins: Joins(*shared, base.cluster),
         Listeners: Listeners(*shared, _host_ports(base.settings)),
         Logs: Logs(base.database, base.runner),
         Metrics: Metrics(base.database, base.clock),
@@ -234,8 +241,9 @@ def build_loops(base: Foundation) -> Loops:
     """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
     _hear(base.runner, bell)
-    nodes = NodeReconciler(database, base.runner, clock, bell)
-    services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
+    nodes = NodeReconciler(database, base.runner, clock, bell, partial(agent_of, base.settings))
+    lease = timedelta(seconds=base.settings.node_lease_seconds)
+    services = ServiceReconciler(database, base.runner, base.engines, clock, bell, lease=lease)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
     calls = GatewayCalls(_gateway(base.settings), base.pepper, clock, Room(base.settings.batch_requests))
     own = TlsIdentity.kept(base.settings.data_dir / "run" / "authority", "control")

@@ -11,7 +11,7 @@ from aicp.core.errors import AicpError, UnavailableError
 from aicp.main.children import SETTINGS_ERROR
 from aicp.main.settings import SETTINGS, environment, load_settings
 
-PROCESSES = ("up", "control", "gateway", "agent")
+PROCESSES = ("up", "control", "gateway", "agent", "node")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

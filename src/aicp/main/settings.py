@@ -18,6 +18,7 @@ from aicp.core.quantity import parse_bytes
 from aicp.core.simulated_cards import parse_simulated
 from aicp.main import otel
 from aicp.main import setting_values as read
+from aicp.main.cluster_settings import CLUSTER_SETTINGS
 from aicp.main.runner_settings import RUNNER_SETTINGS
 from aicp.main.setting import Setting
 
@@ -51,6 +52,8 @@ class Settings:
     modelscope_endpoint: str | None
     engine_user: str | None
     simulated_accelerators: tuple[str, ...]
+    cluster_address: str
+    node_lease_seconds: float
     runner: str
     kubernetes_config: Path | None
     kubernetes_namespace: str
@@ -212,6 +215,7 @@ SETTINGS: tuple[Setting, ...] = (
         "names as `aicp accelerator catalog` lists them. They are marked as simulated wherever they are shown, and no "
         "model runs on one.",
     ),
+    *CLUSTER_SETTINGS,
     *RUNNER_SETTINGS,
     Setting(
         "currency",

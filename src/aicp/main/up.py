@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from aicp import __version__
-from aicp.core.errors import AicpError
+from aicp.core.errors import AicpError, ConflictError
 from aicp.core.registry import Registry
 from aicp.main.children import Child, ChildPlan, end_unplanned, write_private
+from aicp.main.cluster_settings import split_address
 from aicp.main.preflight import check_port, ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.telemetry.processes import OrphanReaper, identify
@@ -31,11 +32,16 @@ def main(settings: Settings) -> int:
     """Runs until SIGINT or SIGTERM; the exit status. Raises AicpError when the platform cannot start."""
     data_dir = settings.data_dir
     check_runner(settings)
+    if (data_dir / "run" / "node.json").exists():
+        raise ConflictError(
+            f"{data_dir} is the data directory of a node that has joined another platform.",
+            hint="Run `aicp node join` to go on with it, `aicp node leave` to end that, or choose another --data-dir.",
+        )
     prepare_data_dir(data_dir)
     lock = lock_data_dir(data_dir)
     try:
         ensure_token(data_dir / "run" / "internal.token")
-        _write_own_record(data_dir)
+        write_own_record(data_dir)
         return asyncio.run(Supervisor(settings, child_plans(settings)).run())
     except OSError as error:
         raise explain_unusable(data_dir, error) from error
@@ -139,6 +145,8 @@ class Supervisor:
             if child in taken or isinstance(plan.listens, Path) or (plan.hands_over and shared):
                 continue
             check_port(*plan.listens, "AICP_GATEWAY_PORT" if plan.hands_over else "AICP_PORT")
+            if plan.name == "control" and self._settings.cluster_address:
+                check_port(*split_address(self._settings.cluster_address), "AICP_CLUSTER_ADDRESS")
 
     async def _announce(self, began: float) -> None:
         loop = asyncio.get_running_loop()
@@ -148,7 +156,10 @@ class Supervisor:
             self._say(f"{child.plan.name} is ready ({loop.time() - began:.1f} s)")
 
         await asyncio.gather(*(announce(child) for child in self._children))
-        self._say(f"console {self._settings.control_url}, API {self._settings.gateway_url}/v1")
+        self._say(self._addresses())
+
+    def _addresses(self) -> str:
+        return f"console {self._settings.control_url}, API {self._settings.gateway_url}/v1"
 
     async def _keep_house(self) -> None:
         while True:
@@ -174,7 +185,8 @@ class Supervisor:
             sys.stderr.flush()
 
 
-def _write_own_record(data_dir: Path) -> None:
+def write_own_record(data_dir: Path) -> None:
+    """Says who keeps the processes of a data directory running."""
     identity = identify(os.getpid())
     if identity is None:
         raise AicpError("This machine shows no /proc; the platform needs Linux.")

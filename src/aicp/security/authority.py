@@ -24,7 +24,6 @@ from aicp.core.clock import Clock
 
 CONTROL, GATEWAY = "aicp://control", "aicp://gateway"
 NODE = "aicp://node/"
-CONTROL_NAME = "control.aicp"
 NODE_DAYS = 30
 PROCESS_DAYS = 90
 _AUTHORITY_DAYS = 20 * 365

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from aicp.core.clock import SystemClock
-from aicp.core.mutual import node_name
+from aicp.core.mutual import CONTROL_NAME, node_name
 from aicp.security.authority import (
     CONTROL,
-    CONTROL_NAME,
     NODE,
     NODE_DAYS,
     Authority,
