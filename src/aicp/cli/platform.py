@@ -78,7 +78,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default loopback.")] = None,
     port: Annotated[int | None, typer.Option(help="Console and REST.")] = None,
     gateway_port: Annotated[int | None, typer.Option(help="OpenAI-compatible API; default the next one.")] = None,
-    runner: Annotated[str | None, typer.Option(help="Where replicas run: local or kubernetes; default local.")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Where replicas run: local, ray or kubernetes; default local.")
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow other addresses without TLS.")] = False,
 ) -> None:
     """Start the platform on this machine."""

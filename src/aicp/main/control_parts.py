@@ -213,8 +213,13 @@ class Runs(Protocol):
 
 def _hear(runner: Runner, bell: Bell) -> None:
     """A runner that notices changes by itself shortens the waits of the loops."""
+
+    def ring() -> None:
+        bell.ring("runner")
+        bell.ring("node")
+
     if isinstance(runner, Watches):
-        runner.on_change(lambda: bell.ring("node"))
+        runner.on_change(ring)
 
 
 @dataclass(frozen=True, slots=True)
