@@ -68,6 +68,8 @@ class RayMember:
             # memory is the enforcers' task, and Ray's own watch reads version 1 of cgroups wrongly
             "RAY_memory_monitor_refresh_ms": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # a stop is a stop: engines were stopped before, and nothing of Ray is to be drained
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_enable_metrics_collection": "0",
             MARK_VARIABLE: str(self.directory),
         }
