@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 
 def pinned(certificate: Path) -> ssl.SSLContext:
@@ -41,5 +41,5 @@ def _trusting(context: ssl.SSLContext, certificate: Path, key: Path, authority: 
 def peer_identity(connection: ssl.SSLObject | ssl.SSLSocket | None) -> str | None:
     """Who the other side proved to be (`aicp://gateway`, `aicp://node/<id>`); None without a certificate of ours."""
     shown = connection.getpeercert() if connection is not None else None
-    names = cast("tuple[tuple[str, str], ...]", (shown or {}).get("subjectAltName", ()))
+    names: Any = (shown or {}).get("subjectAltName", ())
     return next((value for kind, value in names if kind == "URI" and value.startswith("aicp://")), None)
