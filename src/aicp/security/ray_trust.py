@@ -67,7 +67,7 @@ class RayTrust:
         names = [_general(address), x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
-            _builder("aicp ray member", self._certificate.subject, key, self._now, MEMBER_DAYS)
+            _builder("aicp-ray-member", self._certificate.subject, key, self._now, MEMBER_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -78,7 +78,7 @@ class RayTrust:
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    name = "aicp ray authority"
+    name = "aicp-ray-authority"
     return (
         _builder(name, _named(name), key, now, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -15,7 +15,7 @@ def nodes_by_name(nodes: Sequence[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in nodes:
         name = node["Labels"][NODE_LABEL]
-        reason = "" if node["Alive"] else node.get("DeathReasonMessage") or "it left"
+        reason = "" if node["Alive"] else node.get("DeathReasonMessage") or "no reason given"
         if found.get(name) != "":
             found[name] = reason
     return found

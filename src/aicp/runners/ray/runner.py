@@ -36,6 +36,8 @@ class RayRunner:
         self._command = connection
         self._ring: Callable[[], None] = lambda: None
         self._dead: dict[str, str] = {}
+        self.connected = False
+        """Whether Ray's head has told of its nodes over the present connection."""
         self._listening: asyncio.Task[None] | None = None
 
     async def nodes(self) -> list[NodeStatus]:
@@ -94,9 +96,9 @@ class RayRunner:
                 await self._listen_once()
             except OSError as error:
                 log.warning("the connection to Ray cannot be started: %s", error)
-            if self._dead:
-                # nobody hears of their return now: the silence of agents is what counts until Ray answers
-                self._dead = {}
+            self.connected = False
+            # nobody hears of their return now: the silence of agents is what counts until Ray answers
+            self._dead = {}
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _listen_once(self) -> None:
@@ -131,6 +133,7 @@ class RayRunner:
             if name not in self._dead:
                 log.warning("Ray says that node %s is dead: %s", name, reason)
         self._dead = dead
+        self.connected = True
         self._ring()
 
 
