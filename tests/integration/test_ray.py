@@ -78,7 +78,11 @@ async def ready(runner: RayRunner, replica_id: str) -> ObservedReplica:
         found[:] = [one for one in await runner.observe() if one.replica_id == replica_id]
         return bool(found) and found[0].state is ReplicaState.READY
 
-    await until(f"{replica_id} is ready", check, 30)
+    try:
+        await until(f"{replica_id} is ready", check, 30)
+    except AssertionError:
+        log = "".join([piece async for piece in runner.log(replica_id)])
+        raise AssertionError(f"{replica_id} is not ready: {found}\n{log}") from None
     return found[0]
 
 

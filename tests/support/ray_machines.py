@@ -114,6 +114,8 @@ class RayMachines:
         _lay_network(self.count)
         keep = {name: text for name, text in os.environ.items() if not name.startswith(("AICP_", "RAY_"))}
         settings = {"AICP_RUNNER": "ray", "AICP_RAY_ADDRESS": f"{NET}.1:{PORT}", "AICP_RAY_REDIS": self.redis}
+        # the engine is a script of the tests, which an unprivileged user may not read
+        settings |= {"AICP_ENGINE_USER": "root"}
         environment = keep | settings | {"AICP_ENVIRONMENTS_DIR": str(self.folder / "environments")}
         self.machines = [Machine(number, self.folder, environment) for number in range(1, self.count + 2)]
         self.head.start()
@@ -181,6 +183,8 @@ def _lay_network(count: int) -> None:
 
 def _remove_network(count: int) -> None:
     for number in range(2, count + 2):
+        # the network goes with its last process, which may take a moment: its link must be gone now
+        subprocess.run(["ip", "link", "del", f"aicprayv{number}"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", f"aicpray{number}"], capture_output=True, check=False)
     subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
 

@@ -17,6 +17,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_client, target_of
 from aicp.cli.output import err, out, print_facts, print_json
+from aicp.client.records import PlatformVersion
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError, ForbiddenError, InvalidError, UnavailableError
 from aicp.core.gateway import GatewayStatus
@@ -162,6 +163,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
         [
             ("platform", client.transport.url),
             ("version", version.version),
+            *_runner(version),
             ("you are", f"{session.user.name}, by {credential.source}"),
             ("nodes", _ready(nodes)),
             ("services", _ready(services)),
@@ -169,6 +171,14 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
             *_coordinator(gateways),
         ]
     )
+
+
+def _runner(version: PlatformVersion) -> list[tuple[str, str]]:
+    """What a runner with a head survives; nothing for one without."""
+    seconds = version.head_patience_seconds
+    if seconds is None:
+        return []
+    return [("runner", f"{version.runner}; nodes serve on for at least {seconds} s while its head is away")]
 
 
 def _allowed(read: Callable[[], list[T]]) -> list[T] | None:

@@ -149,7 +149,11 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         EventLog: EventLog(base.database, base.clock),
         Files: Files(*shared, base.files, quota_bytes=base.settings.file_quota),
         Gateways: Gateways(*shared),
-        Health: Health(base.database),
+        Health: Health(
+            base.database,
+            runner=base.settings.runner,
+            patience_seconds=base.settings.ray_reconnect_seconds if base.settings.runner == "ray" else None,
+        ),
         Jobs: Jobs(*shared),
         Listeners: Listeners(*shared, _host_ports(base.settings)),
         Logs: Logs(base.database, base.runner),
