@@ -1,8 +1,8 @@
 """`make bench-ray`: what the runner `ray` holds when things die, how soon many replicas run. Writes results/ray.json.
 
 Real Ray processes on machines that are network and process namespaces of this one (needs root and the package `ray`,
-see requirements/ray.txt). Engines are the tests' tiny ones, which load nothing: the figures are the platform's own. Calls
-go to the engines' own sockets: neither a gateway nor the control plane's loops are part of what is measured.
+see requirements/ray.txt). Engines are the tests' tiny ones, which load nothing, and calls go to their own sockets:
+neither a gateway nor the control plane's loops are part of what is measured.
 """
 
 from __future__ import annotations
