@@ -29,6 +29,7 @@ test: install-dev compiled console
 e2e: install-dev compiled console
 	@tools/install_test_packages.sh
 	@tools/install_clients.sh
+	@$(PY) -m pip install --quiet --require-hashes -r requirements/ray.txt
 	@tools/test.sh e2e
 
 check: install-dev
@@ -47,6 +48,11 @@ soak-usage: install-dev
 
 bench-%: install-dev compiled
 	@$(PY) benchmarks/bench_$*.py
+
+# needs root: machines are namespaces of this one
+bench-ray: install-dev compiled
+	@$(PY) -m pip install --quiet --require-hashes -r requirements/ray.txt
+	@$(PY) benchmarks/bench_ray.py
 
 lock:
 	@tools/lock.sh

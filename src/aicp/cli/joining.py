@@ -141,6 +141,7 @@ def leave(ctx: typer.Context, yes: YesFlag = False, json_: JsonFlag = False) -> 
         typer.confirm("Stop this node and its engines? To join again takes a new token.", abort=True)
     stop_platform(data_dir)
     state.unlink(missing_ok=True)
-    shutil.rmtree(data_dir / "run" / "authority", ignore_errors=True)
+    for directory in ("authority", "ray"):
+        shutil.rmtree(data_dir / "run" / directory, ignore_errors=True)
     shutil.rmtree(data_dir / "agent" / "replicas", ignore_errors=True)
     print_done({"left": True}, "Left. Remove the node on the platform with `aicp node rm`.", as_json=json_)

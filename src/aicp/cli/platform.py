@@ -17,6 +17,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_client, target_of
 from aicp.cli.output import err, out, print_facts, print_json
+from aicp.client.records import PlatformVersion
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError, ForbiddenError, InvalidError, UnavailableError
 from aicp.core.gateway import GatewayStatus
@@ -78,7 +79,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default loopback.")] = None,
     port: Annotated[int | None, typer.Option(help="Console and REST.")] = None,
     gateway_port: Annotated[int | None, typer.Option(help="OpenAI-compatible API; default the next one.")] = None,
-    runner: Annotated[str | None, typer.Option(help="Where replicas run: local or kubernetes; default local.")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Where replicas run: local, ray or kubernetes; default local.")
+    ] = None,
     cluster: Annotated[
         str | None, typer.Option(help="HOST:PORT at which further machines join; default: none can.")
     ] = None,
@@ -164,6 +167,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
         [
             ("platform", client.transport.url),
             ("version", version.version),
+            *_runner(version),
             ("you are", f"{session.user.name}, by {credential.source}"),
             ("nodes", _ready(nodes)),
             ("services", _ready(services)),
@@ -171,6 +175,14 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
             *_coordinator(gateways),
         ]
     )
+
+
+def _runner(version: PlatformVersion) -> list[tuple[str, str]]:
+    """What a runner with a head survives; nothing for one without."""
+    seconds = version.head_patience_seconds
+    if seconds is None:
+        return []
+    return [("runner", f"{version.runner}; nodes serve on for at least {seconds} s while its head is away")]
 
 
 def _allowed(read: Callable[[], list[T]]) -> list[T] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, TooManyRequestsError, UnauthorizedError
 from aicp.core.identity import Permission
-from aicp.core.join import Joined, JoinRequest, JoinToken, JoinTokenCreate, JoinTokenCreated
+from aicp.core.join import Joined, JoinRequest, JoinToken, JoinTokenCreate, JoinTokenCreated, RayAdmission
 from aicp.core.join_token import JoinTokenText, make_join_token, read_join_token
 from aicp.core.mutual import MutualAddress, is_mutual, node_name
 from aicp.core.node import Node, NodeState
@@ -32,11 +33,15 @@ _ATTEMPTS, _WITHIN_SECONDS, _MOST_ADDRESSES = 20, 60.0, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The door for nodes: who signs, by which address it is reached, and how long a node may serve alone."""
+    """The door for nodes: who signs, by which address it is reached, and how long a node may serve alone.
+
+    `admit` makes the machine at an address a member of Ray, where Ray starts agents. It raises InvalidError.
+    """
 
     authority: Authority
     address: str
     lease_seconds: float
+    admit: Callable[[str], RayAdmission] | None = None
 
 
 class Joins:
@@ -111,6 +116,7 @@ class Joins:
             pool = granted.pool or DEFAULT_POOL
             await StoredPools(tx).ensure_default(now)
             await Nodes(tx).join(asked.node_id, asked.hostname, where, now, pool=pool, labels=granted.labels)
+            ray = cluster.admit(host) if cluster.admit else None  # where that is refused, the token is not used up
             said = f"Node {asked.hostname} joined the platform from {host} with token {granted.id}."
             await Events(tx).note(now, "node.joined", "node", asked.hostname, said)
         self._bell.ring("node", asked.node_id)
@@ -120,6 +126,7 @@ class Joins:
             node_id=asked.node_id,
             host=host,
             lease_seconds=cluster.lease_seconds,
+            ray=ray,
         )
 
     async def renew(self, identity: str | None, request: str) -> str:

@@ -71,6 +71,21 @@ class JoinRequest(Request):
     port: int = Field(ge=1, le=65535)
 
 
+class RayAdmission(Value):
+    """What a machine needs to be a member of the platform's Ray, whose `head` is HOST:PORT; texts are PEM.
+
+    The key is made by the platform: the way to the machine is encrypted, and Ray checks addresses, not names.
+    """
+
+    head: str
+    address: str
+    reconnect_seconds: int
+    authority: str
+    certificate: str
+    key: str
+    token: str
+
+
 class Joined(Value):
     """What a node gets: its certificate, the authority that it is to believe, and for how long it may be alone."""
 
@@ -79,6 +94,7 @@ class Joined(Value):
     node_id: str
     host: str
     lease_seconds: float
+    ray: RayAdmission | None = Field(default=None, description="set where Ray starts the node's agent")
 
 
 class RenewRequest(Request):

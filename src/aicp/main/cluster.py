@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from aicp.api.cluster import create_door
 from aicp.control.joins import Cluster
 from aicp.core.clock import Clock
 from aicp.core.errors import InvalidError
+from aicp.core.join import RayAdmission
 from aicp.core.mutual import CONTROL_NAME
 from aicp.main.cluster_settings import split_address
+from aicp.main.ray_head import trust
 from aicp.main.settings import Settings
 from aicp.runners.base import AgentAddress
 from aicp.security.authority import CONTROL, GATEWAY, Authority, keep_issued
@@ -49,7 +53,24 @@ def open_cluster(settings: Settings, clock: Clock) -> Cluster | None:
     host, port = split_address(settings.cluster_address)
     host = _outside_address() if host in ("0.0.0.0", "::") else host
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Cluster(authority, shown, settings.node_lease_seconds)
+    admit = _admission(settings) if settings.runner == "ray" else None
+    return Cluster(authority, shown, settings.node_lease_seconds, admit)
+
+
+def _admission(settings: Settings) -> Callable[[str], RayAdmission]:
+    def admit(address: str) -> RayAdmission:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise InvalidError(
+                f"Ray reaches machines by IP address, and this one is called {address!r}.",
+                hint="Join with `--address` and an IP address of this machine that the others reach.",
+            ) from error
+        papers = asdict(trust(settings).admit(address))
+        patience = settings.ray_reconnect_seconds
+        return RayAdmission(head=settings.ray_address, address=address, reconnect_seconds=patience, **papers)
+
+    return admit
 
 
 def issue(authority: Authority, directory: Path) -> bool:

@@ -155,7 +155,11 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         EventLog: EventLog(base.database, base.clock),
         Files: Files(*shared, base.files, quota_bytes=base.settings.file_quota),
         Gateways: Gateways(*shared),
-        Health: Health(base.database),
+        Health: Health(
+            base.database,
+            runner=base.settings.runner,
+            patience_seconds=base.settings.ray_reconnect_seconds if base.settings.runner == "ray" else None,
+        ),
         Jobs: Jobs(*shared),
         Joins: Joins(*shared, base.cluster),
         Listeners: Listeners(*shared, _host_ports(base.settings)),
@@ -220,8 +224,13 @@ class Runs(Protocol):
 
 def _hear(runner: Runner, bell: Bell) -> None:
     """A runner that notices changes by itself shortens the waits of the loops."""
+
+    def ring() -> None:
+        bell.ring("runner")
+        bell.ring("node")
+
     if isinstance(runner, Watches):
-        runner.on_change(lambda: bell.ring("node"))
+        runner.on_change(ring)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,17 @@ from pathlib import Path
 from aicp.agent.node import read_node_id
 from aicp.client.joins import join
 from aicp.core.errors import ConflictError, InvalidError
-from aicp.core.join import JoinRequest, JoinWish
+from aicp.core.join import JoinRequest, JoinWish, RayAdmission
+from aicp.core.ray_member import RayMember
 from aicp.main.children import ChildPlan, write_private
 from aicp.main.cluster_settings import split_address
 from aicp.main.joined_state import JoinedState, read_state, state_file
 from aicp.main.preflight import ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
+from aicp.main.ray_node import MEMBERSHIP, write_membership
 from aicp.main.settings import Settings
 from aicp.main.up import Supervisor, write_own_record
 from aicp.security.authority import make_key, make_request, write_secret
+from aicp.security.ray_trust import RayPapers
 
 
 def main(settings: Settings) -> int:
@@ -33,14 +36,23 @@ def main(settings: Settings) -> int:
         ensure_token(data_dir / "run" / "internal.token")
         state = _joined_state(data_dir, _take_wish(data_dir / "run" / "join.json"))
         write_own_record(data_dir)
-        agent = (sys.executable, "-m", "aicp.main.server", "agent")
-        plan = ChildPlan("agent", agent, settings.agent_socket, 90.0, signal.SIGHUP)
-        return asyncio.run(_NodeSupervisor(settings, state, plan).run())
+        return asyncio.run(_NodeSupervisor(settings, state, _plan(settings)).run())
     except OSError as error:
         raise explain_unusable(data_dir, error) from error
     finally:
         (data_dir / "run" / "up.json").unlink(missing_ok=True)
         os.close(lock)
+
+
+def _plan(settings: Settings) -> ChildPlan:
+    """The agent, or Ray's node, which starts it; either way it is ready when the agent answers."""
+    by_ray = (_ray_dir(settings.data_dir) / MEMBERSHIP).exists()
+    command = (sys.executable, "-m", "aicp.main.server", "ray-node" if by_ray else "agent")
+    return ChildPlan("agent", command, settings.agent_socket, 120.0 if by_ray else 90.0, signal.SIGHUP)
+
+
+def _ray_dir(data_dir: Path) -> Path:
+    return data_dir / "run" / "ray"
 
 
 class _NodeSupervisor(Supervisor):
@@ -110,9 +122,16 @@ def _join(data_dir: Path, wish: JoinWish) -> JoinedState:
     directory.mkdir(mode=0o700, exist_ok=True)
     for name, text in (("ca.pem", joined.authority), ("node.key", key), ("node.pem", joined.certificate)):
         write_secret(directory / name, text)
+    if joined.ray is not None:
+        _become_member(_ray_dir(data_dir), joined.ray, node_id)
     write_private(state_file(data_dir), json.dumps(asdict(state)))
     sys.stderr.write(f"aicp: joined the platform at {control}\n")
     return state
+
+
+def _become_member(directory: Path, ray: RayAdmission, node_id: str) -> None:
+    RayPapers(ray.authority, ray.certificate, ray.key, ray.token).write(directory)
+    write_membership(RayMember(directory, ray.head, ray.address), node_id, ray.reconnect_seconds)
 
 
 def _own_address(given: str) -> tuple[str, int]:

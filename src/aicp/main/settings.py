@@ -55,6 +55,9 @@ class Settings:
     cluster_address: str
     node_lease_seconds: float
     runner: str
+    ray_address: str
+    ray_redis: str
+    ray_reconnect_seconds: int
     kubernetes_config: Path | None
     kubernetes_namespace: str
     kubernetes_scheduler: str
@@ -88,6 +91,12 @@ class Settings:
         return self.data_dir / "agent" / "agent.sock"
 
     @property
+    def ray_head(self) -> tuple[str, int]:
+        """Host and port of Ray's head. Only of use where the runner has checked them."""
+        host, _, port = self.ray_address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
     def _scheme(self) -> str:
         return "https" if self.tls_certificate else "http"
 
@@ -95,6 +104,7 @@ class Settings:
         """The settings of the chosen runner, by their names without its own; with where its replicas find control."""
         mark = f"{self.runner}_"
         options = {name.removeprefix(mark): value for name, value in asdict(self).items() if name.startswith(mark)}
+        options["run_dir"] = self.data_dir / "run"
         if not is_loopback(self.host):
             options["control_url"] = options.get("control_url") or self.control_url
         if self.tls_certificate is not None:

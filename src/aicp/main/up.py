@@ -52,7 +52,7 @@ def main(settings: Settings) -> int:
 
 def check_runner(settings: Settings) -> None:
     """Raises InvalidError where the chosen runner could not run with its settings on this machine."""
-    if settings.runner in _WITHOUT_AGENT:  # the module of another one would load much for nothing
+    if settings.runner != "local":  # which has nothing to check
         Registry[Any]("aicp.runners").get(settings.runner).check(settings.runner_options())
 
 
@@ -66,9 +66,12 @@ def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
     names = ("gateway", *(f"gateway-{number}" for number in range(2, settings.gateway_processes + 1)))
     # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
     agent = ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP)
+    # killed, Ray's head leaves its processes behind; whoever starts the next one clears them away
+    head = ChildPlan("ray-head", command("ray-head"), settings.ray_head, 20.0)
     return (
         *(ChildPlan(name, command("gateway"), address, 20.0, hands_over=True) for name in names),
         ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
+        *([head] if settings.runner == "ray" else []),
         *([] if settings.runner in _WITHOUT_AGENT else [agent]),
     )
 
@@ -137,14 +140,16 @@ class Supervisor:
         names = {child.plan.name for child in self._gateways}
         await end_unplanned(self._settings.data_dir / "run", "gateway-*.json", names, self._say)
         planned = {child.plan.name for child in self._children}
-        await end_unplanned(self._settings.data_dir / "run", "agent.json", planned, self._say)
+        for pattern in ("agent.json", "ray-head.json"):
+            await end_unplanned(self._settings.data_dir / "run", pattern, planned, self._say)
         taken = [child for child in self._children if await child.take_over()]
         shared = any(child in taken for child in self._gateways)  # then one of them has the port, which is for all
         for child in self._children:
             plan = child.plan
             if child in taken or isinstance(plan.listens, Path) or (plan.hands_over and shared):
                 continue
-            check_port(*plan.listens, "AICP_GATEWAY_PORT" if plan.hands_over else "AICP_PORT")
+            settings = {"control": "AICP_PORT", "ray-head": "AICP_RAY_ADDRESS"}
+            check_port(*plan.listens, settings.get(plan.name, "AICP_GATEWAY_PORT"))
             if plan.name == "control" and self._settings.cluster_address:
                 check_port(*split_address(self._settings.cluster_address), "AICP_CLUSTER_ADDRESS")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from aicp.core.clock import Clock
 from aicp.core.mutual import is_mutual
 from aicp.core.node import Node, NodeState, NodeStatus
 from aicp.reconcile.loop import Failure
-from aicp.runners.base import AgentAddress, Runner, TakesAgents
+from aicp.runners.base import AgentAddress, KnowsDeadNodes, Runner, TakesAgents
 from aicp.store.database import Database
 from aicp.store.events import Events
 from aicp.store.nodes import Nodes
@@ -34,6 +34,7 @@ class NodesSeen:
     reports: tuple[NodeStatus, ...]
     known: tuple[Node, ...]
     looking_since: datetime
+    dead: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class MarkLost:
 
     node_id: str
     name: str
+    reason: str = f"Its agent has not answered for {LOST_AFTER.total_seconds():.0f} s."
 
 
 NodeAction = Keep | MarkLost
@@ -66,7 +68,7 @@ class NodeReconciler:
 
     name = "nodes"
     interval_seconds = 1.0
-    bells: Sequence[str] = ()
+    bells: Sequence[str] = ("runner",)
 
     def __init__(
         self, database: Database, runner: Runner, clock: Clock, bell: Bell, agent_of: AgentOf | None = None
@@ -88,7 +90,8 @@ class NodeReconciler:
         reports = await self._runner.nodes()
         async with self._database.snapshot() as tx:
             known = await Nodes(tx).all()
-        return NodesSeen(tuple(reports), tuple(known), self._looking_since)
+        dead = self._runner.dead() if isinstance(self._runner, KnowsDeadNodes) else {}
+        return NodesSeen(tuple(reports), tuple(known), self._looking_since, dead)
 
     async def _tell_runner(self) -> None:
         if self._agent_of is not None and isinstance(self._runner, TakesAgents):
@@ -107,8 +110,13 @@ class NodeReconciler:
         answered = {status.node_id for status in world.reports}
         for node in world.known:
             heard = max(node.seen_at or world.looking_since, world.looking_since)
-            if node.id not in answered and node.state != NodeState.LOST and now - heard > LOST_AFTER:
+            if node.id in answered or node.state == NodeState.LOST:
+                continue
+            if now - heard > LOST_AFTER:
                 actions.append(MarkLost(node.id, node.name))
+            elif node.id in world.dead:
+                reason = f"Ray says that it died ({world.dead[node.id]}), and its agent does not answer."
+                actions.append(MarkLost(node.id, node.name, reason))
         return actions
 
     async def act(self, action: NodeAction) -> None:
@@ -120,8 +128,7 @@ class NodeReconciler:
                 news = {None: "joined", NodeState.LOST: "back"}.get(before, "")
                 name = action.status.hostname
             else:
-                reason = f"Its agent has not answered for {LOST_AFTER.total_seconds():.0f} s."
-                news = "lost" if await Nodes(tx).mark_lost(action.node_id, reason) else ""
+                news = "lost" if await Nodes(tx).mark_lost(action.node_id, action.reason) else ""
                 name = action.name
             if news:
                 texts = {"joined": "joined the platform", "back": "answers again", "lost": "does not answer"}

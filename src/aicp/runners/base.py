@@ -114,6 +114,15 @@ class Watches(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsDeadNodes(Protocol):
+    """A runner that is told of a node's death sooner than the node's silence would tell."""
+
+    def dead(self) -> Mapping[str, str]:
+        """Node ids that are dead by all it has been told, with the reason in words. Counts for silent nodes alone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PlatformManifests:
     """What to write the platform's own manifests for. `tls_secret` names a Secret of the type kubernetes.io/tls."""
