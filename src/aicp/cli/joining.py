@@ -126,7 +126,7 @@ def _start_detached(data_dir: Path, command: list[str]) -> None:
     deadline = time.monotonic() + _JOIN_SECONDS
     while not ((data_dir / "agent" / "agent.sock").exists() and running_supervisor(data_dir) == process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
-            err.print(path.read_text().rstrip(), markup=False)
+            typer.echo(path.read_text().rstrip(), err=True)
             raise UnavailableError("The node did not start; its message is above.", hint=f"Logs are in {path.parent}.")
         time.sleep(0.05)
 
