@@ -14,7 +14,7 @@ from pathlib import Path
 from aicp.api.cluster import create_door
 from aicp.control.joins import Cluster
 from aicp.core.clock import Clock
-from aicp.core.errors import InvalidError
+from aicp.core.errors import ConflictError, InvalidError
 from aicp.core.join import RayAdmission
 from aicp.core.mutual import CONTROL_NAME
 from aicp.main.cluster_settings import split_address
@@ -59,6 +59,12 @@ def open_cluster(settings: Settings, clock: Clock) -> Cluster | None:
 
 def _admission(settings: Settings) -> Callable[[str], RayAdmission]:
     def admit(address: str) -> RayAdmission:
+        head = split_address(settings.ray_address)[0]
+        if ipaddress.ip_address(head).is_loopback:
+            raise ConflictError(
+                f"Ray's head listens on {head}, where no other machine reaches it.",
+                hint="Start the platform with AICP_RAY_ADDRESS=IP:PORT, an address of its machine that others reach.",
+            )
         try:
             ipaddress.ip_address(address)
         except ValueError as error:

@@ -91,12 +91,6 @@ class Settings:
         return self.data_dir / "agent" / "agent.sock"
 
     @property
-    def ray_head(self) -> tuple[str, int]:
-        """Host and port of Ray's head. Only of use where the runner has checked them."""
-        host, _, port = self.ray_address.rpartition(":")
-        return host.strip("[]"), int(port)
-
-    @property
     def _scheme(self) -> str:
         return "https" if self.tls_certificate else "http"
 

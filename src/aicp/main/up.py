@@ -67,11 +67,12 @@ def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
     # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
     agent = ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP)
     # killed, Ray's head leaves its processes behind; whoever starts the next one clears them away
-    head = ChildPlan("ray-head", command("ray-head"), settings.ray_head, 20.0)
+    ray = settings.runner == "ray"  # which has checked the address
+    head = [ChildPlan("ray-head", command("ray-head"), split_address(settings.ray_address), 20.0)] if ray else []
     return (
         *(ChildPlan(name, command("gateway"), address, 20.0, hands_over=True) for name in names),
         ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
-        *([head] if settings.runner == "ray" else []),
+        *head,
         *([] if settings.runner in _WITHOUT_AGENT else [agent]),
     )
 

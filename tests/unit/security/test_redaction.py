@@ -20,7 +20,7 @@ def test_keys_keep_their_public_part():
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
-        (f"Authorization: Bearer {make_token()}", "aicp-session-"),
+        pytest.param(f"Authorization: Bearer {make_token()}", "aicp-session-", id="a session"),
         ("authorization: bearer abcdefgh.ijkl", "abcdefgh"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("token hf_abcdefghijklmnopqrstuv", "abcdefghijklmnop"),
