@@ -27,17 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from report import percentile, spread
-from slices.density_models import Member, members
 from slices.density_trace import TOKEN, Answered, Call, Caller, at_once, in_turn, requests_of
-from tests.support.platform import ENVIRONMENTS
+from tests.support.small_models import Member, light_python, members
 
-from aicp.core.clock import SystemClock
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import GIB, MIB
 from aicp.core.slice import SlicePolicy
 from aicp.enforcers.cgroup import CgroupEnforcer
-from aicp.environments.base import EnvironmentKey
-from aicp.environments.environments import Environments
 
 _BUSY, _QUIET, _AT_ONCE = 0.69, 0.03, 0.73
 """Parts of the device that are asked for at first: in a model's spell, by all others meanwhile, by all at once."""
@@ -86,18 +82,10 @@ def measure(rounds: int, core: int, spell: float = SPELL_SECONDS) -> dict[str, A
     os.sched_setaffinity(0, everywhere - {core})
     try:
         with tempfile.TemporaryDirectory() as place:
-            python = _python()
+            python = light_python()
             return _measure(Bench(members(Path(place), python), python, Path(place), core), rounds, spell)
     finally:
         os.sched_setaffinity(0, everywhere)
-
-
-def _python() -> Path:
-    """The engine's own environment, built when absent."""
-    key = EnvironmentKey("light", "0.1.0", "cpu")
-    environments = Environments(ENVIRONMENTS, clock=SystemClock(), parent=os.environ, for_everyone=True)
-    asyncio.run(environments.build(key))
-    return environments.interpreter(key)
 
 
 def _measure(bench: Bench, rounds: int, spell: float) -> dict[str, Any]:

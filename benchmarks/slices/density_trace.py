@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slices.density_models import Member
+from tests.support.small_models import Member
 
 TOKEN = "density"
 _LATEST_SECONDS = 120.0

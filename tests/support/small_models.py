@@ -1,4 +1,4 @@
-"""The eight models of the density benchmark: what is asked of each, and which answers are right.
+"""Eight small models for the density benchmark and the demonstration of slices: what is asked, and what is right.
 
 Right means equal to the same weights in plain torch (tests/fixtures/light_reference.json) within 1e-3; for the one in 8
 bits a cosine above 0.98 to those vectors; for images every character as it was drawn.
@@ -6,9 +6,11 @@ bits a cosine above 0.98 to those vectors; for images every character as it was 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,12 @@ from tests.support.minilm import fetch_minilm
 from tests.support.ocr_files import fetch_ocr
 from tests.support.ocr_images import TEXTS as LINES
 from tests.support.ocr_images import draw_images, find_font, wrong_characters
+from tests.support.platform import ENVIRONMENTS
 from tests.support.tiny_encoders import write_tiny_encoder
+
+from aicp.core.clock import SystemClock
+from aicp.environments.base import EnvironmentKey
+from aicp.environments.environments import Environments
 
 Answer = dict[str, Any]
 _NEAR, _LEAST_COSINE = 1e-3, 0.98
@@ -45,6 +52,14 @@ class Member:
     path: str
     questions: list[Question]
     int8: bool = False
+
+
+def light_python() -> Path:
+    """The Python of the light engine's environment, built when absent."""
+    key = EnvironmentKey("light", "0.1.0", "cpu")
+    environments = Environments(ENVIRONMENTS, clock=SystemClock(), parent=os.environ, for_everyone=True)
+    asyncio.run(environments.build(key))
+    return environments.interpreter(key)
 
 
 def members(place: Path, python: Path) -> list[Member]:
