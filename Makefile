@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean bench-%
+.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean demo-slices bench-%
 
 run: compiled console
 	@exec .venv/bin/aicp quickstart
@@ -45,6 +45,10 @@ fuzz: install-dev
 # usage rows through a gateway's log and a control plane that are killed again and again; each must count once
 soak-usage: install-dev
 	@$(PY) benchmarks/soak_usage.py --rows $(or $(ROWS),10000000)
+
+# four small models in slices of this machine's processor, on a platform that comes and goes with it
+demo-slices: install-dev compiled
+	@$(PY) demo/show_slices.py
 
 bench-%: install-dev compiled
 	@$(PY) benchmarks/bench_$*.py
