@@ -64,6 +64,8 @@ class Nodes:
         """A node whose door is open; its id, and where its agent answers."""
         parts, node_id = self.build(name)
         assert parts.joined is not None
+        assert parts.lease is not None
+        parts.lease.adopted = True
         stop, joined = asyncio.Event(), parts.joined
         await joined.open(parts.replicas.own_address)
         task = asyncio.create_task(joined.serve(create_app(parts, "secret"), stop))
