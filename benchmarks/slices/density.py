@@ -8,7 +8,10 @@ may be used), each a process of its own; then the same once more as eight models
 
 Utilization is the processor time that the kernel charged to the groups, by the devices' cores and the time from the
 trace's first call to its last answer. Two traces: busy spells in turn, as of services that are not wanted at the same
-hour, give the figures; all models busy at once is told beside them, and is what a shared device serves worse.
+hour, give the figures; all models busy at once is told beside them, and is what a shared device serves worse. p99 is
+over all calls of a trace; that of the model that suffers most is told too. `used_by_others` is the core's time that
+went to neither: where it is more than a few hundredths, the machine was not quiet and the times mean little. A call is
+refused when too many wait already; an answer is wrong when its numbers are.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from report import percentile, spread
+from slices.cpu import busy_core_seconds
 from slices.density_trace import TOKEN, Answered, Call, Caller, at_once, in_turn, requests_of
 from tests.support.small_models import Member, light_python, members
 
@@ -69,10 +73,11 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A trace on a device: all answers, the processor time of its groups, and the time that passed."""
+    """A trace on a device: all answers, the processor time of its groups and of others there, the time that passed."""
 
     answers: list[Answered]
     busy_seconds: float
+    others_seconds: float
     seconds: float
 
 
@@ -103,7 +108,10 @@ def _measure(bench: Bench, rounds: int, spell: float) -> dict[str, Any]:
         "models": spread([len(bench.members)] * rounds),
         **{name: spread([one["slices"][name] for one in found]) for name in ("p99_ratio", "utilisation_ratio")},
         "shared_busy": spread([one["slices"]["utilisation"] for one in found]),
-        "wrong_answers": sum(one[kind]["wrong"] for one in found for kind in ("baseline", "slices", "one_process")),
+        **{
+            f"{what}_answers": sum(one[kind][what] for one in found for kind in ("baseline", "slices", "one_process"))
+            for what in ("wrong", "refused")
+        },
         "one_process": {
             name: spread([one["one_process"][name] for one in found])
             for name in ("p99_ratio", "utilisation_ratio", "utilisation")
@@ -126,7 +134,8 @@ def _round(bench: Bench, draw: Callable[[float, int], list[Call]], seed: int) ->
     answers = [item for one in alone for item in one.answers]
     # A device without a call at the end would have been there as long as the others.
     seconds = max(one.seconds for one in alone)
-    baseline = Replayed(answers, sum(one.busy_seconds for one in alone), seconds)
+    busy, others = sum(one.busy_seconds for one in alone), sum(one.others_seconds for one in alone)
+    baseline = Replayed(answers, busy, others, seconds)
     with _slices(bench, [(bench.members, 100)], SlicePolicy.WEIGHT) as device:
         one_process = device.replay(trace)
     told = _told(bench, baseline, len(bench.members))
@@ -161,20 +170,23 @@ def _busy_enough(bench: Bench, draw: Callable[[float, int], list[Call]], seed: i
 
 def _told(bench: Bench, replayed: Replayed, devices: int) -> dict[str, Any]:
     right = {member.name: member.questions for member in bench.members}
-    wrong = sum(not _is_right(right[item.call.member], item) for item in replayed.answers)
+    refused = sum(item.status != 200 for item in replayed.answers)
+    wrong = sum(item.status == 200 and not _is_right(right[item.call.member], item) for item in replayed.answers)
     by_model = {name: [item.seconds for item in replayed.answers if item.call.member == name] for name in right}
     return {
         "p99_ms": round(1000 * percentile([item.seconds for item in replayed.answers], 0.99), 1),
         "p99_of": {name: round(1000 * percentile(times, 0.99), 1) for name, times in by_model.items() if times},
         "wrong": wrong,
+        "refused": refused,
         "busy_seconds": round(replayed.busy_seconds, 3),
         "utilisation": round(replayed.busy_seconds / (devices * replayed.seconds), 4),
+        "used_by_others": round(replayed.others_seconds / (devices * replayed.seconds), 4),
     }
 
 
 def _is_right(questions: Sequence[Any], item: Answered) -> bool:
     question = questions[item.call.question % len(questions)]
-    return item.status == 200 and question.is_right(json.loads(item.body))
+    return question.is_right(json.loads(item.body))
 
 
 def _compared(shared: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
@@ -206,11 +218,13 @@ class _Device:
     enforcer: CgroupEnforcer
     groups: Sequence[str]
     caller: Caller
+    core: int
 
     def replay(self, trace: Sequence[Call]) -> Replayed:
-        before, begin = self._used(), time.monotonic()
+        used, core, begin = self._used(), busy_core_seconds(self.core), time.monotonic()
         answers = asyncio.run(self.caller.replay(trace))
-        return Replayed(answers, self._used() - before, time.monotonic() - begin)
+        used, core, seconds = self._used() - used, busy_core_seconds(self.core) - core, time.monotonic() - begin
+        return Replayed(answers, used, max(0.0, core - used), seconds)
 
     def _used(self) -> float:
         return sum(self.enforcer.usage(group).cpu_seconds or 0.0 for group in self.groups)
@@ -230,7 +244,8 @@ def _slices(bench: Bench, parts: Sequence[tuple[Sequence[Member], int]], policy:
             stack.callback(_end, _start(bench, enforcer, group, part, _share(part, percent, policy), socket))
             sockets |= {member.name: socket for member in part}
         _wait(sockets.values())
-        yield _Device(enforcer, groups, Caller(sockets, {item.name: requests_of(item) for item in bench.members}))
+        caller = Caller(sockets, {item.name: requests_of(item) for item in bench.members})
+        yield _Device(enforcer, groups, caller, bench.core)
 
 
 def _share(part: Sequence[Member], percent: int, policy: SlicePolicy) -> Allocation:
