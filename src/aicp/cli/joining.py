@@ -16,7 +16,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect, target_of
 from aicp.cli.marks import LABEL_HELP, changed_labels, labels_text
-from aicp.cli.output import err, out, print_done, print_json, print_table
+from aicp.cli.output import err, print_done, print_json, print_table
 from aicp.cli.platform import running_supervisor, stop_platform
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.join import JoinTokenCreate, JoinWish
@@ -84,6 +84,7 @@ def join(
     ] = None,
     engine_port: Annotated[int, typer.Option(help="Port of this machine's engines; default: any free one.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the node runs.")] = False,
+    json_: JsonFlag = False,
 ) -> None:
     """Make this machine a node of a platform, and run it; again without a token it goes on as the node it is."""
     data_dir = target_of(ctx).data_dir
@@ -95,7 +96,8 @@ def join(
         os.execv(command[0], command)
     if running_supervisor(data_dir) is None:
         _start_detached(data_dir, command)
-    out.print("The node runs; `aicp node list` on the platform shows it.", markup=False)
+    node = (data_dir / "agent" / "node.id").read_text().strip()
+    print_done({"node": node}, "The node runs; `aicp node list` on the platform shows it.", as_json=json_)
 
 
 def _keep_private(path: Path, wish: JoinWish) -> None:
