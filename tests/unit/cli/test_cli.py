@@ -121,8 +121,8 @@ def test_every_command_on_an_object_speaks_json() -> None:
     assert isinstance(root, TyperGroup)
     groups = {name: group for name, group in root.commands.items() if isinstance(group, TyperGroup)}
     commands = {f"{name} {word}": command for name, group in groups.items() for word, command in group.commands.items()}
-    # `clean` removes a local file, a password is typed by a person, bytes and manifests come as they are, `join` runs.
-    silent = {"quickstart clean", "user password", "file content", "batch results", "kubernetes render", "node join"}
+    # `clean` removes a local file, a password is typed by a person, bytes and manifests come as they are.
+    silent = {"quickstart clean", "user password", "file content", "batch results", "kubernetes render"}
     without = {name for name, command in commands.items() if not any("--json" in one.opts for one in command.params)}
     assert without <= silent
 
