@@ -72,7 +72,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     port, _ = free_ports()
     settings = {"AICP_CLUSTER_ADDRESS": f"0.0.0.0:{port}", "AICP_NODE_LEASE_SECONDS": str(LEASE)}
     with ExitStack() as stack:
-        machine = stack.enter_context(linked_machine(1))
+        machine = stack.enter_context(linked_machine())
         platform = Platform(tmp_path / "p", **settings).start()
         stack.callback(platform.stop)
         world = World(platform, machine, tmp_path)

@@ -28,9 +28,9 @@ def need_namespaces() -> None:
 
 
 @contextmanager
-def linked_machine(number: int) -> Iterator[LinkedMachine]:
-    """A namespace with a link to this machine; both go at the end."""
-    machine = LinkedMachine(number)
+def linked_machine() -> Iterator[LinkedMachine]:
+    """A namespace with a link to this machine; both go at the end. Each process of tests has names of its own."""
+    machine = LinkedMachine(os.getpid())
     machine.remove()
     _ip("netns", "add", machine.name)
     try:
@@ -50,8 +50,9 @@ class LinkedMachine:
 
     def __init__(self, number: int) -> None:
         self.name = f"{_NAME}{number}"
-        self.link = f"{_NAME}v{number}"
-        self.gateway, self.host = f"10.177.{number}.1", f"10.177.{number}.2"
+        self.link = f"aj{number}"
+        network = f"10.{128 + number // 250 % 100}.{number % 250}"
+        self.gateway, self.host = f"{network}.1", f"{network}.2"
 
     def cut(self) -> None:
         """Nothing passes any more, and nobody is told."""
@@ -110,6 +111,7 @@ class JoinedNode:
 
     def stop(self) -> None:
         """Ends it with its engines."""
+        self._within = []  # by signals, whatever became of its network
         self.cli("down", check=False)
 
 

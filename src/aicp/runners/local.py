@@ -28,6 +28,7 @@ class LocalRunner:
         self._fixed = list(clients)
         self._joined: dict[str, AgentClient] = {}
         self._late: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._silent: set[str] = set()
         self._by_node: dict[str, AgentClient] = {}
         self._holders: dict[str, AgentClient] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -37,6 +38,7 @@ class LocalRunner:
         wanted = {agent.address: agent for agent in agents}
         for address in self._joined.keys() - wanted.keys():
             self._forget(self._joined.pop(address))
+            self._silent.discard(address)
         for address in wanted.keys() - self._joined.keys():
             self._joined[address] = client_of(wanted[address])
 
@@ -66,13 +68,28 @@ class LocalRunner:
         found: list[tuple[AgentClient, T]] = []
         for client, task in asked.items():
             if not task.done():
+                self._silent.add(client.address)
                 self._late[client.address, what] = cast("asyncio.Task[Any]", task)
                 task.add_done_callback(_ignore)
             elif (error := task.exception()) is None:
+                self._silent.discard(client.address)
                 found.append((client, task.result()))
             elif not isinstance(error, UnavailableError):
                 raise error
+            else:
+                self._silent.add(client.address)
         return found
+
+    def _heard(self, client: AgentClient) -> AgentClient:
+        """The client, unless it is a joined node's that was silent when asked last: nobody waits for that again.
+
+        Raises UnavailableError.
+        """
+        if client.address in self._joined and client.address in self._silent:
+            raise UnavailableError(
+                f"The agent at {client.address} does not answer.", hint="It is asked again every second."
+            )
+        return client
 
     def _forget(self, client: AgentClient) -> None:
         self._by_node = {key: value for key, value in self._by_node.items() if value is not client}
@@ -105,8 +122,10 @@ class LocalRunner:
         # A node that is known to hold it is asked alone: others that are silent do not matter.
         holder = self._holders.get(replica_id)
         clients = self._clients if holder is None else [holder]
-        stops = (client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in clients)
-        await asyncio.gather(*stops)
+        heard = [self._heard(client) for client in clients]
+        await asyncio.gather(
+            *(client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in heard)
+        )
 
     async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
         silent: UnavailableError | None = None
@@ -147,7 +166,7 @@ class LocalRunner:
             raise UnavailableError(
                 f"No agent answers for node {node_id!r}.", hint="Start the platform on that node, then try again."
             )
-        return client
+        return self._heard(client)
 
 
 def _ignore(task: asyncio.Future[Any]) -> None:

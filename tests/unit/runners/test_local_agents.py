@@ -63,6 +63,9 @@ async def test_a_silent_agent_is_waited_for_shortly_and_then_not_at_all(agents: 
     began = time.monotonic()
     assert await local.observe() == []
     assert time.monotonic() - began < 1
+    with pytest.raises(UnavailableError):
+        await local.stop("rep_1", 1, 0)
+    assert time.monotonic() - began < 1
     assert len(agents[0].leases) == 1
     assert len(agents[1].leases) == 2
     await local.close()
