@@ -21,10 +21,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import httpx
 from report import spread, write
 from tests.support.agent_process import tiny_launch
-from tests.support.ray_machines import RayMachines, unavailable, until
+from tests.support.ray_machines import RayMachines, answers, unavailable, until
 from tests.support.redis_server import RedisServer
 
 from aicp.core.launch import ObservedReplica, ReplicaState
@@ -118,17 +117,6 @@ async def kill_node(machines: RayMachines, runner: RayRunner) -> dict[str, float
     back = time.monotonic() - began
     await runner.stop("rep_k", 2, 1.0)
     return {"detect_seconds": detected, "back_seconds": back}
-
-
-async def answers(replica: ObservedReplica) -> bool:
-    """Whether one call to an engine succeeds."""
-    assert replica.address is not None
-    transport = httpx.AsyncHTTPTransport(uds=replica.address.removeprefix("unix:"))
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=2) as client:
-            return (await client.get("/health")).is_success
-    except httpx.HTTPError:
-        return False
 
 
 async def measure(rounds: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.agent_process import tiny_launch
-from tests.support.ray_machines import Machine, RayMachines, unavailable, until
+from tests.support.ray_machines import Machine, RayMachines, answers, unavailable, until
 from tests.support.redis_server import RedisServer, redis_installed
 
 from aicp.core.launch import ObservedReplica, ReplicaState
@@ -84,16 +84,6 @@ async def ready(runner: RayRunner, replica_id: str) -> ObservedReplica:
         log = "".join([piece async for piece in runner.log(replica_id)])
         raise AssertionError(f"{replica_id} is not ready: {found}\n{log}") from None
     return found[0]
-
-
-async def answers(replica: ObservedReplica) -> bool:
-    assert replica.address is not None
-    transport = httpx.AsyncHTTPTransport(uds=replica.address.removeprefix("unix:"))
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=2) as client:
-            return (await client.get("/health")).is_success
-    except httpx.HTTPError:
-        return False
 
 
 async def test_a_killed_node_is_known_at_once_and_its_replica_answers_elsewhere(

@@ -14,7 +14,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from aicp.core.clock import SystemClock
+from aicp.core.launch import ObservedReplica
 from aicp.core.ray_member import RayMember
 from aicp.core.registry import Registry
 from aicp.main.ray_node import write_membership
@@ -192,3 +195,14 @@ def _remove_network(count: int) -> None:
 def _ip(*lines: str) -> None:
     for line in lines:
         subprocess.run(["ip", *line.split()], check=True)
+
+
+async def answers(replica: ObservedReplica) -> bool:
+    """Whether one call to an engine succeeds."""
+    assert replica.address is not None
+    transport = httpx.AsyncHTTPTransport(uds=replica.address.removeprefix("unix:"))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=2) as client:
+            return (await client.get("/health")).is_success
+    except httpx.HTTPError:
+        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import typer
 from aicp.cli.connection import JsonFlag, YesFlag, connect, target_of
 from aicp.cli.marks import LABEL_HELP, changed_labels, labels_text
 from aicp.cli.output import err, print_done, print_json, print_table
-from aicp.cli.platform import running_supervisor, stop_platform
+from aicp.cli.platform import running_supervisor, start_supervisor, stop_platform
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.join import JoinTokenCreate, JoinWish
 
@@ -115,16 +114,7 @@ def _keep_private(path: Path, wish: JoinWish) -> None:
 
 def _start_detached(data_dir: Path, command: list[str]) -> None:
     path = data_dir / "logs" / "node.log"
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("w") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-    except OSError as error:
-        raise InvalidError(
-            f"{path} cannot be written ({error.strerror}).", hint="Name a directory of yours with --data-dir."
-        ) from error
+    process = start_supervisor(path, command)
     deadline = time.monotonic() + _JOIN_SECONDS
     while not ((data_dir / "agent" / "agent.sock").exists() and running_supervisor(data_dir) == process.pid):
         if process.poll() is not None or time.monotonic() > deadline:

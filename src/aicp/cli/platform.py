@@ -100,19 +100,24 @@ def up(
     out.print(f"{'Already up' if running else 'Up'}: console {client.transport.url}", markup=False)
 
 
-def _start_detached(data_dir: Path, command: list[str]) -> Client:
-    """Starts the supervisor, which says what it has to say in logs/up.log: the caller's streams must end with it."""
-    path = data_dir / "logs" / "up.log"
+def start_supervisor(path: Path, command: list[str]) -> subprocess.Popen[bytes]:
+    """Starts a supervisor, which says what it has to say in `path`: the caller's streams must end with the caller.
+
+    Raises InvalidError when the file cannot be written.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("w") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     except OSError as error:
         raise InvalidError(
             f"{path} cannot be written ({error.strerror}).", hint="Name a directory of yours with --data-dir."
         ) from error
+
+
+def _start_detached(data_dir: Path, command: list[str]) -> Client:
+    path = data_dir / "logs" / "up.log"
+    process = start_supervisor(path, command)
     try:
         return wait_until_up(data_dir, process)
     except UnavailableError:

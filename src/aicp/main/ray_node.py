@@ -14,11 +14,13 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aicp.core.errors import InvalidError
 from aicp.core.ray_member import AGENT_RECORD, AGENT_VARIABLE, RayMember
+from aicp.core.registry import Registry
 from aicp.main.preflight import prepare_data_dir
-from aicp.main.ray_start import check_ray_installed, end_leftovers, node_command, ray_variables
+from aicp.main.ray_start import end_leftovers, node_command, ray_variables
 from aicp.main.settings import Settings, environment
 from aicp.telemetry.processes import ProcessIdentity, read_identity
 
@@ -31,7 +33,7 @@ _AGENT_SECONDS, _RAY_SECONDS = 90.0, 20.0
 
 def main(settings: Settings) -> int:
     """Until SIGTERM, which stops the engines too; 1 when Ray ended, so that the supervisor starts this anew."""
-    check_ray_installed()
+    Registry[Any]("aicp.runners").get("ray").check({})  # whether Ray is installed
     prepare_data_dir(settings.data_dir)
     directory = settings.data_dir / "run" / "ray"
     member, node_id, reconnect_seconds = read_membership(directory)

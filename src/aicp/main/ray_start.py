@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import signal
 import sys
@@ -47,16 +46,6 @@ def state_environment(redis: str, directory: Path) -> dict[str, str]:
         "RAY_external_storage_namespace": temporary_directory(directory).name,
     }
     return found
-
-
-def check_ray_installed() -> None:
-    """Raises InvalidError that says what to install."""
-    if importlib.util.find_spec("ray") is None:
-        raise InvalidError(
-            "The runner `ray` needs the Python package `ray`, which is not installed.",
-            hint="Install it beside the platform: pip install --require-hashes -r requirements/ray.txt "
-            "(or pip install 'aicp[ray]').",
-        )
 
 
 def end_leftovers(member: RayMember) -> None:
