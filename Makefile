@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean bench-%
+.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean demo-slices bench-%
 
 run: compiled console
 	@exec .venv/bin/aicp quickstart
@@ -29,6 +29,7 @@ test: install-dev compiled console
 e2e: install-dev compiled console
 	@tools/install_test_packages.sh
 	@tools/install_clients.sh
+	@$(PY) -m pip install --quiet --require-hashes -r requirements/ray.txt
 	@tools/test.sh e2e
 
 check: install-dev
@@ -45,8 +46,17 @@ fuzz: install-dev
 soak-usage: install-dev
 	@$(PY) benchmarks/soak_usage.py --rows $(or $(ROWS),10000000)
 
+# four small models in slices of this machine's processor, on a platform that comes and goes with it
+demo-slices: install-dev compiled
+	@$(PY) demo/show_slices.py
+
 bench-%: install-dev compiled
 	@$(PY) benchmarks/bench_$*.py
+
+# needs root: machines are namespaces of this one
+bench-ray: install-dev compiled
+	@$(PY) -m pip install --quiet --require-hashes -r requirements/ray.txt
+	@$(PY) benchmarks/bench_ray.py
 
 lock:
 	@tools/lock.sh

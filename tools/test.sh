@@ -17,6 +17,8 @@ else
   $bin/python tools/check_sentences.py
   $bin/python tools/write_docs.py --check
   tools/check_console.sh
-  $bin/python -m pytest -q -m "not e2e" tests
+  # files of tests side by side where they need no machine of their own; the real server and engines one by one
+  $bin/python -m pytest -q -n 2 --dist loadfile -m "not e2e" tests/unit tests/contract
+  $bin/python -m pytest -q -m "not e2e" tests/integration
 fi
 $bin/python tools/check_required.py "$report" "${1:-test}"

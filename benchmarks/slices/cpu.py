@@ -103,7 +103,7 @@ def _release(enforcer: CgroupEnforcer, groups: Sequence[str]) -> None:
 def read(enforcer: CgroupEnforcer, groups: Sequence[str], core: int) -> Reading:
     """What was used so far."""
     used = [enforcer.usage(group).cpu_seconds or 0.0 for group in groups]
-    return Reading(time.monotonic(), used, _busy_seconds(core))
+    return Reading(time.monotonic(), used, busy_core_seconds(core))
 
 
 def shares(before: Reading, after: Reading) -> tuple[list[float], float]:
@@ -178,7 +178,7 @@ def _weights(core: int) -> dict[str, Any]:
     return {"asked": asked, "both_busy": [round(value, 1) for value in both], "first_alone": round(alone[0], 1)}
 
 
-def _busy_seconds(core: int) -> float:
+def busy_core_seconds(core: int) -> float:
     """All but idle and waiting, of one core; the time stolen by the host counts as used by others."""
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith(f"cpu{core} "):

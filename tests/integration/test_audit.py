@@ -61,7 +61,9 @@ class Walker:
 
 @pytest.fixture
 def walker(tmp_path: Path) -> Iterator[Walker]:
-    platform = Platform(tmp_path / "data", AICP_ENVIRONMENTS_DIR=str(tmp_path / "environments"), **PRIVATE).start()
+    cluster = f"127.0.0.1:{free_ports()[0]}"
+    places = {"AICP_ENVIRONMENTS_DIR": str(tmp_path / "environments"), "AICP_CLUSTER_ADDRESS": cluster}
+    platform = Platform(tmp_path / "data", **places, **PRIVATE).start()
     walker = Walker(platform)
     try:
         yield walker
@@ -105,6 +107,8 @@ def _people(walker: Walker, call: Any) -> None:
     call("set_cache_rule", "PUT", "/cache-rules/lab/demo", {"ttl_seconds": 60})
     call("invalidate_cache", "POST", "/cache-rules/lab/demo/invalidate", {})
     call("delete_cache_rule", "DELETE", "/cache-rules/lab/demo")
+    token = call("create_join_token", "POST", "/join-tokens", {"uses": 2})["join_token"]
+    call("delete_join_token", "DELETE", f"/join-tokens/{token['id']}")
     call("create_user", "POST", "/users", {"name": "ann", "password": PASSWORD})
     call("update_user", "PATCH", "/users/ann", {"email": "ann@example.org"})
     call("set_member", "PUT", "/projects/lab/members/ann", {"role": "developer"})

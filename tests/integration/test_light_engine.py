@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 from tests.support.engines import RunningEngine, start_engine, version_of
-from tests.support.light_reference import DOCUMENTS, FIXTURE, QUERY, SENTENCES, TEXTS
+from tests.support.light_reference import (
+    DEMO,
+    DOCUMENTS,
+    FAQ,
+    FAQ_ANSWERS,
+    FAQ_QUESTIONS,
+    FIXTURE,
+    QUERY,
+    SENTENCES,
+    TEXTS,
+)
 from tests.support.minilm import fetch_minilm
 from tests.support.tiny_bert import write_tiny_bert
 from tests.support.tiny_encoders import write_tiny_encoder
@@ -220,11 +230,27 @@ def test_an_encoder_without_pooling_settings_is_averaged(tmp_path: Path) -> None
 
 
 def test_the_demonstration_cross_encoder_finds_answers_of_the_faq(tmp_path: Path) -> None:
-    """Far above chance, which puts the right answer of 29 first once in 29 questions."""
-    demo = Path(__file__).parents[2] / "demo"
-    rows = [json.loads(line) for line in (demo / "faq.jsonl").read_text("utf-8").splitlines()]
-    answers = [row["answer"] for row in rows]
-    for engine in start_engine("light", demo / "rerank" / "model", tmp_path, context_length=128):
-        found = [ask(engine, "/v1/rerank", query=row["question"], documents=answers)["results"] for row in rows]
-        first = sum(results[0]["index"] == index for index, results in enumerate(found))
-        assert first >= len(rows) // 2
+    """Its scores are torch's. Far above chance, which puts the right answer of 29 first once in 29 questions."""
+    answers = [row["answer"] for row in FAQ]
+    scores = [1 / (1 + math.exp(-row[0])) for row in REFERENCE["demo-rerank"]]
+    for engine in start_engine("light", DEMO / "rerank" / "model", tmp_path, context_length=128):
+        for number, question in enumerate(FAQ_QUESTIONS):
+            found = ask(engine, "/v1/score", text_1=question, text_2=FAQ_ANSWERS)["data"]
+            expected = scores[number * len(FAQ_ANSWERS) :][: len(FAQ_ANSWERS)]
+            assert [item["score"] for item in found] == pytest.approx(expected, abs=1e-3)
+        orders = [ask(engine, "/v1/rerank", query=row["question"], documents=answers)["results"] for row in FAQ]
+        first = sum(results[0]["index"] == index for index, results in enumerate(orders))
+        assert first >= len(FAQ) // 2
+
+
+def test_models_of_one_process_answer_each_under_its_own_name(tmp_path: Path) -> None:
+    minilm = str(fetch_minilm())
+    more = ["--model", "small", minilm, "--int8", "small"]
+    for engine in start_engine("light", fetch_minilm(), tmp_path, context_length=CONTEXT, more=more):
+        listed = engine.request("GET", "/v1/models")[1]["data"]
+        assert [item["id"] for item in listed] == ["m", "small"]
+        assert_equal(vectors(ask(engine, "/v1/embeddings", input=SENTENCES)), REFERENCE["minilm"])
+        small = vectors(ask(engine, "/v1/embeddings", model="small", input=SENTENCES))
+        assert small != vectors(ask(engine, "/v1/embeddings", input=SENTENCES))
+        for row, expected in zip(small, REFERENCE["minilm"], strict=True):
+            assert sum(a * b for a, b in zip(row, expected, strict=True)) > 0.98

@@ -20,12 +20,12 @@ class Authority:
         _openssl("req", "-x509", *_CURVE, "-subj", f"/CN={name}", *usage, "-days", "2",
                  "-keyout", str(self._key), "-out", str(self.file))  # fmt: skip
 
-    def issue(self, names: str) -> tuple[Path, Path]:
-        """A server's certificate for `names`, as `DNS:localhost,IP:127.0.0.1`, and its key."""
-        certificate, key, request = (self._folder / name for name in ("server.pem", "server.key", "server.csr"))
-        _openssl("req", *_CURVE, "-subj", "/CN=server", "-keyout", str(key), "-out", str(request))
-        extensions = self._folder / "server.cnf"
-        extensions.write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+    def issue(self, names: str, name: str = "server", usage: str = "serverAuth") -> tuple[Path, Path]:
+        """A certificate for `names`, as `DNS:localhost,IP:127.0.0.1`, and its key, in files called `name`."""
+        certificate, key, request = (self._folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
+        _openssl("req", *_CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request))
+        extensions = self._folder / f"{name}.cnf"
+        extensions.write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n")
         signer = ["-CA", str(self.file), "-CAkey", str(self._key), "-CAcreateserial", "-days", "2"]
         _openssl("x509", "-req", "-in", str(request), *signer, "-extfile", str(extensions), "-out", str(certificate))
         return certificate, key

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -265,8 +265,13 @@ def running(spec: LaunchSpec, directory: Path, *, model: Path, python: Path | No
         engine.kill()
 
 
-def start_engine(name: str, model: Path, directory: Path, **request: Any) -> Iterator[RunningEngine]:
-    """The engine on its own environment, built when absent, ready to answer; in mode balanced unless asked."""
+def start_engine(
+    name: str, model: Path, directory: Path, more: Sequence[str] = (), **request: Any
+) -> Iterator[RunningEngine]:
+    """The engine on its own environment, built when absent, ready to answer; in mode balanced unless asked.
+
+    `more` are words added to its command.
+    """
     driver = Registry[Engine]("aicp.engines").get(name)
     key = EnvironmentKey(name, driver.versions[0], "cpu")
     environments = Environments(ENVIRONMENTS, clock=SystemClock(), parent=os.environ, for_everyone=True)
@@ -274,7 +279,9 @@ def start_engine(name: str, model: Path, directory: Path, **request: Any) -> Ite
     version, model_type = version_of(model)
     launch = make_request(version, **{"model_type": model_type, "engine_version": key.version, **request})
     folder = model if model.is_dir() else model.parent
-    with running(driver.launch(launch), directory, model=folder, python=environments.interpreter(key)) as engine:
+    spec = driver.launch(launch)
+    spec = spec.model_copy(update={"command": [*spec.command, *more]})
+    with running(spec, directory, model=folder, python=environments.interpreter(key)) as engine:
         engine.watch_memory()
         engine.wait_ready(240)
         yield engine

@@ -33,6 +33,7 @@ import json, sys, uvloop
 from pathlib import Path
 from aicp.gateway.config import GatewayConfig, Limits, MediaRules, SharingRules, TraceRules
 from aicp.gateway.server import serve
+from aicp.security.tls_identity import TlsIdentity
 values = json.loads(sys.argv[1])
 for name in ("directory", "tls_certificate", "tls_key", "control_certificate"):
     if values.get(name):
@@ -41,6 +42,8 @@ values["limits"] = Limits(**values.get("limits", {}))
 values["media"] = MediaRules(**values.get("media", {}))
 values["sharing"] = SharingRules(**values.get("sharing", {}))
 values["traces"] = TraceRules(**values["traces"]) if "traces" in values else None
+if "cluster" in values:
+    values["cluster"] = TlsIdentity.kept(Path(values["cluster"]), "gateway")
 uvloop.run(serve(GatewayConfig(**values)))
 """
 

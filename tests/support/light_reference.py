@@ -19,6 +19,10 @@ from tests.support.tiny_encoders import CONFIGS, write_tiny_encoder
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "light_reference.json"
 QUERY = "where is the old bridge ?"
 DOCUMENTS = ["the bridge is in the city .", "a dog sleeps on bread .", "the old river", "who runs in the city ?"]
+DEMO = Path(__file__).parents[2] / "demo"
+FAQ = [json.loads(line) for line in (DEMO / "faq.jsonl").read_text("utf-8").splitlines()]
+FAQ_QUESTIONS = [row["question"] for row in FAQ[:4]]
+FAQ_ANSWERS = [row["answer"] for row in FAQ[:12]]
 TEXTS = ["the old bridge", "a dog sleeps on the bread in the city .", "who is the cat ?"]
 SENTENCES = [
     "How do I publish a model as a service?",
@@ -31,6 +35,8 @@ SENTENCES = [
 def main() -> None:
     """Computes and writes."""
     found: dict[str, Any] = {"minilm": _embed(fetch_minilm(), SENTENCES)}
+    pairs = [(question, answer) for question in FAQ_QUESTIONS for answer in FAQ_ANSWERS]
+    found["demo-rerank"] = _classify(DEMO / "rerank" / "model", pairs)
     with tempfile.TemporaryDirectory() as folder:
         bert = write_tiny_bert(Path(folder) / "bert")
         found["bert-cross-encoder"] = _classify(bert, [(QUERY, document) for document in DOCUMENTS])

@@ -14,6 +14,8 @@ import pytest
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keeps the call's outcome, or the set-up's when the call was never reached."""
     path = os.environ.get("AICP_TEST_REPORT")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # it hands its reports to the process that started it, which writes them
+        return
     if not path or not (report.when == "call" or (report.when == "setup" and report.outcome != "passed")):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""

@@ -16,6 +16,7 @@ from aicp.scheduler.service_world import (
     Desired,
     Drain,
     Place,
+    Preempt,
     Promote,
     Remove,
     ReplicaView,
@@ -53,7 +54,7 @@ class SimulatedServices:
 
     def actual(self) -> Actual:
         held = tuple(
-            Commitment(item.id, item.service, item.allocation)
+            Commitment(item.id, item.service, item.allocation, priority=self._priority(item.service_id))
             for item in self.replicas.values()
             if item.allocation is not None and item.state in _HELD
         )
@@ -66,6 +67,10 @@ class SimulatedServices:
             for item in self.replicas.values()
         )
         return Actual(views, Snapshot(nodes, held), self.quotas)
+
+    def _priority(self, service_id: str) -> int:
+        service = self.desired.get(service_id)
+        return 0 if service is None else service.requirement.priority
 
     def pass_once(self) -> list[Action]:
         """Observe, decide, act."""
@@ -176,6 +181,8 @@ class SimulatedServices:
             case Drain():
                 fault = action.reason if action.fault else None
                 self.move(action.replica_id, ReplicaState.DRAINING, reason=action.reason, fault=fault)
+            case Preempt():
+                self.move(action.replica_id, ReplicaState.DRAINING, reason=action.reason, fault=None)
             case Stop():
                 self._stop(self.replicas[action.replica_id])
             case _:

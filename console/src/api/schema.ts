@@ -540,6 +540,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/join-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Join Tokens
+         * @description Tokens with which machines join, newest first; their texts are not kept.
+         */
+        get: operations["list_join_tokens"];
+        put?: never;
+        /**
+         * Create Join Token
+         * @description A token with which machines join; its text is shown this once. 409 while the platform listens for none.
+         */
+        post: operations["create_join_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/join-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Join Token
+         * @description Takes a token away; nodes that joined with it stay.
+         */
+        delete: operations["delete_join_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: never;
@@ -852,7 +896,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Node
-         * @description Forgets a node that is lost. 409 for one that answers.
+         * @description Forgets a node that is lost, or a joined one that holds no replicas. 409 for others.
          */
         delete: operations["delete_node"];
         options?: never;
@@ -1989,7 +2033,7 @@ export interface paths {
         };
         /**
          * Get Version
-         * @description The version of the platform and of this interface.
+         * @description The version of the platform and of this interface, and where it runs replicas.
          */
         get: operations["get_version"];
         put?: never;
@@ -3852,6 +3896,75 @@ export interface components {
          */
         JobState: "queued" | "running" | "succeeded" | "failed" | "canceled";
         /**
+         * JoinToken
+         * @description A token that lets machines join; its text is shown once and kept nowhere.
+         */
+        JoinToken: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Id */
+            id: string;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /** Pool */
+            pool: string | null;
+            /** Uses */
+            uses: number;
+            /** Uses Left */
+            uses_left: number;
+        };
+        /**
+         * JoinTokenCreate
+         * @description What a new token is to allow: how many machines within which time, and which pool and labels they get.
+         */
+        JoinTokenCreate: {
+            /**
+             * Hours
+             * @default 24
+             */
+            hours?: number;
+            /**
+             * Labels
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /** Pool */
+            pool?: string | null;
+            /**
+             * Uses
+             * @default 1
+             */
+            uses?: number;
+        };
+        /**
+         * JoinTokenCreated
+         * @description A fresh token, its text, and the address that a machine joins with it.
+         */
+        JoinTokenCreated: {
+            /** Address */
+            address: string;
+            join_token: components["schemas"]["JoinToken"];
+            /** Token */
+            token: string;
+        };
+        /**
          * KeptBody
          * @description One body: `text` None where it was no text or nothing came; `bytes` is what it had, `cut` that an end is missing.
          *
@@ -4779,6 +4892,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[JoinToken] */
+        Page_JoinToken_: {
+            /** Items */
+            items: components["schemas"]["JoinToken"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Listener] */
         Page_Listener_: {
             /** Items */
@@ -5208,7 +5338,7 @@ export interface components {
         };
         /**
          * PlatformVersion
-         * @description What runs here.
+         * @description What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one.
          */
         PlatformVersion: {
             /**
@@ -5217,6 +5347,13 @@ export interface components {
              * @constant
              */
             api: "v1";
+            /** Head Patience Seconds */
+            head_patience_seconds: number | null;
+            /**
+             * Runner
+             * @default local
+             */
+            runner: string;
             /** Version */
             version: string;
         };
@@ -5316,6 +5453,8 @@ export interface components {
              * @default 0
              */
             nodes_ready: number;
+            /** @default spread */
+            policy: components["schemas"]["PoolOrder"];
             /**
              * Products
              * @description product -> accelerators of it
@@ -5354,6 +5493,12 @@ export interface components {
              */
             storage_used_bytes: number;
             /**
+             * Unlike
+             * @description one replica may get accelerators of several products
+             * @default true
+             */
+            unlike: boolean;
+            /**
              * Vendors
              * @default []
              */
@@ -5389,6 +5534,8 @@ export interface components {
             };
             /** Name */
             name: string;
+            /** @default spread */
+            policy?: components["schemas"]["PoolOrder"];
             /** @default inference */
             purpose?: components["schemas"]["Purpose"];
             /**
@@ -5396,6 +5543,12 @@ export interface components {
              * @default []
              */
             quotas?: components["schemas"]["PoolQuota"][];
+            /**
+             * Unlike
+             * @description one replica may get accelerators of several products
+             * @default true
+             */
+            unlike?: boolean;
             /**
              * Windows
              * @default []
@@ -5503,6 +5656,12 @@ export interface components {
             taints: components["schemas"]["Taint"][];
         };
         /**
+         * PoolOrder
+         * @description What comes first where a pool is filled.
+         * @enum {string}
+         */
+        PoolOrder: "spread" | "pack";
+        /**
          * PoolQuota
          * @description What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
          */
@@ -5542,9 +5701,12 @@ export interface components {
             labels?: {
                 [key: string]: string;
             } | null;
+            policy?: components["schemas"]["PoolOrder"] | null;
             purpose?: components["schemas"]["Purpose"] | null;
             /** Quotas */
             quotas?: components["schemas"]["PoolQuota"][] | null;
+            /** Unlike */
+            unlike?: boolean | null;
             /** Windows */
             windows?: components["schemas"]["TrainingWindow"][] | null;
         };
@@ -6539,6 +6701,18 @@ export interface components {
              */
             pool?: string;
             /**
+             * Preemptible
+             * @description its replicas make room for those of a higher priority and come back afterwards
+             * @default false
+             */
+            preemptible?: boolean;
+            /**
+             * Priority
+             * @description of replicas that wait the higher is placed first; 0 is usual
+             * @default 0
+             */
+            priority?: number;
+            /**
              * Replicas
              * @default 1
              */
@@ -7337,6 +7511,9 @@ export type InstalledEnvironment = components['schemas']['InstalledEnvironment']
 export type Job = components['schemas']['Job'];
 export type JobProgress = components['schemas']['JobProgress'];
 export type JobState = components['schemas']['JobState'];
+export type JoinToken = components['schemas']['JoinToken'];
+export type JoinTokenCreate = components['schemas']['JoinTokenCreate'];
+export type JoinTokenCreated = components['schemas']['JoinTokenCreated'];
 export type KeptBody = components['schemas']['KeptBody'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
@@ -7383,6 +7560,7 @@ export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
 export type PageGatewayStatus = components['schemas']['Page_GatewayStatus_'];
 export type PageJob = components['schemas']['Page_Job_'];
+export type PageJoinToken = components['schemas']['Page_JoinToken_'];
 export type PageListener = components['schemas']['Page_Listener_'];
 export type PageMember = components['schemas']['Page_Member_'];
 export type PageModel = components['schemas']['Page_Model_'];
@@ -7411,6 +7589,7 @@ export type Pool = components['schemas']['Pool'];
 export type PoolCreate = components['schemas']['PoolCreate'];
 export type PoolDevice = components['schemas']['PoolDevice'];
 export type PoolNode = components['schemas']['PoolNode'];
+export type PoolOrder = components['schemas']['PoolOrder'];
 export type PoolQuota = components['schemas']['PoolQuota'];
 export type PoolUpdate = components['schemas']['PoolUpdate'];
 export type PoolView = components['schemas']['PoolView'];
@@ -10622,6 +10801,318 @@ export interface operations {
                 content: {
                     "text/event-stream": unknown;
                 };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_join_tokens: {
+        parameters: {
+            query?: {
+                /** @description rows to answer at most */
+                limit?: number;
+                /** @description rows to pass over */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JoinToken_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    create_join_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinTokenCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JoinTokenCreated"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_join_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be understood. */
             400: {

@@ -31,17 +31,26 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", choices=(CPU, CUDA), default=CPU)
     parser.add_argument("--threads", type=int, default=1, help="threads that compute")
     parser.add_argument("--precision", choices=("float32", "int8"), default="float32")
+    parser.add_argument(
+        "--int8", dest="int8_names", action="append", default=[], metavar="NAME",
+        help="one of the models whose matrices are kept in 8 bits; several may be given",
+    )  # fmt: skip
     parser.add_argument("--context-length", type=int, help="tokens of the longest text; default: the model's own")
     parser.add_argument("--max-batch", type=int, default=32, help="texts of the largest batch")
     parser.add_argument("--max-batch-tokens", type=int, default=2048, help="tokens of the largest batch, padded")
     parser.add_argument("--version", action="version", version=__version__)
-    return parser.parse_args(words)
+    given = parser.parse_args(words)
+    if unknown := set(given.int8_names) - {name for name, _ in given.models}:
+        parser.error(f"--int8 names no model that is served: {', '.join(sorted(unknown))}")
+    return given
 
 
 async def _run(arguments: argparse.Namespace, token: str) -> None:
     settings = Settings(
         device=Device(arguments.device, max(1, arguments.threads)),
-        int8=arguments.precision == "int8",
+        int8=frozenset(
+            name for name, _ in arguments.models if arguments.precision == "int8" or name in arguments.int8_names
+        ),
         context_length=arguments.context_length,
         limits=Limits(arguments.max_batch, arguments.max_batch_tokens),
     )

@@ -22,10 +22,13 @@ _MOST_IMAGES = 128
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How models are loaded and computed. `context_length` is the longest text in tokens; None: the model's own."""
+    """How models are loaded and computed. `int8` are the names of those whose matrices are kept in 8 bits.
+
+    `context_length` is the longest text in tokens; None: the model's own.
+    """
 
     device: Device
-    int8: bool
+    int8: frozenset[str]
     context_length: int | None
     limits: Limits
 
@@ -54,6 +57,6 @@ def _open(name: str, folder: Path, settings: Settings, executor: Executor) -> Se
         limits = Limits(items=1, tokens=1, waiting=_MOST_IMAGES)
         return Served(name, OCR, model, Batcher(model.compute, lambda _: 1, limits, executor))
     text = import_module("aicp_lightengine.text_model")
-    model = text.TextModel(folder, settings.device, int8=settings.int8, longest=settings.context_length)
+    model = text.TextModel(folder, settings.device, int8=name in settings.int8, longest=settings.context_length)
     limits = Limits(settings.limits.items, max(settings.limits.tokens, model.longest))
     return Served(name, model.kind, model, Batcher(model.compute, lambda tokens: len(tokens.ids), limits, executor))

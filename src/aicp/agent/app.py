@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from aicp.agent.engine_door import CONTROL
 from aicp.agent.engine_environments import EngineEnvironments
+from aicp.agent.lease import Lease
+from aicp.agent.membership import JoinedNode
 from aicp.agent.model_copies import ModelCopies
+from aicp.agent.model_files import share_copies
 from aicp.agent.node import NodeInventory
 from aicp.agent.replicas import Replicas
-from aicp.core.errors import ConflictError, InvalidError, UnauthorizedError
+from aicp.core.errors import ConflictError, InvalidError, UnauthorizedError, UnavailableError
+from aicp.core.join import LEASE_HEADER
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.web.errors import install_error_handlers
+from aicp.web.serving import IDENTITY
+
+_LONGEST_LEASE = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +36,21 @@ class AgentParts:
     replicas: Replicas
     environments: EngineEnvironments
     copies: ModelCopies
+    joined: JoinedNode | None = None
+    lease: Lease | None = None
 
 
 def create_app(parts: AgentParts, token: str) -> FastAPI:
-    """The application; every request must carry `token` as bearer."""
+    """The application; every request must carry `token` as bearer, or come from the control plane where callers prove
+    who they are."""
 
     def authenticate(request: Request) -> None:
+        if IDENTITY in request.scope:
+            if request.scope[IDENTITY] != CONTROL:
+                raise UnauthorizedError("The agent obeys the control plane alone.")
+            if parts.lease is not None:
+                _renew(parts.lease, request)
+            return
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise UnauthorizedError("The agent wants the platform's internal token.")
@@ -40,8 +58,19 @@ def create_app(parts: AgentParts, token: str) -> FastAPI:
     app = FastAPI(title="aicp agent", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = parts
     app.include_router(router, dependencies=[Depends(authenticate)])
+    share_copies(app, parts.copies)
     install_error_handlers(app)
     return app
+
+
+def _renew(lease: Lease, request: Request) -> None:
+    """Each call of the control plane may renew the lease. Raises UnavailableError while none is held."""
+    with suppress(ValueError):
+        lease.renew(min(float(request.headers.get(LEASE_HEADER, "")), _LONGEST_LEASE))
+    if not lease.adopted:
+        raise UnavailableError("The agent takes over what runs on its node; it answers in a moment.")
+    if not lease.held() and request.method == "PUT":
+        raise UnavailableError("The node was cut off, and starts nothing before the next call.")
 
 
 router = APIRouter(prefix="/v1")

@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path, PurePosixPath
 
-import httpx
-
+from aicp.agent.copy_sources import BLOCK, CopySource, Disk, Origin
 from aicp.agent.disk import explain_disk
 from aicp.agent.read_ahead import read_ahead
 from aicp.core.clock import Clock
-from aicp.core.errors import InvalidError, UnavailableError
-from aicp.security.tls import pinned
+from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
-_BLOCK = 1024 * 1024
+File = tuple[str, str, int]
+"""(path, sha256, size in bytes) of a file of a version."""
 _UNFINISHED = ".part"
 _UNUSED_SECONDS = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class CopySource:
-    """Where files come from: the control plane's own files when this node can read them, else its interface.
-
-    `certificate` is what an https control plane must prove to be.
-    """
-
-    control_url: str
-    token: str
-    artifacts_dir: Path | None = None
-    certificate: Path | None = None
-
-    def local_file(self, sha256: str) -> Path | None:
-        """The file in the control plane's storage, if it is on this machine and readable."""
-        if self.artifacts_dir is None:
-            return None
-        path = self.artifacts_dir / "blobs" / "sha256" / sha256[:2] / sha256
-        return path if os.access(path, os.R_OK) else None
 
 
 class ModelCopies:
@@ -69,16 +50,24 @@ class ModelCopies:
             return []
         return sorted(path.name for path in self._directory.iterdir() if path.suffix != _UNFINISHED)
 
-    async def ensure(self, digest: str, files: Sequence[tuple[str, str, int]], progress: Progress) -> Path:
+    def file(self, digest: str, path: str) -> Path:
+        """A file of a complete copy. Raises NotFoundError."""
+        found = _inside(self.path(digest), path)
+        if not found.is_file():
+            raise NotFoundError("This node has no such model file.")
+        return found
+
+    async def ensure(self, digest: str, files: Sequence[File], progress: Progress, peers: Sequence[str] = ()) -> Path:
         """The directory of the copy, fetched first when absent. `progress` gets 0..1.
 
-        An interrupted fetch goes on where it stopped. Raises UnavailableError, NoSpaceError, InvalidError.
+        `peers` are agents that have it (`mtls://`), asked in this order before the control plane. An interrupted fetch
+        goes on where it stopped, also from another source. Raises UnavailableError, NoSpaceError, InvalidError.
         """
         final = self.path(digest)
         async with self._locks[digest]:
             if not final.exists():
                 try:
-                    await self._fetch(final.with_suffix(_UNFINISHED), files, progress)
+                    await self._fetch(digest, final.with_suffix(_UNFINISHED), files, peers, progress)
                 except OSError as error:
                     raise explain_disk(error, "The model copy is incomplete") from error
                 final.with_suffix(_UNFINISHED).rename(final)
@@ -111,71 +100,79 @@ class ModelCopies:
             await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
             await asyncio.to_thread(shutil.rmtree, final.with_suffix(_UNFINISHED), ignore_errors=True)
 
-    async def _fetch(self, directory: Path, files: Sequence[tuple[str, str, int]], progress: Progress) -> None:
+    async def _fetch(
+        self, digest: str, directory: Path, files: Sequence[File], peers: Sequence[str], progress: Progress
+    ) -> None:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         total = sum(size for _, _, size in files) or 1
         done = 0
-        async with self._client() as client:
-            for path, sha256, size in files:
+        async with self._source.origins(digest, peers) as origins:
+            for file in files:
+                path, _, size = file
                 target = _inside(directory, path)
                 if not (target.exists() and target.stat().st_size == size):
                     # bytes so far of this file are counted on top of the finished files
-                    await self._fetch_file(client, target, sha256, size, _offset(progress, done, total))
+                    await self._fetch_file(origins, target, file, _offset(progress, done, total))
                 done += size
                 progress(done / total)
         for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
 
     async def _fetch_file(
-        self, client: httpx.AsyncClient, target: Path, sha256: str, size: int, progress: Callable[[int], None]
+        self, origins: list[Origin], target: Path, file: File, progress: Callable[[int], None]
     ) -> None:
+        _, sha256, size = file
         target.parent.mkdir(parents=True, exist_ok=True)
         local = self._source.local_file(sha256)
         if local is not None and local.stat().st_size == size and _link(local, target):
             return
-        unfinished = target.with_name(target.name + _UNFINISHED)
-        digest = hashlib.sha256()
-        done = await asyncio.to_thread(_hash_file, unfinished, digest)
-        blocks = _read_blocks(local, done) if local else self._download(client, sha256, done)
-        with unfinished.open("ab") as file:
+        if local is not None:
+            origins = [Disk(local)]
+        while not await _try_first(origins, target, file, progress):
+            # it does not answer, or its file is damaged: what it sent may be gone on with, it is not asked again
+            log.warning("model files are no longer fetched from %s", origins.pop(0).name)
+
+
+async def _try_first(origins: list[Origin], target: Path, file: File, progress: Callable[[int], None]) -> bool:
+    """Whether the file is there now. Raises what the last origin has against it."""
+    try:
+        if await _take(origins[0], target, file, progress):
+            return True
+    except UnavailableError as error:
+        if len(origins) == 1:
+            raise
+        log.info("%s", error.message)
+        return False
+    if len(origins) > 1:
+        return False
+    raise InvalidError(
+        f"A file of the model arrived damaged: {target.name} has another checksum than the repository says.",
+        hint="It is fetched anew by itself; when this repeats, look for a failing disk or network.",
+    )
+
+
+async def _take(origin: Origin, target: Path, file: File, progress: Callable[[int], None]) -> bool:
+    """Fetches what is missing of a file; False when it is damaged, and then nothing of it is left."""
+    path, sha256, size = file
+    unfinished = target.with_name(target.name + _UNFINISHED)
+    digest = hashlib.sha256()
+    begun = done = await asyncio.to_thread(_hash_file, unfinished, digest)
+    with unfinished.open("ab") as writing:
+        async with aclosing(origin.blocks(path, sha256, done)) as blocks:
             async for block in blocks:
                 digest.update(block)
-                await asyncio.to_thread(file.write, block)
+                await asyncio.to_thread(writing.write, block)
                 done += len(block)
+                if done > size:
+                    break
                 progress(done)
-        if digest.hexdigest() != sha256:
-            unfinished.unlink()
-            raise InvalidError(
-                f"A file of the model arrived damaged: {target.name} has another checksum than the repository says.",
-                hint="It is fetched anew by itself; when this repeats, look for a failing disk or network.",
-            )
-        unfinished.chmod(0o444)
-        unfinished.rename(target)
-
-    async def _download(self, client: httpx.AsyncClient, sha256: str, offset: int) -> AsyncIterator[bytes]:
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        try:
-            async with client.stream("GET", f"/internal/v1/artifacts/{sha256}", headers=headers) as answer:
-                if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return
-                if not answer.is_success or (offset and answer.status_code != httpx.codes.PARTIAL_CONTENT):
-                    raise UnavailableError(f"The control plane answered {answer.status_code} for a model file.")
-                async for block in answer.aiter_bytes(_BLOCK):
-                    yield block
-        except httpx.HTTPError as error:
-            raise UnavailableError(
-                f"A model file could not be fetched from the control plane ({error or type(error).__name__}).",
-                hint="It is tried again by itself.",
-            ) from error
-
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._source.control_url,
-            headers={"Authorization": f"Bearer {self._source.token}"},
-            timeout=httpx.Timeout(30.0),
-            verify=pinned(self._source.certificate) if self._source.certificate else True,
-            trust_env=False,
-        )
+    if digest.hexdigest() != sha256:
+        unfinished.unlink()
+        # what was there before may be at fault, and not this origin
+        return begun > 0 and await _take(origin, target, file, progress)
+    unfinished.chmod(0o444)
+    unfinished.rename(target)
+    return True
 
 
 def _offset(progress: Progress, before: int, total: int) -> Callable[[int], None]:
@@ -204,13 +201,6 @@ def _hash_file(path: Path, digest: hashlib._Hash) -> int:
     if not path.exists():
         return 0
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(BLOCK):
             digest.update(block)
     return path.stat().st_size
-
-
-async def _read_blocks(path: Path, offset: int) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(offset)
-        while block := await asyncio.to_thread(file.read, _BLOCK):
-            yield block

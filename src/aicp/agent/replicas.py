@@ -15,12 +15,14 @@ from aicp.agent.records import ReplicaFiles, ReplicaRecord, replica_directories
 from aicp.agent.site import Site
 from aicp.agent.supervision import Supervision
 from aicp.core.errors import ConflictError, InvalidError, NotFoundError
-from aicp.core.launch import LaunchSpec, ObservedReplica, ReplicaLaunch, ReplicaResize
+from aicp.core.launch import LaunchSpec, ObservedReplica, ReplicaLaunch, ReplicaResize, ReplicaState
+from aicp.core.mutual import replica_name
 
 log = logging.getLogger(__name__)
 
 _REMEMBER_ENDED = timedelta(minutes=10)
 _KEEP_LOGS = timedelta(days=14)
+_FENCE_SECONDS = 10.0
 _KEEP_LOGS_OF = 50  # the newest replicas keep their logs whatever their age
 
 
@@ -33,8 +35,11 @@ class Replicas:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_at: dict[str, datetime] = {}
 
-    async def adopt_all(self) -> None:
-        """Takes over every replica an earlier agent left: live engines go on untouched, missing ones are started."""
+    async def adopt_all(self, fenced: str | None = None) -> None:
+        """Takes over every replica an earlier agent left: live engines go on untouched, missing ones are started.
+
+        `fenced` is why none may run here: then they are only taken over to be stopped.
+        """
         resumed: list[Supervision] = []
         for directory in replica_directories(self._site.replicas_dir):
             record = ReplicaFiles(directory).read()
@@ -43,9 +48,14 @@ class Replicas:
                 if supervision is not None:
                     self._replicas[record.launch.replica_id] = supervision
                     resumed.append(supervision)
+        unwanted = [one for one in resumed if not one.record.wanted]
+        for one in resumed if fenced else ():
+            one.intend_stop(_FENCE_SECONDS)
         await asyncio.gather(*(one.resume() for one in resumed))
         for one in resumed:
-            if not one.record.wanted:
+            if fenced and one not in unwanted:
+                self._spawn(one.finish_stop(ReplicaState.FENCED, fenced))
+            elif not one.record.wanted:
                 self._spawn(one.stop(one.record.grace_seconds))
 
     def observe(self) -> list[ObservedReplica]:
@@ -117,6 +127,18 @@ class Replicas:
         """What the replicas here that have not ended run."""
         members = (one.record.member(self._site.node_id) for one in self._replicas.values() if not one.ended)
         return [member.launch for member in members if member is not None]
+
+    def own_address(self, name: str) -> str | None:
+        """Where the engine listens on this node whose name others ask for (aicp.core.mutual); None: there is none."""
+        for one in self._replicas.values():
+            if not one.ended and replica_name(one.replica_id, self._site.node_id) == name:
+                return one.record.address
+        return None
+
+    async def fence(self, reason: str) -> None:
+        """Stops every engine for good because nobody may know of it any more; `reason` is told when somebody asks."""
+        ending = [one for one in self._replicas.values() if one.intend_stop(_FENCE_SECONDS)]
+        await asyncio.gather(*(one.finish_stop(ReplicaState.FENCED, reason) for one in ending))
 
     async def shut_down(self) -> None:
         """Stops every engine in order, each with its own grace; the next agent starts them again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +36,8 @@ class Site:
     """The node's directories, its drivers, and the user that engines run as (None: the platform's own).
 
     `namespaces` says whether engines can get a private view of the file system. `inherited` are the few variables of
-    the platform's own environment that engines may see.
+    the platform's own environment that engines may see. `reached` says by what address other machines reach a replica,
+    None where they do not.
     """
 
     node_id: str
@@ -50,3 +51,8 @@ class Site:
     engine_user: EngineUser | None = None
     namespaces: bool = False
     inherited: Mapping[str, str] | None = None
+    reached: Callable[[str], str] | None = None
+
+    def shown_address(self, replica_id: str, own: str | None) -> str | None:
+        """How the gateway reaches an engine that listens at `own`."""
+        return own if own is None or self.reached is None else self.reached(replica_id)

@@ -97,7 +97,7 @@ class Supervision:
             reason=self._reason,
             phase=self._phase,
             progress=self._progress,
-            address=self.record.address if up else None,
+            address=self._site.shown_address(self.replica_id, self.record.address) if up else None,
             token=self.record.token if up else None,
             started_at=self.record.started_at,
             ready_at=self.record.ready_at,
@@ -191,12 +191,12 @@ class Supervision:
         self._say(ReplicaState.DRAINING, phase="stopping")
         return True
 
-    async def finish_stop(self) -> None:
+    async def finish_stop(self, state: ReplicaState = ReplicaState.STOPPED, reason: str | None = None) -> None:
         """Does what `intend_stop` wrote down."""
         await self.halt()
         if self._member.launch.model_digest is not None:
             self._site.copies.read_ahead(self._member.launch.model_digest)
-        self._say(ReplicaState.STOPPED)
+        self._say(state, reason=reason)
         self._keep(ended=self.observed())
         self._files.clear()
 
@@ -276,15 +276,15 @@ class Supervision:
         return spawn(start.plan, self.replica_id, self._files.log)
 
     async def _fetch_model(self) -> Path | None:
-        digest = self._member.launch.model_digest
-        if digest is None:
+        if (digest := self._member.launch.model_digest) is None:
             return None
 
         def progress(share: float) -> None:
             phase = f"fetching model {share:.0%}"
             self._say(ReplicaState.STARTING, phase=phase, progress=share, reason=self._reason)
 
-        found = await self._site.copies.ensure(digest, self._member.model_files, progress)
+        files, peers = self._member.model_files, self._member.model_sources
+        found = await self._site.copies.ensure(digest, files, progress, peers)
         self._site.copies.read_ahead(digest)
         return found
 

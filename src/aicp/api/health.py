@@ -23,10 +23,12 @@ class HealthStatus(Value):
 
 
 class PlatformVersion(Value):
-    """What runs here."""
+    """What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one."""
 
     version: str
     api: Literal["v1"] = "v1"
+    runner: str = "local"
+    head_patience_seconds: int | None = None
 
 
 @router.get("/healthz")
@@ -43,6 +45,7 @@ async def readyz(health: HealthUse) -> HealthStatus:
 
 
 @router.get("/api/v1/version")
-async def get_version(_: CallerDep) -> PlatformVersion:
-    """The version of the platform and of this interface."""
-    return PlatformVersion(version=aicp.__version__)
+async def get_version(_: CallerDep, health: HealthUse) -> PlatformVersion:
+    """The version of the platform and of this interface, and where it runs replicas."""
+    patience = health.patience_seconds
+    return PlatformVersion(version=aicp.__version__, runner=health.runner, head_patience_seconds=patience)

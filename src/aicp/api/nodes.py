@@ -70,5 +70,5 @@ async def drain_node(nodes: NodesUse, caller: CallerDep, id: str) -> DrainPlan:
 
 @router.delete("/nodes/{id}", dependencies=WRITE, status_code=status.HTTP_204_NO_CONTENT)
 async def delete_node(nodes: NodesUse, caller: CallerDep, id: str) -> None:
-    """Forgets a node that is lost. 409 for one that answers."""
+    """Forgets a node that is lost, or a joined one that holds no replicas. 409 for others."""
     await nodes.remove(caller, id)

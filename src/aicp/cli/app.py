@@ -21,6 +21,7 @@ from aicp.cli import (
     gateway,
     identity,
     jobs,
+    joining,
     keys,
     kubernetes,
     listeners,
@@ -103,6 +104,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(batches.app, name="batch")
 app.add_typer(files.app, name="file")
 node_changes.add_to(nodes.app)
+joining.add_to(nodes.app)
 app.add_typer(nodes.app, name="node")
 pools.app.command()(advice.advise)
 app.add_typer(pools.app, name="pool")

@@ -96,7 +96,7 @@ def print_moves(plan: DrainPlan) -> None:
 
 
 def remove(ctx: typer.Context, node: str, yes: YesFlag = False, json_: JsonFlag = False) -> None:
-    """Forget a node that is lost; its replicas count as ended."""
+    """Forget a node that is lost, whose replicas count as ended, or one that joined and holds none."""
     if not yes:
         typer.confirm(f"Forget {node}? Only if it does not come back.", abort=True)
     connect(ctx).nodes.delete(node)

@@ -17,6 +17,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, find_credential, local_pin, open_client, target_of
 from aicp.cli.output import err, out, print_facts, print_json
+from aicp.client.records import PlatformVersion
 from aicp.client.rest import Client
 from aicp.core.errors import AicpError, ForbiddenError, InvalidError, UnavailableError
 from aicp.core.gateway import GatewayStatus
@@ -78,12 +79,18 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default loopback.")] = None,
     port: Annotated[int | None, typer.Option(help="Console and REST.")] = None,
     gateway_port: Annotated[int | None, typer.Option(help="OpenAI-compatible API; default the next one.")] = None,
-    runner: Annotated[str | None, typer.Option(help="Where replicas run: local or kubernetes; default local.")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Where replicas run: local, ray or kubernetes; default local.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="HOST:PORT at which further machines join; default: none can.")
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow other addresses without TLS.")] = False,
 ) -> None:
     """Start the platform on this machine."""
     target = target_of(ctx)
     given = {"--host": host, "--port": port or target.port, "--gateway-port": gateway_port, "--runner": runner}
+    given["--cluster-address"] = cluster
     options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     command = server_command(target.data_dir, options + (["--insecure"] if insecure else []))
     if not detach:
@@ -93,19 +100,24 @@ def up(
     out.print(f"{'Already up' if running else 'Up'}: console {client.transport.url}", markup=False)
 
 
-def _start_detached(data_dir: Path, command: list[str]) -> Client:
-    """Starts the supervisor, which says what it has to say in logs/up.log: the caller's streams must end with it."""
-    path = data_dir / "logs" / "up.log"
+def start_supervisor(path: Path, command: list[str]) -> subprocess.Popen[bytes]:
+    """Starts a supervisor, which says what it has to say in `path`: the caller's streams must end with the caller.
+
+    Raises InvalidError when the file cannot be written.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("w") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     except OSError as error:
         raise InvalidError(
             f"{path} cannot be written ({error.strerror}).", hint="Name a directory of yours with --data-dir."
         ) from error
+
+
+def _start_detached(data_dir: Path, command: list[str]) -> Client:
+    path = data_dir / "logs" / "up.log"
+    process = start_supervisor(path, command)
     try:
         return wait_until_up(data_dir, process)
     except UnavailableError:
@@ -160,6 +172,7 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
         [
             ("platform", client.transport.url),
             ("version", version.version),
+            *_runner(version),
             ("you are", f"{session.user.name}, by {credential.source}"),
             ("nodes", _ready(nodes)),
             ("services", _ready(services)),
@@ -167,6 +180,14 @@ def status(ctx: typer.Context, json_: JsonFlag = False) -> None:
             *_coordinator(gateways),
         ]
     )
+
+
+def _runner(version: PlatformVersion) -> list[tuple[str, str]]:
+    """What a runner with a head survives; nothing for one without."""
+    seconds = version.head_patience_seconds
+    if seconds is None:
+        return []
+    return [("runner", f"{version.runner}; nodes serve on for at least {seconds} s while its head is away")]
 
 
 def _allowed(read: Callable[[], list[T]]) -> list[T] | None:

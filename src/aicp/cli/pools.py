@@ -12,9 +12,19 @@ from pydantic import ValidationError
 from aicp.cli.connection import JsonFlag, YesFlag, connect
 from aicp.cli.marks import LABEL_HELP, changed_labels, labels_text
 from aicp.cli.output import out, print_done, print_facts, print_json, print_table
-from aicp.cli.publish import bytes_of
+from aicp.cli.publish import bytes_of, given_of
 from aicp.core.errors import InvalidError
-from aicp.core.pool import Pool, PoolCreate, PoolDevice, PoolQuota, PoolUpdate, Purpose, QuotaUse, TrainingWindow
+from aicp.core.pool import (
+    Pool,
+    PoolCreate,
+    PoolDevice,
+    PoolOrder,
+    PoolQuota,
+    PoolUpdate,
+    Purpose,
+    QuotaUse,
+    TrainingWindow,
+)
 from aicp.core.quantity import format_bytes
 
 app = typer.Typer(
@@ -30,6 +40,13 @@ WindowOption = Annotated[
     typer.Option("--window", help="Hours of training, e.g. '1-5 22:00-06:00 Asia/Taipei'; repeat for several."),
 ]
 LabelOption = Annotated[list[str] | None, typer.Option("--label", help=LABEL_HELP)]
+PolicyOption = Annotated[
+    PoolOrder | None,
+    typer.Option(help="spread: replicas of a service on different nodes; pack: as few cards as possible."),
+]
+UnlikeOption = Annotated[
+    bool | None, typer.Option("--unlike/--alike", help="Whether one replica may get cards of several products.")
+]
 QuotaOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,6 +115,7 @@ def _facts(pool: Pool) -> Sequence[tuple[str, Any]]:
         ("name", pool.name),
         ("purpose", pool.purpose + (f": {pool.closed}" if pool.closed else "")),
         ("windows", [f"{item.days} {item.start}-{item.end} {item.time_zone}" for item in pool.windows]),
+        ("policy", pool.policy + ("" if pool.unlike else ", one replica on cards of one product")),
         ("description", pool.description),
         ("labels", labels_text(pool.labels)),
         ("nodes", f"{pool.nodes_ready} of {pool.nodes} take replicas"),
@@ -147,6 +165,8 @@ def create_pool(
     description: Annotated[str, typer.Option(help="What it is for, in words.")] = "",
     purpose: PurposeOption = None,
     window: WindowOption = None,
+    policy: PolicyOption = None,
+    unlike: UnlikeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -161,6 +181,7 @@ def create_pool(
         "windows": [parse_window(text) for text in window or []],
         "labels": changed_labels({}, label or []),
         "quotas": changed_quotas([], quota or []),
+        **given_of(policy=policy, unlike=unlike),
     }
     pool = pools.create(_checked(PoolCreate, given))
     if node:
@@ -175,6 +196,8 @@ def edit_pool(
     description: Annotated[str | None, typer.Option(help="What it is for, in words.")] = None,
     purpose: PurposeOption = None,
     window: WindowOption = None,
+    policy: PolicyOption = None,
+    unlike: UnlikeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -183,7 +206,7 @@ def edit_pool(
     """Change a pool's description, purpose, labels or quotas, or move nodes into it."""
     pools = connect(ctx).pools
     changes: dict[str, Any] = {"add_nodes": node or []}
-    changes |= {key: value for key, value in (("description", description), ("purpose", purpose)) if value is not None}
+    changes |= given_of(description=description, purpose=purpose, policy=policy, unlike=unlike)
     if window:
         changes["windows"] = [parse_window(text) for text in window]
         changes.setdefault("purpose", Purpose.WINDOWS)

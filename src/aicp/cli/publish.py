@@ -54,6 +54,13 @@ CpuOption = Annotated[float | None, typer.Option(help="CPU cores per replica.")]
 MemoryOption = Annotated[str | None, typer.Option(help="Host memory per replica, e.g. 4GiB.")]
 DrainOption = Annotated[float | None, typer.Option(help="How long open requests may finish when a replica goes.")]
 VisibilityOption = Annotated[Visibility | None, typer.Option(help="Who may call it: every project's keys, or its own.")]
+PriorityOption = Annotated[
+    int | None, typer.Option(help="Of replicas that wait the higher is placed first, -1000 to 1000; 0 is usual.")
+]
+PreemptibleOption = Annotated[
+    bool | None,
+    typer.Option("--preemptible/--not-preemptible", help="Its replicas make room for those of a higher priority."),
+]
 DescriptionOption = Annotated[str | None, typer.Option(help="What people read about it.")]
 
 
@@ -123,6 +130,8 @@ def publish(
     cpu: CpuOption = None,
     memory: MemoryOption = None,
     drain_seconds: DrainOption = None,
+    priority: PriorityOption = None,
+    preemptible: PreemptibleOption = None,
     visibility: VisibilityOption = None,
     min_replicas: MinOption = None,
     max_replicas: MaxOption = None,
@@ -176,7 +185,13 @@ def publish(
         replicas=replicas,
         context_length=context,
         users=users,
-        **given_of(drain_seconds=drain_seconds, visibility=visibility, autoscale=autoscale),
+        **given_of(
+            drain_seconds=drain_seconds,
+            visibility=visibility,
+            autoscale=autoscale,
+            priority=priority,
+            preemptible=preemptible,
+        ),
     )
     described = given_of(description=description)
     body = ServiceCreate(name=name, project=project, spec=spec, create_key=create_key, **described)

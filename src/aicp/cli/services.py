@@ -18,6 +18,8 @@ from aicp.cli.publish import (
     DrainOption,
     MemoryOption,
     NodeLabelsOption,
+    PreemptibleOption,
+    PriorityOption,
     SliceOption,
     TolerateOption,
     UsersOption,
@@ -52,13 +54,7 @@ from aicp.core.autoscale import Autoscale
 from aicp.core.errors import InvalidError
 from aicp.core.quantity import format_bytes
 from aicp.core.replica import Replica
-from aicp.core.service import (
-    Mode,
-    Service,
-    ServiceSpec,
-    ServiceState,
-    ServiceUpdate,
-)
+from aicp.core.service import Mode, Service, ServiceSpec, ServiceState, ServiceUpdate
 
 app = typer.Typer(no_args_is_help=True, help="Look at and change published services.")
 _CHOSEN = {
@@ -213,6 +209,8 @@ def update(
     memory: MemoryOption = None,
     replicas: int | None = None,
     drain_seconds: DrainOption = None,
+    priority: PriorityOption = None,
+    preemptible: PreemptibleOption = None,
     visibility: VisibilityOption = None,
     min_replicas: MinOption = None,
     max_replicas: MaxOption = None,
@@ -248,6 +246,8 @@ def update(
         "users": users,
         "replicas": replicas,
         "drain_seconds": drain_seconds,
+        "priority": priority,
+        "preemptible": preemptible,
         "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
         "compute": {

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
 
+from aicp.client.places import reach
 from aicp.client.transport import error_of
 from aicp.core.errors import UnavailableError
+from aicp.core.join import LEASE_HEADER
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 
 T = TypeVar("T")
+HEARD_WITHIN_SECONDS = 10.0
+_CONNECT_SECONDS = 3.0
 
 _NODE = TypeAdapter(NodeStatus)
 _REPLICA = TypeAdapter(ObservedReplica)
@@ -25,19 +32,31 @@ _DIGESTS = TypeAdapter(list[str])
 
 
 class AgentClient:
-    """One agent. `address` is `unix:/path/agent.sock`, a bare path of one, or a base URL.
+    """One agent. `address` is `unix:/path/agent.sock`, a bare path of one, a base URL, or `mtls://name@host:port`, for
+    which `tls` gives what to prove oneself with. `lease_seconds` is for how long a joined node may serve after a call.
+    Raises UnavailableError without that, ValueError for no address.
 
     Every method raises UnavailableError when the agent does not answer, and the agent's own AicpError otherwise.
     """
 
-    def __init__(self, address: str, token: str, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        timeout_seconds: float = 10.0,
+        tls: Callable[[], SSLContext] | None = None,
+        lease_seconds: float | None = None,
+    ) -> None:
         self.address = address
-        path = address.removeprefix("unix:") if not address.startswith("http") else None
+        self._lease_seconds = lease_seconds
+        self._answered_at = -math.inf
+        url, transport = reach(f"unix:{address}" if address.startswith("/") else address, tls)
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=path) if path else None,
-            base_url="http://agent" if path else address,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout_seconds,
+            transport=transport,
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            timeout=httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
             trust_env=False,
         )
 
@@ -119,14 +138,21 @@ class AgentClient:
         self, method: str, path: str, *, content: bytes | None = None, params: Mapping[str, Any] | None = None
     ) -> httpx.Response:
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        headers = {"Content-Type": "application/json"} if content is not None else None
+        headers = self._lease() | ({"Content-Type": "application/json"} if content is not None else {})
         try:
             answer = await self._http.request(method, path, content=content, params=given, headers=headers)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        self._answered_at = time.monotonic()
         if not answer.is_success:
             raise error_of(answer.status_code, answer.content)
         return answer
+
+    def _lease(self) -> dict[str, str]:
+        """Only an agent whose answers come through gets another lease: one that hears without being heard is lost."""
+        if self._lease_seconds is None or time.monotonic() - self._answered_at > HEARD_WITHIN_SECONDS:
+            return {}
+        return {LEASE_HEADER: f"{self._lease_seconds:g}"}
 
     def _decode(self, answer: httpx.Response, shape: TypeAdapter[T]) -> T:
         return shape.validate_json(answer.content)

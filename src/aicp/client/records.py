@@ -18,10 +18,12 @@ _ANY_USE, _ANY_EVENT = UsageQuery(), EventQuery()
 
 
 class PlatformVersion(Value):
-    """What runs there."""
+    """What runs there. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one."""
 
     version: str
     api: str
+    runner: str = "local"
+    head_patience_seconds: int | None = None
 
 
 class Change(Value):

@@ -17,6 +17,7 @@ from aicp.client.accelerators import Accelerators
 from aicp.client.batches import Batches, Files
 from aicp.client.cache_rules import CacheRules
 from aicp.client.identity import Keys, Projects, Users
+from aicp.client.joins import JoinTokens
 from aicp.client.listeners import Listeners
 from aicp.client.models import Jobs, Models
 from aicp.client.prices import Prices
@@ -56,6 +57,7 @@ class Client:
         self.jobs = Jobs(self.transport)
         self.services = Services(self.transport)
         self.nodes = Nodes(self.transport)
+        self.join_tokens = JoinTokens(self.transport)
         self.pools = Pools(self.transport)
         self.accelerators = Accelerators(self.transport)
         self.engines = Engines(self.transport)

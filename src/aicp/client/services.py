@@ -177,7 +177,7 @@ class Nodes:
         return self._transport.post(f"/api/v1/nodes/{node_id}/drain", DrainPlan)
 
     def delete(self, node_id: str) -> None:
-        """Forgets a node that is lost."""
+        """Forgets a node that is lost, or a joined one that holds no replicas."""
         self._transport.delete(f"/api/v1/nodes/{node_id}")
 
 

@@ -9,8 +9,11 @@ from aicp.store.organizations import Organizations
 class Health:
     """Asks what everything else needs: the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, runner: str = "local", patience_seconds: int | None = None) -> None:
         self._database = database
+        self.runner = runner
+        self.patience_seconds = patience_seconds
+        """For how long the runner's head may be away before nodes give it up; None where it has none."""
 
     async def check(self) -> None:
         """Raises UnavailableError when the database does not answer."""

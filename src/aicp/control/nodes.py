@@ -11,6 +11,7 @@ from aicp.core.errors import ConflictError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.launch import ReplicaState
+from aicp.core.mutual import is_mutual
 from aicp.core.node import Node, NodeState, NodeUpdate
 from aicp.core.pool import DrainMove, DrainPlan
 from aicp.core.replica import Replica
@@ -116,11 +117,16 @@ class Nodes:
         return plan
 
     async def remove(self, caller: Caller, node_id: str) -> None:
-        """Forgets a node that is lost; its replicas count as ended. Raises ConflictError while it answers."""
+        """Forgets a node that is lost, whose replicas count as ended, or a joined one that holds none.
+
+        A joined node's certificate is not taken any more. Raises ConflictError for others.
+        """
         caller.require(Permission.NODE_WRITE)
         async with self._database.transaction() as tx:
             node = await StoredNodes(tx).get(node_id)
-            if node.state != NodeState.LOST:
+            if node.state != NodeState.LOST and is_mutual(node.address):
+                await _require_empty(tx, node)
+            elif node.state != NodeState.LOST:
                 raise ConflictError(
                     f"Node {node.name!r} still answers and would join again by itself.",
                     hint="Drain it, stop its agent, and remove it when it is shown as lost.",
@@ -183,6 +189,16 @@ def _successors(charged: list[StoredReplica], node: Node) -> dict[str, list[str]
 
 def _said(node: Node) -> dict[str, Any]:
     return node.model_dump(mode="json", include={"pool", "labels", "taints"})
+
+
+async def _require_empty(tx: Transaction, node: Node) -> None:
+    services = sorted({item.replica.service for item in await Replicas(tx).charged() if item.node_id == node.id})
+    if services:
+        raise ConflictError(
+            f"Node {node.name!r} holds replicas of {', '.join(services)}.",
+            hint=f"Move them first: `aicp node drain {node.name}`. Then remove it.",
+            code="node_in_use",
+        )
 
 
 async def require_movable(tx: Transaction, node: Node, pool: str) -> None:

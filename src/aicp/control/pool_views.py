@@ -23,7 +23,7 @@ from aicp.core.pool import (
 from aicp.core.service import Service
 from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.quotas import Quotas, held
-from aicp.store.pools import PoolIntent, closed_pools, make_snapshot
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
 from aicp.store.replicas import CHARGED, StoredReplica
 
 
@@ -54,7 +54,9 @@ class Look:
 
     def snapshot(self) -> Snapshot:
         """What decisions would be made on."""
-        return make_snapshot(list(self.nodes), self.charged, closed_pools(self.pools, self.now))
+        return make_snapshot(
+            list(self.nodes), self.charged, closed_pools(self.pools, self.now), pool_policies(self.pools)
+        )
 
 
 def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
@@ -79,6 +81,8 @@ def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
         purpose=pool.purpose,
         windows=list(pool.windows),
         closed=pool.closed(look.now),
+        policy=pool.policy,
+        unlike=pool.unlike,
         labels=dict(pool.labels or {}),
         vendors=sorted({card.vendor for _, card in cards}),
         products=dict(Counter(card.product for _, card in cards)),

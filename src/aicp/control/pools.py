@@ -90,6 +90,8 @@ class Pools:
                 tuple(wanted.windows),
                 wanted.labels,
                 tuple(wanted.quotas),
+                wanted.policy,
+                wanted.unlike,
             )
             await StoredPools(tx).add(pool, self._clock.now())
             await Events(tx).audit(caller, self._clock.now(), "pool.create", "pool", wanted.name)
@@ -196,6 +198,8 @@ def _changed(pool: PoolIntent, wanted: PoolUpdate) -> PoolIntent:
         windows=tuple(windows),
         labels=pool.labels if wanted.labels is None else wanted.labels,
         quotas=pool.quotas if wanted.quotas is None else tuple(wanted.quotas),
+        policy=wanted.policy or pool.policy,
+        unlike=pool.unlike if wanted.unlike is None else wanted.unlike,
     )
 
 
@@ -220,6 +224,8 @@ def _said(pool: PoolIntent) -> dict[str, Any]:
         "description": pool.description,
         "purpose": pool.purpose.value,
         "windows": [window.model_dump(mode="json") for window in pool.windows],
+        "policy": pool.policy.value,
+        "unlike": pool.unlike,
         "labels": dict(pool.labels or {}),
         "quotas": [quota.model_dump(mode="json") for quota in pool.quotas],
     }

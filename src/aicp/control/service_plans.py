@@ -54,8 +54,9 @@ class ServicePlans:
         engines = {engine: self._engines.get(engine) for engine in self._engines.names()}
         request = PlanRequest(name or model.name, spec, model, version)
         own = request.name
+        freed = {own} | await _weaker(tx, spec.priority)
         planned = make_plan(
-            request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service == own), engines
+            request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service in freed), engines
         )
         over = await _over_quota(tx, project, own, planned.requirement, spec.replicas)
         if over and planned.plan.fit.fits:
@@ -95,10 +96,19 @@ def require_fit(plan: Plan) -> None:
     )
 
 
-async def require_room(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> None:
+async def _weaker(tx: Transaction, priority: int) -> set[str]:
+    """Services whose replicas make room for one of that priority."""
+    found = await Services(tx).all()
+    return {item.name for item in found if item.spec.preemptible and item.spec.priority < priority}
+
+
+async def require_room(
+    tx: Transaction, project: str, service: str, need: Requirement, replicas: int, priority: int = 0
+) -> None:
     """Raises InvalidError unless that many replicas fit and the quota of `project` allows them, what the service
-    holds now counting as free."""
-    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
+    holds now, and what makes room for its priority, counting as free."""
+    freed = {service} | await _weaker(tx, priority)
+    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service in freed)
     for number in range(replicas):
         answer = place(need, snapshot, service)
         if isinstance(answer, Refusal):

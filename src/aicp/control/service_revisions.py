@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aicp.control.service_plans import Proposal
+from aicp.core.access import Caller
 from aicp.core.errors import ConflictError
 from aicp.core.event import difference
+from aicp.core.identity import Permission
 from aicp.core.service import Service, ServiceSpec, ServiceUpdate
 from aicp.store.revisions import Revision
 
-_WITHOUT_RESTART = frozenset({"replicas", "autoscale", "drain_seconds", "visibility"})
+_WITHOUT_RESTART = frozenset({"replicas", "autoscale", "drain_seconds", "visibility", "priority", "preemptible"})
 """Fields of a spec that change nothing about a running replica."""
 
 
@@ -20,6 +22,13 @@ def shape_of(spec: ServiceSpec) -> dict[str, Any]:
     # how large a slice is can change under a running replica; whether it is one cannot
     shape["compute"]["slice"] = spec.compute.slice is not None
     return shape
+
+
+def require_priority(caller: Caller, spec: ServiceSpec, now: int = 0) -> None:
+    """Raises ForbiddenError where a priority above the usual is raised by one who does not run the platform: it takes
+    places from other projects."""
+    if spec.priority > max(0, now):
+        caller.require(Permission.NODE_WRITE, what=f"Priority {spec.priority}")
 
 
 def asked_spec(body: ServiceUpdate, current: ServiceSpec) -> ServiceSpec:

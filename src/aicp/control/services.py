@@ -14,6 +14,7 @@ from aicp.control.service_revisions import (
     describe_update,
     new_revision,
     require_own_number,
+    require_priority,
     shape_of,
     update_difference,
 )
@@ -152,6 +153,7 @@ class Services:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await _require_project(tx, body.project)
+            require_priority(caller, body.spec)
             proposal = await self._plans.propose(tx, caller, body.name, body.project, body.spec)
             plan = proposal.planned.plan
             await self._require_free(tx, plan.name)
@@ -191,6 +193,7 @@ class Services:
             current = (await Revisions(tx).newest(service.id))[service.id][0]
             require_own_number(service, body, current.spec)
             spec = asked_spec(body, current.spec)
+            require_priority(caller, spec, current.spec.priority)
             revision = await self._next_revision(tx, caller, service, current, spec)
             if revision is not None or body.stopped not in (None, service.stopped):
                 service = await self._advance(tx, service, revision, now, stopped=body.stopped)
@@ -230,7 +233,7 @@ class Services:
                 scaling = {"replicas": newest[0].spec.replicas, "autoscale": newest[0].spec.autoscale}
                 spec = target.spec.model_copy(update=scaling)
                 revision = copy_revision(target, number, number, spec, caller.user, PENDING)
-                await require_room(tx, service.project, name, revision.requirement, spec.replicas)
+                await require_room(tx, service.project, name, revision.requirement, spec.replicas, spec.priority)
                 await _require_way(tx, service, revision.requirement)
                 await self._advance(tx, service, revision, now)
                 message = f"Back to revision {target.generation}, as revision {number}."
@@ -279,7 +282,7 @@ class Services:
             if spec == current.spec:
                 return None
             if spec.replicas > current.spec.replicas:
-                await require_room(tx, service.project, service.name, current.requirement, spec.replicas)
+                await require_room(tx, service.project, service.name, current.requirement, spec.replicas, spec.priority)
             return copy_revision(current, number, current.template, spec, caller.user, current.outcome)
         proposal = await self._plans.propose(tx, caller, service.name, service.project, spec)
         if proposal.model.type != service.type:

@@ -87,6 +87,9 @@ class ReplicaMember(Value):
     model_files: list[tuple[str, str, int]] = Field(
         default=[], description="(path, sha256, size_bytes) of the model copy to fetch before the start"
     )
+    model_sources: list[str] = Field(
+        default=[], description="agents (`mtls://`) whose nodes have the copy, to be asked before the control plane"
+    )
 
     def enforcers(self) -> list[str]:
         """Names of those that confine it: the launch's own, then those that hold its slices to their size."""
@@ -145,7 +148,8 @@ class ObservedReplica(Value):
 
     States: starting (fetching, building), loading (process up), ready, degraded (up, not healthy), stopped, failed.
 
-    `address` is `unix:/path` or `http://127.0.0.1:port`; `token` is what the engine wants as bearer.
+    `address` is `unix:/path` or `http://127.0.0.1:port`, on a joined node `mtls://name@host:port` (aicp.core.mutual);
+    `token` is what the engine wants as bearer.
     """
 
     replica_id: str

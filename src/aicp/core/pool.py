@@ -30,6 +30,15 @@ class Purpose(StrEnum):
     """Inference, and training alone within the pool's windows."""
 
 
+class PoolOrder(StrEnum):
+    """What comes first where a pool is filled."""
+
+    SPREAD = "spread"
+    """Replicas of a service on different nodes, so that a node that fails takes few of them along."""
+    PACK = "pack"
+    """As few accelerators as possible, so that whole ones stay free for large models."""
+
+
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -107,6 +116,8 @@ class Pool(Value):
     purpose: Purpose = Purpose.INFERENCE
     windows: list[TrainingWindow] = []
     closed: str | None = Field(default=None, description="why it takes no new replica now")
+    policy: PoolOrder = PoolOrder.SPREAD
+    unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
     labels: Labels = {}
     vendors: list[str] = []
     products: dict[str, int] = Field(default={}, description="product -> accelerators of it")
@@ -149,6 +160,8 @@ class PoolCreate(Request):
     description: str = Field(default="", max_length=2000)
     purpose: Purpose = Purpose.INFERENCE
     windows: list[TrainingWindow] = Field(default=[], max_length=50)
+    policy: PoolOrder = PoolOrder.SPREAD
+    unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
     labels: Labels = {}
     quotas: Quotas = []
 
@@ -172,6 +185,8 @@ class PoolUpdate(Request):
     description: str | None = Field(default=None, max_length=2000)
     purpose: Purpose | None = None
     windows: list[TrainingWindow] | None = Field(default=None, max_length=50)
+    policy: PoolOrder | None = None
+    unlike: bool | None = None
     labels: Labels | None = None
     quotas: Quotas | None = None
     add_nodes: list[str] = Field(default=[], description="ids or names of nodes to move into the pool")

@@ -73,7 +73,8 @@ class ScopeEntry:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`; `token` goes upstream as bearer.
+    """A ready replica. `address` is `unix:/path` or `http://127.0.0.1:port`, on a joined node `mtls://name@host:port`;
+    `token` goes upstream as bearer.
 
     `cache_tokens` is how many tokens its KV cache holds, where that is known, and `cache_events` the unix socket where
     it tells what it holds. `networks` is set for an outside provider: its address, which holds the version of its API

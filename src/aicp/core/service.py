@@ -67,6 +67,12 @@ class ServiceSpec(Request):
     drain_seconds: float = Field(default=60, ge=0, le=3600)
     visibility: Visibility = Visibility.PUBLIC
     autoscale: Autoscale | None = Field(default=None, description="`replicas` is then the number it begins with")
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="of replicas that wait the higher is placed first; 0 is usual"
+    )
+    preemptible: bool = Field(
+        default=False, description="its replicas make room for those of a higher priority and come back afterwards"
+    )
 
 
 class ServiceCreate(Request):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aicp.security.tls_identity import TlsIdentity
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -88,6 +90,7 @@ class GatewayConfig:
     """Everything `serve` needs. `directory` is the gateway's own part of the data directory.
 
     `control_certificate` is what an https `control_url` must prove to be; it is pinned, not looked up by host name.
+    `cluster` is what this gateway proves itself with to engines on other nodes.
     `shared`: other processes of this platform accept on the same port. `takes_over` is the pid of the process whose
     sockets are taken; `ready_descriptor` is written to once they are in use.
     """
@@ -100,6 +103,7 @@ class GatewayConfig:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     control_certificate: Path | None = None
+    cluster: TlsIdentity | None = None
     shared: bool = False
     takes_over: int | None = None
     ready_descriptor: int | None = None

@@ -10,6 +10,7 @@ from aicp.gateway.engine_caches import EngineCache
 from aicp.gateway.prefixes import Held
 from aicp.gateway.speeds import FIRST_PREFILL_SECONDS, Pace
 from aicp.gateway.upstream import UpstreamPool
+from aicp.security.tls_identity import TlsIdentity
 
 _FAILURES_TO_OPEN: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 1.0
@@ -74,9 +75,9 @@ class Replica:
         "target",
     )
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, credentials: TlsIdentity | None = None) -> None:
         self.target = target
-        self.pool = UpstreamPool(target.address, target.token, target.networks)
+        self.pool = UpstreamPool(target.address, target.token, target.networks, credentials)
         self.inflight = 0
         self.queued = 0.0
         """Uncached prompt tokens on their way there."""

@@ -20,6 +20,7 @@ from aicp.gateway.caches import Caches
 from aicp.gateway.errors import ApiError, unavailable
 from aicp.gateway.replicas import Replica
 from aicp.gateway.speeds import Traffic
+from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +110,15 @@ class Table:
 class Routes:
     """The table in use (None until the first one) and the replicas of it and of earlier ones still busy."""
 
-    def __init__(self, path: Path, accounts: Accounts | None = None, budgets: Budgets | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        accounts: Accounts | None = None,
+        budgets: Budgets | None = None,
+        credentials: TlsIdentity | None = None,
+    ) -> None:
         self._path = path
+        self._credentials = credentials
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
         self._traffic: dict[str, Traffic] = {}
@@ -185,7 +193,7 @@ class Routes:
             replica = self._replicas.get(target.replica_id) or _kept(before, target)
             if replica is None:
                 try:
-                    replica = Replica(target)
+                    replica = Replica(target, self._credentials)
                 except ValueError as error:
                     log.error("route %s: replica %s is left out: %s", entry.name, target.replica_id, error)
                     continue

@@ -113,7 +113,7 @@ class _Process:
         self._control = superior
         self._usage = UsageLog(directory)
         self._sharing = make_sharing(config.sharing, config.directory, clock)
-        self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets)
+        self._routes = Routes(directory / "routes.json", self._sharing.accounts, self._sharing.budgets, config.cluster)
         self._totals = TotalsKeeper(directory, (self._routes.accounts, self._routes.budgets), gateway_id, self._control)
         self._shipping = Shipping(directory, self._usage, gateway_id, self._control, self._totals.needs)
         metrics, token = Metrics(), config.internal_token

@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 import httptools
 
 from aicp.core.errors import MalformedError
+from aicp.core.mutual import is_mutual, parse_mutual
 from aicp.gateway.outbox import Outbox
 from aicp.security.addresses import resolve_allowed
+from aicp.security.lines import expect_answers
+from aicp.security.tls_identity import TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -213,13 +216,23 @@ class UpstreamConnection(asyncio.Protocol):
 
 class UpstreamPool:
     """Connections to one address: `unix:/path`, `http://host:port` or `https://host[:port]`, the latter two maybe with
-    a path before every endpoint's. `token` is what the engine wants. `networks` is given for an outside provider, whose
-    path holds the version of its API: it must be public or in one of them, whatever its name means at the time."""
+    a path before every endpoint's, or `mtls://name@host:port`, which is shown `credentials`. `token` is what the engine
+    wants. `networks` is given for an outside provider, whose path holds the version of its API: it must be public or in
+    one of them, whatever its name means at the time."""
 
-    def __init__(self, address: str, token: str | None, networks: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str | None,
+        networks: Sequence[str] | None = None,
+        credentials: TlsIdentity | None = None,
+    ) -> None:
         self.address = address
         self._place = _parse(address)
         self._networks = networks
+        self._credentials = credentials
+        if self._place.mutual and credentials is None:
+            raise ValueError(f"{address!r} wants a certificate of the platform, and this gateway has none")
         authorization = f"authorization: Bearer {token}\r\n" if token else ""
         self._fixed = f"host: {self._place.name}\r\n{authorization}content-type: ".encode()
         self._heads: dict[str, bytes] = {}
@@ -268,6 +281,15 @@ class UpstreamPool:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), address, place.port, ssl=place.tls, server_hostname=name
             )
+        elif place.mutual and self._credentials is not None:
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(self),
+                place.host,
+                place.port,
+                ssl=self._credentials.client(),
+                server_hostname=place.name,
+            )
+            expect_answers(connection.transport.get_extra_info("socket"))
         else:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), place.host, place.port, ssl=place.tls
@@ -311,12 +333,16 @@ class _Place:
     name: str = "engine"
     prefix: str = ""
     tls: ssl.SSLContext | None = None
+    mutual: bool = False
 
 
 def _parse(address: str) -> _Place:
     """Raises ValueError for what is no address of an engine."""
     if address.startswith("unix:/"):
         return _Place(socket=address.removeprefix("unix:"))
+    if is_mutual(address):
+        node = parse_mutual(address)
+        return _Place(None, node.host, node.port, node.name, mutual=True)
     try:
         parts = urlsplit(address)
         port = parts.port

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from aicp.api.app import LOOPBACK_HOSTS, create_app
 from aicp.control.bootstrap import bootstrap, note_allowed_networks
 from aicp.control.sessions import Sessions
 from aicp.core.clock import SystemClock
+from aicp.main.cluster import ClusterDoor
+from aicp.main.cluster_settings import split_address
 from aicp.main.control_parts import Foundation, build_loops, build_use_cases, lay_foundation
 from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, is_loopback
@@ -52,19 +55,24 @@ async def serve(settings: Settings) -> int:
     database = Database(settings.database_url)
     try:
         base = lay_foundation(settings, database, SystemClock(), internal_token)
-        app = await _build_app(base, internal_token)
-        return await _run(base, app, stop)
+        sessions = Sessions(base.database, base.clock, base.bell, base.passwords)
+        use_cases = build_use_cases(base, sessions)
+        app = await _build_app(base, internal_token, sessions, use_cases)
+        cluster = base.cluster
+        door = None if cluster is None else ClusterDoor(settings, cluster, use_cases, base.clock)
+        return await _run(base, app, stop, door)
     finally:
         await database.close()
 
 
-async def _build_app(base: Foundation, internal_token: str) -> App:
+async def _build_app(
+    base: Foundation, internal_token: str, sessions: Sessions, use_cases: Mapping[type, object]
+) -> App:
     settings = base.settings
-    sessions = Sessions(base.database, base.clock, base.bell, base.passwords)
     await bootstrap(base.database, base.clock, base.passwords, sessions, settings.data_dir / "run")
     await note_allowed_networks(base.database, base.clock, settings.import_allowed_networks)
     return create_app(
-        build_use_cases(base, sessions),
+        use_cases,
         console_dir=settings.console_dir or CONSOLE,
         allowed_hosts=LOOPBACK_HOSTS if is_loopback(settings.host) else None,
         internal_token=internal_token,
@@ -72,7 +80,7 @@ async def _build_app(base: Foundation, internal_token: str) -> App:
     )
 
 
-async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
+async def _run(base: Foundation, app: App, stop: asyncio.Event, door: ClusterDoor | None) -> int:
     settings = base.settings
     parts = build_loops(base)
     await look_first(stop, base.runner, parts.nodes, parts.services)
@@ -89,14 +97,18 @@ async def _run(base: Foundation, app: App, stop: asyncio.Event) -> int:
         task.add_done_callback(ended)
     log.info("listening on %s:%d", settings.host, settings.port)
     certificate, key = settings.tls_certificate, settings.tls_key
+    own = serve_app(
+        app,
+        _listen(settings.host, settings.port),
+        stop,
+        tls_certificate=str(certificate) if certificate else None,
+        tls_key=str(key) if key else None,
+    )
     try:
-        await serve_app(
-            app,
-            _listen(settings.host, settings.port),
-            stop,
-            tls_certificate=str(certificate) if certificate else None,
-            tls_key=str(key) if key else None,
-        )
+        if door is None:
+            await own
+        else:
+            await asyncio.gather(own, door.serve(_listen(*split_address(settings.cluster_address)), stop))
     finally:
         for task in loops:
             task.cancel()

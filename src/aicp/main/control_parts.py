@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -25,6 +27,7 @@ from aicp.control.files import Files
 from aicp.control.gateways import Gateways
 from aicp.control.health import Health
 from aicp.control.jobs import Jobs
+from aicp.control.joins import Cluster, Joins
 from aicp.control.listeners import HostPorts, Listeners
 from aicp.control.logs import Logs
 from aicp.control.metrics import Metrics
@@ -52,6 +55,7 @@ from aicp.core.port_range import port_ranges
 from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
+from aicp.main.cluster import agent_of, open_cluster
 from aicp.main.settings import Settings
 from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.batch_calls import GatewayCalls, Room
@@ -71,6 +75,7 @@ from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
 from aicp.security.tls import pinned
+from aicp.security.tls_identity import TlsIdentity
 from aicp.store.database import Database
 
 
@@ -97,6 +102,7 @@ class Foundation:
     files: FileContents
     runner: Any
     outside: Outside
+    cluster: Cluster | None
 
 
 def lay_foundation(settings: Settings, database: Database, clock: Clock, internal_token: str) -> Foundation:
@@ -128,6 +134,7 @@ def lay_foundation(settings: Settings, database: Database, clock: Clock, interna
         files=FileContents(artifacts / "files"),
         runner=Registry[RunnerDriver]("aicp.runners").get(settings.runner).connect(agents, _runner_options(settings)),
         outside=Outside(keyring, settings.import_allowed_networks, settings.offline, settings.gateway_url),
+        cluster=open_cluster(settings, clock),
     )
 
 
@@ -148,8 +155,13 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         EventLog: EventLog(base.database, base.clock),
         Files: Files(*shared, base.files, quota_bytes=base.settings.file_quota),
         Gateways: Gateways(*shared),
-        Health: Health(base.database),
+        Health: Health(
+            base.database,
+            runner=base.settings.runner,
+            patience_seconds=base.settings.ray_reconnect_seconds if base.settings.runner == "ray" else None,
+        ),
         Jobs: Jobs(*shared),
+        Joins: Joins(*shared, base.cluster),
         Listeners: Listeners(*shared, _host_ports(base.settings)),
         Logs: Logs(base.database, base.runner),
         Metrics: Metrics(base.database, base.clock),
@@ -212,8 +224,13 @@ class Runs(Protocol):
 
 def _hear(runner: Runner, bell: Bell) -> None:
     """A runner that notices changes by itself shortens the waits of the loops."""
+
+    def ring() -> None:
+        bell.ring("runner")
+        bell.ring("node")
+
     if isinstance(runner, Watches):
-        runner.on_change(lambda: bell.ring("node"))
+        runner.on_change(ring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +250,12 @@ def build_loops(base: Foundation) -> Loops:
     """The loops of this process, not yet running."""
     database, clock, bell = base.database, base.clock, base.bell
     _hear(base.runner, bell)
-    nodes = NodeReconciler(database, base.runner, clock, bell)
-    services = ServiceReconciler(database, base.runner, base.engines, clock, bell)
+    nodes = NodeReconciler(database, base.runner, clock, bell, partial(agent_of, base.settings))
+    lease = timedelta(seconds=base.settings.node_lease_seconds)
+    services = ServiceReconciler(database, base.runner, base.engines, clock, bell, lease=lease)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
     calls = GatewayCalls(_gateway(base.settings), base.pepper, clock, Room(base.settings.batch_requests))
+    own = TlsIdentity.kept(base.settings.data_dir / "run" / "authority", "control")
     workers = [
         imports,
         UploadCheck(database, base.uploads),
@@ -247,7 +266,7 @@ def build_loops(base: Foundation) -> Loops:
         nodes=Loop(nodes, bell, clock),
         services=Loop(services, bell, clock),
         others={
-            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell), bell, clock),
+            "autoscaling": Loop(Autoscaler(database, base.engines, clock, bell, own.client), bell, clock),
             "jobs": JobRunner(database, clock, bell, workers, name=new_id("ctl"), after=[imports.ended]),
             "batches": BatchLoop(database, bell, base.files, calls),
             "cleanup": Cleanup(database, clock, base.blobs, base.credentials, base.uploads, base.files),

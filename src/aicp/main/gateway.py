@@ -16,6 +16,7 @@ from aicp.main.preflight import ensure_token, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.main.succession import former_of
 from aicp.security.redaction import redact
+from aicp.security.tls_identity import TlsIdentity
 from aicp.telemetry.logs import configure_logs
 from aicp.telemetry.processes import read_identity
 
@@ -36,6 +37,7 @@ def main(settings: Settings) -> int:
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
         control_certificate=settings.tls_certificate,
+        cluster=TlsIdentity.kept(settings.data_dir / "run" / "authority", "gateway"),
         shared=settings.gateway_processes > 1,
         takes_over=takes_over,
         ready_descriptor=ready,

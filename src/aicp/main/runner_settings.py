@@ -10,7 +10,27 @@ RUNNER_SETTINGS: tuple[Setting, ...] = (
         "runner",
         read.driver("aicp.runners"),
         "local",
-        "Where replicas run: `local` (processes under the agents of nodes) or `kubernetes` (pods of a cluster).",
+        "Where replicas run: `local` (processes under the agents of nodes), `ray` (the same, with Ray starting the "
+        "agents of further machines and telling at once which machine died) or `kubernetes` (pods of a cluster).",
+    ),
+    Setting(
+        "ray_address",
+        read.plain,
+        "127.0.0.1:6379",
+        "IP address of this machine that the other ones reach, and the port of Ray's head on it: `10.0.0.1:6379`.",
+    ),
+    Setting(
+        "ray_redis",
+        read.plain,
+        "",
+        "Redis that keeps the state of Ray's head: `rediss://:password@host:6379` with TLS, or `redis://` on this "
+        "machine's loopback; always with a password. Default: a database in the data directory.",
+    ),
+    Setting(
+        "ray_reconnect_seconds",
+        read.patience,
+        "300",
+        "Seconds for which nodes go on without Ray's head before they give their Ray up; at least 300.",
     ),
     Setting(
         "kubernetes_config",

@@ -11,7 +11,7 @@ from aicp.core.errors import AicpError, UnavailableError
 from aicp.main.children import SETTINGS_ERROR
 from aicp.main.settings import SETTINGS, environment, load_settings
 
-PROCESSES = ("up", "control", "gateway", "agent")
+PROCESSES = ("up", "control", "gateway", "agent", "node", "ray-head", "ray-node")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(given, environment())
         # only the module of the process asked for: the gateway must not load a database
-        return importlib.import_module(f"aicp.main.{process}").main(settings)
+        return importlib.import_module(f"aicp.main.{process.replace('-', '_')}").main(settings)
     except UnavailableError as error:
         sys.stderr.write(f"aicp: {error.message}\n")
         return 1

@@ -50,6 +50,14 @@ def count(text: str) -> int:
     return number
 
 
+def patience(text: str) -> int:
+    """300 seconds to a day."""
+    number = int(text)
+    if not 300 <= number <= 86_400:
+        raise ValueError("write a number from 300 to 86400")
+    return number
+
+
 def processes(text: str) -> int:
     """1 to 64."""
     number = int(text)

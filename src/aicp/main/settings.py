@@ -18,6 +18,7 @@ from aicp.core.quantity import parse_bytes
 from aicp.core.simulated_cards import parse_simulated
 from aicp.main import otel
 from aicp.main import setting_values as read
+from aicp.main.cluster_settings import CLUSTER_SETTINGS
 from aicp.main.runner_settings import RUNNER_SETTINGS
 from aicp.main.setting import Setting
 
@@ -51,7 +52,12 @@ class Settings:
     modelscope_endpoint: str | None
     engine_user: str | None
     simulated_accelerators: tuple[str, ...]
+    cluster_address: str
+    node_lease_seconds: float
     runner: str
+    ray_address: str
+    ray_redis: str
+    ray_reconnect_seconds: int
     kubernetes_config: Path | None
     kubernetes_namespace: str
     kubernetes_scheduler: str
@@ -92,6 +98,7 @@ class Settings:
         """The settings of the chosen runner, by their names without its own; with where its replicas find control."""
         mark = f"{self.runner}_"
         options = {name.removeprefix(mark): value for name, value in asdict(self).items() if name.startswith(mark)}
+        options["run_dir"] = self.data_dir / "run"
         if not is_loopback(self.host):
             options["control_url"] = options.get("control_url") or self.control_url
         if self.tls_certificate is not None:
@@ -212,6 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
         "names as `aicp accelerator catalog` lists them. They are marked as simulated wherever they are shown, and no "
         "model runs on one.",
     ),
+    *CLUSTER_SETTINGS,
     *RUNNER_SETTINGS,
     Setting(
         "currency",

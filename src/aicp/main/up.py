@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from aicp import __version__
-from aicp.core.errors import AicpError
+from aicp.core.errors import AicpError, ConflictError
 from aicp.core.registry import Registry
 from aicp.main.children import Child, ChildPlan, end_unplanned, write_private
+from aicp.main.cluster_settings import split_address
 from aicp.main.preflight import check_port, ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
 from aicp.main.settings import Settings, environment
 from aicp.telemetry.processes import OrphanReaper, identify
@@ -31,11 +32,16 @@ def main(settings: Settings) -> int:
     """Runs until SIGINT or SIGTERM; the exit status. Raises AicpError when the platform cannot start."""
     data_dir = settings.data_dir
     check_runner(settings)
+    if (data_dir / "run" / "node.json").exists():
+        raise ConflictError(
+            f"{data_dir} is the data directory of a node that has joined another platform.",
+            hint="Run `aicp node join` to go on with it, `aicp node leave` to end that, or choose another --data-dir.",
+        )
     prepare_data_dir(data_dir)
     lock = lock_data_dir(data_dir)
     try:
         ensure_token(data_dir / "run" / "internal.token")
-        _write_own_record(data_dir)
+        write_own_record(data_dir)
         return asyncio.run(Supervisor(settings, child_plans(settings)).run())
     except OSError as error:
         raise explain_unusable(data_dir, error) from error
@@ -46,7 +52,7 @@ def main(settings: Settings) -> int:
 
 def check_runner(settings: Settings) -> None:
     """Raises InvalidError where the chosen runner could not run with its settings on this machine."""
-    if settings.runner in _WITHOUT_AGENT:  # the module of another one would load much for nothing
+    if settings.runner != "local":  # which has nothing to check
         Registry[Any]("aicp.runners").get(settings.runner).check(settings.runner_options())
 
 
@@ -60,9 +66,13 @@ def child_plans(settings: Settings) -> tuple[ChildPlan, ...]:
     names = ("gateway", *(f"gateway-{number}" for number in range(2, settings.gateway_processes + 1)))
     # engines get their own grace before the agent ends; leaving by SIGHUP keeps them running
     agent = ChildPlan("agent", command("agent"), settings.agent_socket, 90.0, signal.SIGHUP)
+    # killed, Ray's head leaves its processes behind; whoever starts the next one clears them away
+    ray = settings.runner == "ray"  # which has checked the address
+    head = [ChildPlan("ray-head", command("ray-head"), split_address(settings.ray_address), 20.0)] if ray else []
     return (
         *(ChildPlan(name, command("gateway"), address, 20.0, hands_over=True) for name in names),
         ChildPlan("control", command("control"), (settings.host, settings.port), 20.0),
+        *head,
         *([] if settings.runner in _WITHOUT_AGENT else [agent]),
     )
 
@@ -131,14 +141,18 @@ class Supervisor:
         names = {child.plan.name for child in self._gateways}
         await end_unplanned(self._settings.data_dir / "run", "gateway-*.json", names, self._say)
         planned = {child.plan.name for child in self._children}
-        await end_unplanned(self._settings.data_dir / "run", "agent.json", planned, self._say)
+        for pattern in ("agent.json", "ray-head.json"):
+            await end_unplanned(self._settings.data_dir / "run", pattern, planned, self._say)
         taken = [child for child in self._children if await child.take_over()]
         shared = any(child in taken for child in self._gateways)  # then one of them has the port, which is for all
         for child in self._children:
             plan = child.plan
             if child in taken or isinstance(plan.listens, Path) or (plan.hands_over and shared):
                 continue
-            check_port(*plan.listens, "AICP_GATEWAY_PORT" if plan.hands_over else "AICP_PORT")
+            settings = {"control": "AICP_PORT", "ray-head": "AICP_RAY_ADDRESS"}
+            check_port(*plan.listens, settings.get(plan.name, "AICP_GATEWAY_PORT"))
+            if plan.name == "control" and self._settings.cluster_address:
+                check_port(*split_address(self._settings.cluster_address), "AICP_CLUSTER_ADDRESS")
 
     async def _announce(self, began: float) -> None:
         loop = asyncio.get_running_loop()
@@ -148,7 +162,10 @@ class Supervisor:
             self._say(f"{child.plan.name} is ready ({loop.time() - began:.1f} s)")
 
         await asyncio.gather(*(announce(child) for child in self._children))
-        self._say(f"console {self._settings.control_url}, API {self._settings.gateway_url}/v1")
+        self._say(self._addresses())
+
+    def _addresses(self) -> str:
+        return f"console {self._settings.control_url}, API {self._settings.gateway_url}/v1"
 
     async def _keep_house(self) -> None:
         while True:
@@ -174,7 +191,8 @@ class Supervisor:
             sys.stderr.flush()
 
 
-def _write_own_record(data_dir: Path) -> None:
+def write_own_record(data_dir: Path) -> None:
+    """Says who keeps the processes of a data directory running."""
     identity = identify(os.getpid())
     if identity is None:
         raise AicpError("This machine shows no /proc; the platform needs Linux.")

@@ -173,6 +173,7 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "users": spec.users,
         "drain-seconds": spec.drain_seconds,
         "visibility": spec.visibility.value,
+        "priority": spec.priority,
     }
     return {option: None if value is None else _option_text(value) for option, value in values.items()}
 

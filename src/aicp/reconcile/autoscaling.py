@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from ssl import SSLContext
 
 from aicp.core.autoscale import Autoscale
 from aicp.core.bell import Bell
@@ -79,16 +80,23 @@ class Autoscaler:
     """The one writer of scales.
 
     It remembers what loads came to lately and when services were last used. A restart begins with that anew, which
-    makes it late to take replicas away and never early.
+    makes it late to take replicas away and never early. `tls` gives what to prove oneself with to engines elsewhere.
     """
 
     name = "autoscaling"
     interval_seconds = 1.0
     bells: Sequence[str] = ("gateway", "service")
 
-    def __init__(self, database: Database, engines: Registry[Engine], clock: Clock, bell: Bell) -> None:
+    def __init__(
+        self,
+        database: Database,
+        engines: Registry[Engine],
+        clock: Clock,
+        bell: Bell,
+        tls: Callable[[], SSLContext] | None = None,
+    ) -> None:
         self._database, self._clock, self._bell = database, clock, bell
-        self._kv = KvUse(engines, clock)
+        self._kv = KvUse(engines, clock, tls)
         self._used: dict[str, datetime] = {}
         self._histories: dict[str, tuple[Recommendation, ...]] = {}
         self._plans: dict[tuple[str, int], int] = {}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from ssl import SSLContext
 
 import httpx
 
+from aicp.client.places import reach
 from aicp.core.clock import Clock
+from aicp.core.errors import UnavailableError
 from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.store.replicas import StoredReplica
@@ -22,9 +25,13 @@ _VALUE = r"^{name}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)"
 
 
 class KvUse:
-    """Asks each replica every few seconds; one that does not answer, or whose engine does not say, is left out."""
+    """Asks each replica every few seconds; one that does not answer, or whose engine does not say, is left out.
 
-    def __init__(self, engines: Registry[Engine], clock: Clock) -> None:
+    `tls` gives what to prove oneself with to engines on joined nodes.
+    """
+
+    def __init__(self, engines: Registry[Engine], clock: Clock, tls: Callable[[], SSLContext] | None = None) -> None:
+        self._tls = tls
         names = {engine.metrics[_METRIC] for engine in map(engines.get, engines.names()) if _METRIC in engine.metrics}
         self._patterns = [re.compile(_VALUE.format(name=re.escape(name)), re.MULTILINE) for name in sorted(names)]
         self._clock = clock
@@ -46,18 +53,17 @@ class KvUse:
         return {service: 100 * sum(values) / len(values) for service, values in found.items()}
 
     async def _ask(self, item: StoredReplica) -> float | None:
-        address = item.replica.address or ""
-        path = address.removeprefix("unix:") if address.startswith("unix:") else None
         try:
+            url, transport = reach(item.replica.address or "", self._tls)
             async with httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=path) if path else None,
-                base_url="http://engine" if path else address,
+                transport=transport,
+                base_url=url,
                 headers={"Authorization": f"Bearer {item.token}"} if item.token else None,
                 timeout=_TIMEOUT_SECONDS,
                 trust_env=False,
             ) as http:
                 answer = await http.get("/metrics")
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, UnavailableError, ValueError):
             return None
         return self.read(answer.text) if answer.is_success else None
 

@@ -10,7 +10,7 @@ from aicp.core.launch import ObservedReplica, ReplicaState
 from aicp.core.replica import ENDED_REPLICA_STATES, REPLICA_TRANSITIONS
 from aicp.store.replicas import StoredReplica
 
-_GONE = frozenset({ReplicaState.STOPPED, ReplicaState.FAILED})
+_GONE = frozenset({ReplicaState.STOPPED, ReplicaState.FAILED, ReplicaState.FENCED})
 _MEMORY_STEP = 0.02
 """Memory is written when it moved by this share; every byte would be a write a second."""
 
@@ -30,12 +30,14 @@ def observed_change(
     answers: bool,
     lost: bool,
     removed: bool = False,
+    fenced: bool = False,
     now: datetime,
 ) -> Change | None:
     """What to write; None when nothing changed.
 
     `seen` is the runner's report, `answers` whether the replica's node answered this time, `lost` whether the node
-    has been silent for too long, `removed` whether an operator said that it will not come back.
+    has been silent for too long, `removed` whether an operator said that it will not come back, `fenced` whether it has
+    been cut off for so long that it has surely stopped its engines by itself.
     """
     state = stored.replica.state
     if state == ReplicaState.PENDING:
@@ -44,9 +46,12 @@ def observed_change(
         running = seen is not None and seen.state not in _GONE and seen.state != ReplicaState.DRAINING
         return Change(state, {"running": running}) if running != stored.running else None
     if seen is None:
-        return _unseen(stored, answers=answers, lost=lost, removed=removed)
+        return _unseen(stored, answers=answers, lost=lost, removed=removed, fenced=fenced)
     if seen.state in _GONE:
         return _ended(stored, seen)
+    if state == ReplicaState.FENCED:
+        # its place was given away: it is ended, not taken back
+        return Change(ReplicaState.STOPPED, {"reason": "Its node came back after others took its place."})
     if state == ReplicaState.DRAINING:
         # what its node is ending already needs no second stop
         running = seen.state != ReplicaState.DRAINING
@@ -56,10 +61,12 @@ def observed_change(
     return _alive(stored, seen, now)
 
 
-def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool) -> Change | None:
+def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool, fenced: bool) -> Change | None:
     state = stored.replica.state
     if removed and state in (ReplicaState.LOST, ReplicaState.FENCED):
         return Change(ReplicaState.STOPPED, {"reason": "Its node was removed."})
+    if not answers and fenced and state == ReplicaState.LOST:
+        return Change(ReplicaState.FENCED, {"reason": "Its node was cut off and has stopped its engines by itself."})
     if not answers:
         silent = (lost or removed) and state not in (ReplicaState.LOST, ReplicaState.FENCED)
         return Change(ReplicaState.LOST, {"reason": "Its node does not answer."}) if silent else None
@@ -76,7 +83,7 @@ def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool) 
 def _ended(stored: StoredReplica, seen: ObservedReplica) -> Change:
     if stored.replica.state == ReplicaState.DRAINING:
         return _drained(stored)
-    if stored.replica.state in (ReplicaState.LOST, ReplicaState.FENCED):
+    if ReplicaState.FENCED in (stored.replica.state, seen.state) or stored.replica.state == ReplicaState.LOST:
         return Change(ReplicaState.STOPPED, {"reason": seen.reason})
     return Change(ReplicaState.FAILED, {"reason": seen.reason or "Its node stopped it."})
 

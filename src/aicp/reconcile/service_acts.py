@@ -12,7 +12,7 @@ from aicp.core.launch import ReplicaResize, ReplicaState
 from aicp.core.registry import Registry
 from aicp.core.service import Condition, ServiceState
 from aicp.engines.base import Engine
-from aicp.reconcile.launches import build_launch
+from aicp.reconcile.launches import build_launch, model_sources
 from aicp.reconcile.strays import NoteStray, StopStray, StrayAction
 from aicp.runners.base import Resizes, Runner
 from aicp.scheduler.service_world import (
@@ -20,6 +20,7 @@ from aicp.scheduler.service_world import (
     Create,
     Drain,
     Place,
+    Preempt,
     Promote,
     Remove,
     Report,
@@ -31,12 +32,15 @@ from aicp.scheduler.service_world import (
 )
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
+from aicp.store.nodes import Nodes
 from aicp.store.replicas import Replicas
 from aicp.store.revisions import READY, ROLLED_BACK, Revisions, rescaled_revision
 from aicp.store.services import Services
 
 STOP_GRACE_SECONDS = 10.0
 ServiceAction = Action | StrayAction
+_PREEMPTION = {"Preempted", "Preempts"}
+"""Conditions that are over when a service is ready again."""
 
 
 class ServiceActs:
@@ -63,6 +67,8 @@ class ServiceActs:
                 await self._remove(action)
             case Create():
                 await self._create(action)
+            case Preempt():
+                await self._preempt(action)
             case NoteStray() | StopStray():
                 await self._act_on_stray(action)
             case _:
@@ -101,10 +107,12 @@ class ServiceActs:
         async with self._database.snapshot() as tx:
             item = await Replicas(tx).get(action.replica_id)
             revision = await Revisions(tx).get(item.service_id, item.replica.generation)
+            nodes = await Nodes(tx).all()
         if item.replica.allocation is None:
             raise UnavailableError(f"Replica {item.replica.id} has no allocation yet.")
         engine = self._engines.get(revision.plan.engine)
-        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine)
+        sources = model_sources(nodes, item.replica.id, revision.version.digest, item.replica.allocation.node_id)
+        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine, sources)
         await self._runner.start(launch)
         state = ReplicaState.STARTING if item.replica.state == ReplicaState.ALLOCATED else item.replica.state
         await self._move(action.replica_id, state, running=True, reason=None)
@@ -141,6 +149,28 @@ class ServiceActs:
             )
         async with self._database.transaction() as tx:
             await Events(tx).note(self._clock.now(), what, "replica", action.replica_id, text, severity="warning")
+
+    async def _preempt(self, action: Preempt) -> None:
+        """Ends a replica for a more important one, and tells both services in the same step."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            moved = await Replicas(tx).transition(
+                action.replica_id, ReplicaState.DRAINING, now, reason=action.reason, fault=None, phase=None
+            )
+            if moved:
+                told = (
+                    (action.service_id, "Preempted", action.reason),
+                    (action.winner_id, "Preempts", action.winner_reason),
+                )
+                for service_id, kind, text in told:
+                    service = await Services(tx).get(self.names[service_id])
+                    condition = Condition(type=kind, status=True, reason="Priority", message=text, at=now)
+                    await Services(tx).set_condition(service_id, condition)
+                    what = f"service.{kind.lower()}"
+                    await Events(tx).note(
+                        now, what, "service", service.name, text, project=service.project, severity="warning"
+                    )
+        self._bell.ring("replica", action.replica_id)
 
     async def _promote(self, action: Promote) -> None:
         now = self._clock.now()
@@ -194,7 +224,8 @@ class ServiceActs:
                 message=status.reason,
                 at=now,
             )
-            others = [item for item in service.conditions if item.type != ready.type]
+            over = {ready.type} | (_PREEMPTION if ready.status else set())
+            others = [item for item in service.conditions if item.type not in over]
             await Services(tx).report(
                 action.service_id,
                 now,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aicp.core.gateway import GatewayStatus
@@ -12,7 +12,7 @@ from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
-from aicp.store.pools import PoolIntent, closed_pools, make_snapshot
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, with_priorities
 from aicp.store.replicas import CHARGED, StoredReplica
 from aicp.store.revisions import READY, Revision
 
@@ -60,7 +60,8 @@ def make_world(stored: StoredServices, now: datetime) -> World:
     )
     charged = [item for item in stored.replicas if item.replica.state in CHARGED and item.replica.allocation]
     desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
-    snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now))
+    snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now), pool_policies(stored.pools))
+    snapshot = with_priorities(snapshot, stored.services)
     projects = {service.name: service.project for service in stored.services}
     limits = {(pool.name, quota.project): quota for pool in stored.pools for quota in pool.quotas}
     return World(desired, Actual(views, snapshot, Quotas(limits, projects)))
@@ -83,7 +84,8 @@ def _desired(service: Service, stored: StoredServices) -> Desired:
         generation=service.generation,
         template=newest.template,
         replicas=0 if deleted or service.stopped else wanted,
-        requirement=newest.requirement,
+        requirement=replace(newest.requirement, project=service.project, priority=newest.spec.priority),
+        preemptible=newest.spec.preemptible,
         promoted=promoted,
         fallback=None if promoted else next(older, None),
         deleted=deleted,

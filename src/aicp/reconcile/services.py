@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aicp.core.bell import Bell
@@ -16,12 +16,13 @@ from aicp.core.replica import ENDED_REPLICA_STATES
 from aicp.core.service import Condition
 from aicp.engines.base import Engine
 from aicp.reconcile.loop import Failure
+from aicp.reconcile.nodes import NODE_LEASE, has_fenced_itself
 from aicp.reconcile.observation import observed_change
 from aicp.reconcile.service_acts import ServiceAction, ServiceActs
 from aicp.reconcile.service_views import StoredServices, World, make_world
 from aicp.reconcile.strays import NoteStray, StopStray, Strays
 from aicp.runners.base import Runner
-from aicp.scheduler.service_world import Action, Create, Promote, Remove, Report, RollBack, Start
+from aicp.scheduler.service_world import Action, Create, Preempt, Promote, Remove, Report, RollBack, Start
 from aicp.scheduler.services import decide
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -41,7 +42,17 @@ class ServiceReconciler:
     interval_seconds = 1.0
     bells: Sequence[str] = ("service", "replica", "node")
 
-    def __init__(self, database: Database, runner: Runner, engines: Registry[Engine], clock: Clock, bell: Bell) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runner: Runner,
+        engines: Registry[Engine],
+        clock: Clock,
+        bell: Bell,
+        *,
+        lease: timedelta = NODE_LEASE,
+    ) -> None:
+        self._lease = lease
         self._database = database
         self._runner = runner
         self._clock = clock
@@ -102,7 +113,7 @@ class ServiceReconciler:
             await Services(tx).set_condition(self._service_of(action), condition)
 
     def _service_of(self, action: Action) -> str:
-        if isinstance(action, Create | Promote | RollBack | Report | Remove):
+        if isinstance(action, Create | Preempt | Promote | RollBack | Report | Remove):
             return action.service_id
         return self._owners.get(action.replica_id, "")
 
@@ -127,6 +138,7 @@ class ServiceReconciler:
         lost = {node.id for node in stored.nodes if node.state == NodeState.LOST}
         known = {node.id for node in stored.nodes}
         now = self._clock.now()
+        fenced = {node.id for node in stored.nodes if node.id in lost and has_fenced_itself(node, self._lease, now)}
         changes = [
             (item, change)
             for item in stored.replicas
@@ -137,6 +149,7 @@ class ServiceReconciler:
                     answers=item.node_id in answering,
                     lost=item.node_id in lost,
                     removed=item.node_id is not None and item.node_id not in known,
+                    fenced=item.node_id in fenced,
                     now=now,
                 )
             )

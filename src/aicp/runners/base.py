@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any, Protocol, runtime_checkable
 
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
@@ -12,10 +13,16 @@ from aicp.core.node import EnvironmentStatus, NodeStatus
 
 @dataclass(frozen=True, slots=True)
 class AgentAddress:
-    """Where an agent answers: `unix:/path/agent.sock` or a base URL, and the token it wants."""
+    """Where an agent answers: `unix:/path/agent.sock`, a base URL or `mtls://`, and the token it wants.
+
+    `tls` is what to prove oneself with at `mtls://`, in place of a token; `lease_seconds` for how long such an agent
+    may go on serving after each call.
+    """
 
     address: str
     token: str
+    tls: Callable[[], SSLContext] | None = None
+    lease_seconds: float | None = None
 
 
 class Runner(Protocol):
@@ -90,11 +97,29 @@ class ChecksOptions(Protocol):
 
 
 @runtime_checkable
+class TakesAgents(Protocol):
+    """A runner whose nodes come and go while it runs."""
+
+    def set_agents(self, agents: Sequence[AgentAddress]) -> None:
+        """These besides those that it was connected with, and no others; the same again changes nothing."""
+        ...
+
+
+@runtime_checkable
 class Watches(Protocol):
     """A runner that notices changes by itself."""
 
     def on_change(self, ring: Callable[[], None]) -> None:
         """`ring` is called, from the event loop, whenever something changed; it must return at once."""
+        ...
+
+
+@runtime_checkable
+class KnowsDeadNodes(Protocol):
+    """A runner that is told of a node's death sooner than the node's silence would tell."""
+
+    def dead(self) -> Mapping[str, str]:
+        """Node ids that are dead by all it has been told, with the reason in words. Counts for silent nodes alone."""
         ...
 
 

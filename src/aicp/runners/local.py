@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from aicp.client.agent import AgentClient
 from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
@@ -12,25 +12,91 @@ from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.runners.base import AgentAddress
 
+T = TypeVar("T")
+_PATIENCE = 2.0
+"""Seconds that an agent of a joined node is waited for."""
+
 
 class LocalRunner:
-    """Talks to every agent of its list; which node answers at which address is learned by asking."""
+    """Talks to every agent of its list; which node answers at which address is learned by asking.
+
+    Agents of joined nodes come and go. One of them that is silent holds nobody up: it is waited for shortly, and then
+    left out until it has answered what it was asked.
+    """
 
     def __init__(self, clients: Sequence[AgentClient]) -> None:
-        self._clients = list(clients)
+        self._fixed = list(clients)
+        self._joined: dict[str, AgentClient] = {}
+        self._late: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._silent: set[str] = set()
         self._by_node: dict[str, AgentClient] = {}
         self._holders: dict[str, AgentClient] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def set_agents(self, agents: Sequence[AgentAddress]) -> None:
+        """See TakesAgents."""
+        wanted = {agent.address: agent for agent in agents}
+        for address in self._joined.keys() - wanted.keys():
+            self._forget(self._joined.pop(address))
+            self._silent.discard(address)
+        for address in wanted.keys() - self._joined.keys():
+            self._joined[address] = client_of(wanted[address])
+
+    @property
+    def _clients(self) -> list[AgentClient]:
+        return [*self._fixed, *self._joined.values()]
 
     async def nodes(self) -> list[NodeStatus]:
-        answers = await asyncio.gather(*(client.node() for client in self._clients), return_exceptions=True)
         found: list[NodeStatus] = []
-        for client, answer in zip(self._clients, answers, strict=True):
-            if isinstance(answer, NodeStatus):
-                self._by_node[answer.node_id] = client
-                found.append(answer)
-            elif not isinstance(answer, UnavailableError):
-                raise answer
+        for client, answer in await self._ask_all("node", lambda client: client.node()):
+            self._by_node[answer.node_id] = client
+            found.append(answer)
         return found
+
+    async def _ask_all(self, what: str, ask: Callable[[AgentClient], Awaitable[T]]) -> list[tuple[AgentClient, T]]:
+        """The answers of those that answer. Raises what an agent answers in place of them."""
+        asked: dict[AgentClient, asyncio.Future[T]] = {}
+        for client in self._clients:
+            late = self._late.get((client.address, what))
+            if late is None or late.done():  # what came too late is old: it is asked anew
+                self._late.pop((client.address, what), None)
+                asked[client] = asyncio.ensure_future(ask(client))
+        fixed = [task for client, task in asked.items() if client.address not in self._joined]
+        joined = [task for client, task in asked.items() if client.address in self._joined]
+        waits = (asyncio.wait(tasks, timeout=limit) for tasks, limit in ((fixed, None), (joined, _PATIENCE)) if tasks)
+        await asyncio.gather(*waits)
+        found: list[tuple[AgentClient, T]] = []
+        for client, task in asked.items():
+            if not task.done():
+                self._silent.add(client.address)
+                self._late[client.address, what] = cast("asyncio.Task[Any]", task)
+                task.add_done_callback(_ignore)
+            elif (error := task.exception()) is None:
+                self._silent.discard(client.address)
+                found.append((client, task.result()))
+            elif not isinstance(error, UnavailableError):
+                raise error
+            else:
+                self._silent.add(client.address)
+        return found
+
+    def _heard(self, client: AgentClient) -> AgentClient:
+        """The client, unless it is a joined node's that was silent when asked last: nobody waits for that again.
+
+        Raises UnavailableError.
+        """
+        if client.address in self._joined and client.address in self._silent:
+            raise UnavailableError(
+                f"The agent at {client.address} does not answer.", hint="It is asked again every second."
+            )
+        return client
+
+    def _forget(self, client: AgentClient) -> None:
+        self._by_node = {key: value for key, value in self._by_node.items() if value is not client}
+        self._holders = {key: value for key, value in self._holders.items() if value is not client}
+        closing = asyncio.get_running_loop().create_task(client.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def start(self, launch: ReplicaLaunch) -> ObservedReplica:
         if len(launch.members) != 1:
@@ -41,15 +107,11 @@ class LocalRunner:
         return await (await self._client(launch.members[0].node_id)).start(launch)
 
     async def observe(self) -> list[ObservedReplica]:
-        answers = await asyncio.gather(*(client.replicas() for client in self._clients), return_exceptions=True)
         found: list[ObservedReplica] = []
-        for client, answer in zip(self._clients, answers, strict=True):
-            if isinstance(answer, list):
-                found.extend(answer)
-                others = {key: holder for key, holder in self._holders.items() if holder is not client}
-                self._holders = others | {replica.replica_id: client for replica in answer}
-            elif not isinstance(answer, UnavailableError):
-                raise answer
+        for client, answer in await self._ask_all("replicas", lambda client: client.replicas()):
+            found.extend(answer)
+            others = {key: holder for key, holder in self._holders.items() if holder is not client}
+            self._holders = others | {replica.replica_id: client for replica in answer}
         return found
 
     async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
@@ -60,12 +122,15 @@ class LocalRunner:
         # A node that is known to hold it is asked alone: others that are silent do not matter.
         holder = self._holders.get(replica_id)
         clients = self._clients if holder is None else [holder]
-        stops = (client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in clients)
-        await asyncio.gather(*stops)
+        heard = [self._heard(client) for client in clients]
+        await asyncio.gather(
+            *(client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in heard)
+        )
 
     async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
         silent: UnavailableError | None = None
-        for client in self._clients:
+        holder = self._holders.get(replica_id)
+        for client in sorted(self._clients, key=lambda client: client is not holder):
             # Asked for the log itself: a node keeps it long after it has ceased to report the replica.
             try:
                 async for piece in client.log(replica_id, tail=tail, follow=follow):
@@ -101,7 +166,18 @@ class LocalRunner:
             raise UnavailableError(
                 f"No agent answers for node {node_id!r}.", hint="Start the platform on that node, then try again."
             )
-        return client
+        return self._heard(client)
+
+
+def _ignore(task: asyncio.Future[Any]) -> None:
+    """An answer that nobody waits for any more may be an error."""
+    if not task.cancelled():
+        task.exception()
+
+
+def client_of(agent: AgentAddress) -> AgentClient:
+    """A client of one agent; no connection is made yet."""
+    return AgentClient(agent.address, agent.token, tls=agent.tls, lease_seconds=agent.lease_seconds)
 
 
 class LocalRunnerDriver:
@@ -109,7 +185,7 @@ class LocalRunnerDriver:
 
     def connect(self, agents: Sequence[AgentAddress], options: Mapping[str, Any] | None = None) -> LocalRunner:
         """See RunnerDriver."""
-        return LocalRunner([AgentClient(agent.address, agent.token) for agent in agents])
+        return LocalRunner([client_of(agent) for agent in agents])
 
 
 driver = LocalRunnerDriver()

@@ -164,11 +164,11 @@ class Board:
         search = self.search(need)
         packs = self.snapshot.policy(need.pool).order == Order.PACK
         best: Chosen | None = None
-        best_score: tuple[float, ...] = (float("inf"),)
+        best_score: tuple[float, ...] = (float("inf"), float("inf"))
         looked_at = 0
         for chosen in self._places(need, search) if cut else self._parts(search, cut=False):
             spot = chosen[0]
-            if best is not None and not packs and spot.room.services.get(service, 0) > best_score[0]:
+            if not packs and not best_score[0] and spot.room.services.get(service, 0) > best_score[1]:
                 looked_at += 1
                 if looked_at >= _LOOK_AT:
                     break
@@ -178,7 +178,7 @@ class Board:
             if search.allowed is not None and spot.order not in search.allowed:
                 continue
             same, crowding, far, avoided = dislike(need, spot.room, service)
-            score = (avoided, crowding, far) if packs else (same, avoided, crowding, far)
+            score = (avoided, crowding, far) if packs else (avoided, same, crowding, far)
             if best is None or score < best_score:
                 best, best_score = chosen, score
             looked_at += 1

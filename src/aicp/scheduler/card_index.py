@@ -84,7 +84,8 @@ class CardSpot:
             levels = kind.cut.get(way.mechanism)
             if levels is None:
                 levels = kind.cut[way.mechanism] = [[] for _ in range(101)]
-            self.entry = (levels[100 - room.compute], (free, self.order))
+            # More than the whole is given where a place is kept for one that comes while another still leaves.
+            self.entry = (levels[max(0, 100 - room.compute)], (free, self.order))
             insort(*self.entry)
         elif not room.whole and room.device.healthy:
             kind.strained.append(self.order)

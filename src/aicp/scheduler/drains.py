@@ -30,7 +30,7 @@ def plan_moves(node_id: str, leaving: Sequence[Leaving], snapshot: Snapshot) -> 
     """One answer a replica, in order; each new one is made before the old one ends, on another node."""
     closed = "it is being drained"
     nodes = tuple(replace(node, unschedulable=closed) if node.id == node_id else node for node in snapshot.nodes)
-    tried = Snapshot(nodes, snapshot.commitments)
+    tried = replace(snapshot, nodes=nodes)
     moves: list[Move] = []
     for item in leaving:
         answer = place(item.requirement, tried, item.service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,70 @@ class Quotas:
             return None
         now = self.held_in(pool, project, snapshot)
         return over_quota(quota, pool, held(now), held([*now, *more]))
+
+
+class _Tally:
+    """What one project holds of one pool, kept up as it changes."""
+
+    def __init__(self) -> None:
+        self._cards: Counter[tuple[str, str, str]] = Counter()
+        self._compute = 0
+        self._memory = 0
+
+    def add(self, allocation: Allocation, times: int = 1) -> None:
+        """Counts an allocation; with `times` -1 takes it back."""
+        for share in allocation.devices:
+            self._compute += times * share.compute_percent
+            self._memory += times * share.memory_bytes
+            if share.vendor != CPU:
+                key = (allocation.node_id, share.vendor, share.device_id)
+                self._cards[key] += times
+                if not self._cards[key]:
+                    del self._cards[key]
+
+    def held(self) -> Held:
+        """The sum now."""
+        return Held(accelerators=len(self._cards), compute_percent=self._compute, memory_bytes=self._memory)
+
+
+class QuotaLedger:
+    """The same answers as `Quotas`, kept up over many placements of one pass."""
+
+    def __init__(self, quotas: Quotas, snapshot: Snapshot) -> None:
+        self._limits = quotas.limits
+        self._tallies = {key: _Tally() for key in quotas.limits}
+        pools = {node.id: node.pool for node in snapshot.nodes} if self._tallies else {}
+        for item in snapshot.commitments if self._tallies else ():
+            project = quotas.projects.get(item.service)
+            pool = pools.get(item.allocation.node_id)
+            if project is not None and pool is not None:
+                self.add(pool, project, item.allocation)
+
+    def limits(self, pool: str, project: str) -> bool:
+        """Whether there is a quota for the project at all."""
+        return (pool, project) in self._limits
+
+    def add(self, pool: str, project: str, allocation: Allocation) -> None:
+        """Counts an allocation as held."""
+        tally = self._tallies.get((pool, project))
+        if tally is not None:
+            tally.add(allocation)
+
+    def refusal(self, pool: str, project: str, leaving: Sequence[Allocation], more: Allocation) -> str | None:
+        """Why a project may not have `more` as well once what is `leaving` has left; None where it may."""
+        quota = self._limits.get((pool, project))
+        if quota is None:
+            return None
+        tally = self._tallies[pool, project]
+        for item in leaving:
+            tally.add(item, -1)
+        now = tally.held()
+        tally.add(more)
+        then = tally.held()
+        tally.add(more, -1)
+        for item in leaving:
+            tally.add(item)
+        return over_quota(quota, pool, now, then)
 
 
 def held(allocations: Iterable[Allocation]) -> Held:

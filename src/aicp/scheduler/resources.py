@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from aicp.core.launch import Allocation
+from aicp.core.pool import PoolOrder as Order
 from aicp.core.slice import SliceRequest, Slicing
 
 CPU = "cpu"
@@ -117,15 +117,6 @@ class Commitment:
     allocation: Allocation
     project: str = ""
     priority: int = 0
-
-
-class Order(StrEnum):
-    """What comes first in a pool."""
-
-    SPREAD = "spread"
-    """Replicas of a service on different nodes, so that a node that fails takes few of them along."""
-    PACK = "pack"
-    """As few accelerators as possible, so that whole ones stay free for large models."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class Desired:
     """What the user should know while all is well, e.g. that a newer revision was rolled back."""
     start_timeout_seconds: float = 900.0
     project: str = ""
+    preemptible: bool = False
+    """Its replicas may be stopped where one of a higher priority finds no other place."""
     asleep: str | None = None
     """Why it has no replica though nobody stopped it; the next request wakes it."""
     status: Status | None = None
@@ -137,6 +139,17 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Preempt:
+    """Drain a replica so that one of a higher priority finds room: `winner`, a service, is given its place."""
+
+    replica_id: str
+    service_id: str
+    winner_id: str
+    reason: str
+    winner_reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a replica that is drained, or end one that never started."""
 
@@ -176,4 +189,4 @@ class Remove:
     service_id: str
 
 
-Action = Create | Place | Wait | Start | Resize | Drain | Stop | Promote | RollBack | Report | Remove
+Action = Create | Place | Wait | Start | Resize | Drain | Preempt | Stop | Promote | RollBack | Report | Remove

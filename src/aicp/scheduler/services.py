@@ -8,11 +8,12 @@ repeated one changes nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
-from aicp.scheduler.placement import Commitment, Placement, Snapshot, place, relief
+from aicp.scheduler.placement import Commitment, Placement, Snapshot, place
+from aicp.scheduler.placing import Victim, Waiting, place_waiting
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.resizing import larger, resize
 from aicp.scheduler.service_status import (
@@ -30,6 +31,7 @@ from aicp.scheduler.service_world import (
     Desired,
     Drain,
     Place,
+    Preempt,
     Promote,
     Remove,
     ReplicaView,
@@ -58,35 +60,85 @@ LIVE = frozenset(
         ReplicaState.DEGRADED,
     }
 )
-_ORDER: Sequence[type] = (RollBack, Drain, Stop, Promote, Resize, Create, Place, Wait, Start, Remove, Report)
+_ORDER: Sequence[type] = (
+    RollBack,
+    Drain,
+    Preempt,
+    Stop,
+    Promote,
+    Resize,
+    Create,
+    Place,
+    Wait,
+    Start,
+    Remove,
+    Report,
+)
+
+
+@dataclasses.dataclass(slots=True)
+class _Step:
+    """What was decided about one service: what to do, and which of its replicas still need a place."""
+
+    actions: list[Action] = dataclasses.field(default_factory=list[Action])
+    waiting: list[Waiting] = dataclasses.field(default_factory=list[Waiting])
+    leaving: set[str] = dataclasses.field(default_factory=set[str])
 
 
 def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Action]:
     """The next steps, stops before starts so that resources come free. Empty when everything is as wanted."""
     snapshot = actual.snapshot
     actions: list[Action] = []
-    known = {service.service_id for service in desired}
-    for service in desired:
-        replicas = [replica for replica in actual.replicas if replica.service_id == service.service_id]
-        found, snapshot = _decide_service(service, replicas, snapshot, actual.quotas, now)
-        actions.extend(found)
+    waiting: list[Waiting] = []
+    leaving = {replica.id for replica in actual.replicas if replica.state == ReplicaState.DRAINING}
+    owned: dict[str, list[ReplicaView]] = {service.service_id: [] for service in desired}
     for replica in actual.replicas:
-        if replica.service_id not in known:
+        if replica.service_id in owned:
+            owned[replica.service_id].append(replica)
+        else:
             actions.extend(_removal(replica, "the service is gone"))
+            leaving.add(replica.id)
+    for service in desired:
+        step, snapshot = _decide_service(service, owned[service.service_id], snapshot, actual.quotas, now)
+        actions.extend(step.actions)
+        waiting.extend(step.waiting)
+        leaving |= step.leaving
+    if waiting:
+        victims = _victims(desired, owned, leaving)
+        found = place_waiting(waiting, snapshot, actual.quotas, leaving, victims)
+        stopped = {action.replica_id for action in found if isinstance(action, Preempt)}
+        actions = [item for item in actions if not (isinstance(item, Start | Resize) and item.replica_id in stopped)]
+        actions.extend(found)
     return sorted(actions, key=lambda action: _ORDER.index(type(action)))
+
+
+def _victims(
+    desired: Sequence[Desired], owned: Mapping[str, Sequence[ReplicaView]], leaving: Collection[str]
+) -> dict[str, Victim]:
+    """Replicas that may be stopped for one of a higher priority."""
+    return {
+        replica.id: Victim(service.service_id, service.name, service.project, service.requirement.priority)
+        for service in desired
+        if service.preemptible
+        for replica in owned[service.service_id]
+        if replica.state in LIVE and replica.allocation is not None and replica.id not in leaving
+    }
 
 
 def _decide_service(
     service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapshot, quotas: Quotas, now: datetime
-) -> tuple[list[Action], Snapshot]:
+) -> tuple[_Step, Snapshot]:
+    step = _Step()
     # 1. Give up on a template that does not become healthy while another one can serve.
     problem = _unhealthy(service, replicas, now)
     if problem and service.fallback is not None:
-        return [RollBack(service.service_id, service.template, service.fallback, problem)], snapshot
+        step.actions.append(RollBack(service.service_id, service.template, service.fallback, problem))
+        return step, snapshot
 
     # 2. Take away what is too much, hangs, or is drained.
     removals = _hanging(service, replicas, now) | _surplus(service, replicas, snapshot)
-    actions: list[Action] = []
+    step.leaving.update(removals)
+    actions = step.actions
     for replica in replicas:
         if replica.id in removals:
             reason, fault = removals[replica.id]
@@ -95,12 +147,11 @@ def _decide_service(
             actions.append(Stop(replica.id))
     kept = [replica for replica in replicas if replica.state in LIVE and replica.id not in removals]
 
-    # 3. Make what is missing, bind it, start it.
+    # 3. Make what is missing, start what has a place, and say what needs one.
     service, resized, snapshot = _resizes(service, kept, snapshot, quotas)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
-    placed, snapshot = _placements(service, kept, snapshot, quotas)
-    actions.extend(placed)
+    step.waiting.extend(_waiting(service, replicas, kept))
     actions.extend(
         Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
     )
@@ -111,11 +162,12 @@ def _decide_service(
     if not service.promoted and 0 < service.replicas <= ready:
         actions.append(Promote(service.service_id, service.template))
     if service.deleted and not any(_holds(replica) for replica in replicas):
-        return [*actions, Remove(service.service_id)], snapshot
+        actions.append(Remove(service.service_id))
+        return step, snapshot
     status = service_status(service, replicas, now)
     if status != service.status:
         actions.append(Report(service.service_id, status))
-    return actions, snapshot
+    return step, snapshot
 
 
 def _of_template(replicas: Iterable[ReplicaView], service: Desired) -> list[ReplicaView]:
@@ -232,23 +284,58 @@ def _missing(
     return [Create(service.service_id, service.template, ordinal) for ordinal in range(count)]
 
 
+def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[ReplicaView]) -> list[Waiting]:
+    """Replicas that need a place. Only as many as are asked for may have others stopped, not the one more of an
+    update, and none after a start that failed: the place would be taken again with every try."""
+    staying = {replica.id for replica in _staying(kept, service)}
+    replaced = tuple(
+        replica.allocation for replica in replicas if replica.allocation is not None and replica.id not in staying
+    )
+    held = sum(replica.state != ReplicaState.PENDING for replica in kept)
+    needed = 0 if failures_in_a_row(_of_template(replicas, service)) else service.replicas - held
+    pending = [replica for replica in kept if replica.state == ReplicaState.PENDING]
+    return [
+        Waiting(
+            id=replica.id,
+            service_id=service.service_id,
+            service=service.name,
+            project=service.project,
+            need=service.requirement,
+            reason=replica.reason,
+            replaced=replaced,
+            may_preempt=number < needed,
+        )
+        for number, replica in enumerate(pending)
+    ]
+
+
 def _next_try(current: Iterable[ReplicaView], now: datetime) -> datetime:
     """When the next replica may be made: at once, or after a wait that doubles with every failure in a row."""
-    failures = 0
-    newest: datetime | None = None
+    failed = failures_in_a_row(current)
+    if not failed:
+        return now
+    newest = max(replica.ended_at or now for replica in failed)
+    return newest + min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(len(failed) - 1, 10))
+
+
+def failures_in_a_row(current: Iterable[ReplicaView]) -> list[ReplicaView]:
+    """The newest ended replicas up to the first that did not fail, or served long before it did."""
+    failed: list[ReplicaView] = []
     for replica in sorted(current, key=lambda item: (item.created_at, item.id), reverse=True):
         if replica.state in LIVE:
             continue
-        if not has_failed(replica):
+        if not has_failed(replica) or _served_long(replica):
             break
-        ended = replica.ended_at or now
-        if replica.ready_at is not None and ended - replica.ready_at > STABLE_AFTER:
-            break
-        failures += 1
-        newest = max(newest or ended, ended)
-    if newest is None:
-        return now
-    return newest + min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(failures - 1, 10))
+        failed.append(replica)
+    return failed
+
+
+def _served_long(replica: ReplicaView) -> bool:
+    return (
+        replica.ready_at is not None
+        and replica.ended_at is not None
+        and replica.ended_at - replica.ready_at > STABLE_AFTER
+    )
 
 
 def _resizes(
@@ -275,32 +362,3 @@ def _resizes(
         else:
             service = dataclasses.replace(service, note=f"A slice keeps its size: {problem}.")
     return service, actions, snapshot
-
-
-def _placements(
-    service: Desired, kept: Sequence[ReplicaView], snapshot: Snapshot, quotas: Quotas
-) -> tuple[list[Action], Snapshot]:
-    staying = {replica.id for replica in _staying(kept, service)}
-    actions: list[Action] = []
-    for replica in kept:
-        if replica.state != ReplicaState.PENDING:
-            continue
-        answer = place(service.requirement, snapshot, service.name)
-        if isinstance(answer, Placement):
-            # What is replaced does not count: a quota must not keep a service from being updated or moved.
-            counted = snapshot.without(lambda item: item.service == service.name and item.replica_id not in staying)
-            over = quotas.refusal(service.requirement.pool, service.project, counted, [answer.allocation])
-            if over is None:
-                snapshot = snapshot.plus(Commitment(replica.id, service.name, answer.allocation))
-                actions.append(Place(replica.id, answer.allocation, answer.node))
-                staying.add(replica.id)
-                continue
-            reason = f"Waiting: {over}."
-        else:
-            reason = f"Waiting: {answer.sentence}."
-            stops = relief(service.requirement, snapshot, service.name)
-            if stops:
-                reason += f" Try: stop {' or '.join(stops)}."
-        if reason != replica.reason:
-            actions.append(Wait(replica.id, reason))
-    return actions, snapshot

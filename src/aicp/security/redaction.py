@@ -12,6 +12,7 @@ _PATTERNS = tuple(
         r"(?P<keep>\bsk-[0-9a-z]{16}-)[0-9A-Za-z]{16,}(?:-[0-9a-f]{1,8})?",
         r"(?P<keep>\bsk-)(?![0-9a-z]{16}(?:-|\b))[0-9A-Za-z_-]{16,}",
         r"(?P<keep>\baicp-session-)[0-9A-Za-z_-]{16,}",
+        r"(?P<keep>\baicp-join-[0-9a-z]{16}-)[0-9a-f]{16,}(?:-[0-9a-f]+)?",
         r"(?P<keep>\bhf_)[0-9A-Za-z]{16,}",
         r"(?P<keep>\b(?:AKIA|ASIA))[0-9A-Z]{16}",
         r"(?P<keep>(?i:\b(?:bearer|basic)\s+))[0-9A-Za-z._~+/=-]{8,}",

@@ -28,6 +28,7 @@ _SECRETS = tuple(
         (("sk-",), rf"sk-(?=[A-Za-z_-]{{0,64}}[0-9]){_SIGNS}{{16,}}+"),
         (("sk-",), rf"\bsk-{_SIGNS}{{16,}}+"),
         (("aicp-session-",), rf"aicp-session-{_SIGNS}{{16,}}+"),
+        (("aicp-join-",), rf"aicp-join-{_SIGNS}{{16,}}+"),
         (("pass.key_",), r"pass\.key_[0-9a-z]{1,40}+\.[0-9]{1,12}+\.[0-9a-f]{16,}+"),
         (("hf_",), r"hf_[0-9A-Za-z]{16,}+"),
         (("akia", "asia"), r"A[KS]IA[0-9A-Z]{16}"),

@@ -89,15 +89,28 @@ class Nodes:
         rows = await self._session.scalars(query.order_by(*order_by(NodeRow, sort, SORTS)).offset(offset).limit(limit))
         return Page(items=[_node(row) for row in rows], total=total or 0, offset=offset, limit=limit)
 
-    async def seen(self, status: NodeStatus, now: datetime, *, pool: str, address: str = "") -> NodeState | None:
-        """Keeps what an agent reports; answers the state before, None for a node that is new."""
+    async def join(
+        self, node_id: str, name: str, address: str, now: datetime, *, pool: str, labels: Mapping[str, str]
+    ) -> None:
+        """Adds a node that joins by `address`, or gives one that joins again its new address and labels."""
+        row = await self._session.get(NodeRow, node_id)
+        if row is None:
+            row = _new_row(node_id, pool, now)
+            self._session.add(row)
+        row.name, row.address, row.labels = name, address, {**row.labels, **labels}
+        row.lost, row.seen_at = False, now
+        await self._session.flush()
+
+    async def seen(self, status: NodeStatus, now: datetime, *, pool: str, new: bool = True) -> NodeState | None:
+        """Keeps what an agent reports; answers the state before, None for a node that is new, where it may be `new`."""
         row = await self._session.get(NodeRow, status.node_id)
         before = None if row is None else _node(row).state
+        if row is None and not new:
+            return NodeState.READY  # it was removed while it answered: no news
         if row is None:
-            row = NodeRow(id=status.node_id, pool=pool, created_at=now, cordoned=False, lost=False)
-            row.draining, row.labels, row.taints = False, {}, []
+            row = _new_row(status.node_id, pool, now)
             self._session.add(row)
-        row.name, row.address = status.hostname, address
+        row.name = status.hostname
         row.lost, row.seen_at = False, now
         if not row.cordoned:
             row.reason = None
@@ -150,6 +163,12 @@ class Nodes:
         if row is None:
             raise NotFoundError(f"There is no node {node_id!r}.")
         return row
+
+
+def _new_row(node_id: str, pool: str, now: datetime) -> NodeRow:
+    row = NodeRow(id=node_id, pool=pool, created_at=now, cordoned=False, lost=False, address="")
+    row.draining, row.labels, row.taints = False, {}, []
+    return row
 
 
 def _node(row: NodeRow) -> Node:

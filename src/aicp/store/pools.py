@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from aicp.core.accelerator import Accelerator
 from aicp.core.errors import NotFoundError
 from aicp.core.node import Node, NodeState, TaintEffect
-from aicp.core.pool import PoolQuota, Purpose, TrainingWindow, takes_inference
-from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, Snapshot
+from aicp.core.pool import PoolOrder, PoolQuota, Purpose, TrainingWindow, takes_inference
+from aicp.core.service import Service
+from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Snapshot
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
 from aicp.store.replicas import Replicas, StoredReplica
@@ -33,6 +34,8 @@ class PoolRow(Base):
     description: Mapped[str] = mapped_column(Text, default="")
     purpose: Mapped[str] = mapped_column(String(20), default=Purpose.INFERENCE)
     windows: Mapped[list[Any]] = mapped_column(default=list)
+    placing: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
+    unlike: Mapped[bool] = mapped_column(default=True)
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
@@ -59,6 +62,8 @@ class PoolIntent:
     windows: tuple[TrainingWindow, ...] = ()
     labels: Mapping[str, str] | None = None
     quotas: tuple[PoolQuota, ...] = ()
+    policy: PoolOrder = PoolOrder.SPREAD
+    unlike: bool = True
 
     def closed(self, now: datetime | None) -> str | None:
         """Why it takes no new replica, in words; windows count only where a time is given."""
@@ -123,7 +128,8 @@ class Pools:
         """All nodes with all that is given away, at this moment; without `now`, windows of training do not count."""
         nodes = await Nodes(self._tx).all()
         charged = await Replicas(self._tx).charged()
-        return make_snapshot(nodes, charged, closed_pools(await self.list(), now))
+        pools = await self.list()
+        return make_snapshot(nodes, charged, closed_pools(pools, now), pool_policies(pools))
 
     async def _read(self, row: PoolRow) -> PoolIntent:
         query = select(PoolQuotaRow).where(PoolQuotaRow.pool == row.name).order_by(PoolQuotaRow.project)
@@ -148,6 +154,8 @@ def _columns(pool: PoolIntent) -> dict[str, Any]:
         "purpose": pool.purpose,
         "windows": [window.model_dump(mode="json") for window in pool.windows],
         "labels": dict(pool.labels or {}),
+        "placing": pool.policy,
+        "unlike": pool.unlike,
     }
 
 
@@ -158,6 +166,8 @@ def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
         purpose=Purpose(row.purpose),
         windows=tuple(TrainingWindow.model_validate(window) for window in row.windows),
         labels=row.labels,
+        policy=PoolOrder(row.placing),
+        unlike=row.unlike,
         quotas=tuple(
             PoolQuota(
                 project=quota.project,
@@ -175,10 +185,32 @@ def closed_pools(pools: Sequence[PoolIntent], now: datetime | None) -> dict[str,
     return {pool.name: why for pool in pools if (why := pool.closed(now)) is not None}
 
 
-def make_snapshot(nodes: list[Node], charged: list[StoredReplica], closed: Mapping[str, str] | None = None) -> Snapshot:
+def pool_policies(pools: Sequence[PoolIntent]) -> dict[str, PoolPolicy]:
+    """How each pool is filled."""
+    return {pool.name: PoolPolicy(pool.policy, pool.unlike) for pool in pools}
+
+
+def with_priorities(snapshot: Snapshot, services: Sequence[Service]) -> Snapshot:
+    """The snapshot in which what is given away knows the project and the priority of its service."""
+    known = {service.name: (service.project, service.spec.priority) for service in services}
+    commitments = [
+        replace(item, project=known[item.service][0], priority=known[item.service][1])
+        if item.service in known
+        else item
+        for item in snapshot.commitments
+    ]
+    return replace(snapshot, commitments=tuple(commitments))
+
+
+def make_snapshot(
+    nodes: list[Node],
+    charged: list[StoredReplica],
+    closed: Mapping[str, str] | None = None,
+    policies: Mapping[str, PoolPolicy] | None = None,
+) -> Snapshot:
     """Capacities and commitments of `nodes`; memory that others use is what is in use beyond the replicas' own.
 
-    `closed`: pools that take no new replica, each with why.
+    `closed`: pools that take no new replica, each with why; `policies`: how pools are filled.
     """
     held: dict[str, list[StoredReplica]] = {}
     for item in charged:
@@ -189,7 +221,9 @@ def make_snapshot(nodes: list[Node], charged: list[StoredReplica], closed: Mappi
         if item.replica.allocation is not None
     )
     return Snapshot(
-        tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status), commitments
+        tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status),
+        commitments,
+        policies or {},
     )
 
 

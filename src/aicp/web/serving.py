@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+import ssl
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from socket import socket
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _GRACE_SECONDS = 2
 App: TypeAlias = FastAPI
 """What is served; the composition root names it without knowing the framework."""
+
+IDENTITY = "aicp.identity"
+"""The key of a request's `scope` under which it says who the caller proved to be, where that was asked."""
+Identify: TypeAlias = Callable[[ssl.SSLObject | None], str | None]
 
 
 class _Server(uvicorn.Server):
@@ -31,8 +37,14 @@ async def serve_app(
     *,
     tls_certificate: str | None = None,
     tls_key: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    identify: Identify | None = None,
 ) -> None:
-    """Returns after `stop` is set and running answers had two seconds to end. Runs no lifespan of `app`."""
+    """Returns after `stop` is set and running answers had two seconds to end. Runs no lifespan of `app`.
+
+    `tls` is used in place of the two files. `identify` reads from a connection what each of its requests is to know of
+    its caller.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -45,6 +57,8 @@ async def serve_app(
         timeout_graceful_shutdown=_GRACE_SECONDS,
         ssl_certfile=tls_certificate,
         ssl_keyfile=tls_key,
+        ssl_context_factory=None if tls is None else lambda config, usual: tls,
+        http="auto" if identify is None else _identifying(identify),
     )
     server = _Server(config)
 
@@ -57,3 +71,18 @@ async def serve_app(
         await server.serve(sockets=listeners)
     finally:
         follower.cancel()
+
+
+def _identifying(identify: Identify) -> type[asyncio.Protocol]:
+    """uvicorn itself tells an application nothing of a caller's certificate."""
+
+    class Identifying(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self.identity = identify(cast(ssl.SSLObject | None, transport.get_extra_info("ssl_object")))
+            super().connection_made(transport)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            cast(dict[str, object], self.scope)[IDENTITY] = self.identity
+
+    return Identifying

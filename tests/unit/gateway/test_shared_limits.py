@@ -76,6 +76,13 @@ async def shows(gateway: GatewayProcess, gauge: str, value: float) -> None:
             await asyncio.sleep(pause)
 
 
+async def eventually_let(gateway: GatewayProcess) -> None:
+    """Asks until it is served: what other processes hold comes in a quarter of a second, on a machine with time."""
+    async with asyncio.timeout(10):
+        while (await gateway.ask(PATH, CHAT)).status != 200:
+            await asyncio.sleep(0.05)
+
+
 async def ask_often(gateways: list[GatewayProcess], clients: int, times: int, let: list[float]) -> Counter[int]:
     """Every client asks one gateway after the other."""
     loop, statuses = asyncio.get_running_loop(), Counter[int]()
@@ -158,8 +165,8 @@ async def test_places_are_one_number_for_all(
     assert len(engine.asked) == 4
     go_on.set()
     assert Counter(answer.status for answer in await asyncio.gather(*asking)) == {200: 4, 429: 8}
-    for number in range(9):  # one after the other: a place that another process had is there at once
-        assert (await gateways[number % 3].ask(PATH, CHAT)).status == 200
+    for number in range(9):  # one after the other: a place that another process had comes over
+        await eventually_let(gateways[number % 3])
 
 
 async def test_a_server_that_forgets_is_told_again(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.clock import FakeClock
+from tests.support.members import Members
 from tests.support.services import Platform, make_version
 
+from aicp.agent.engine_door import EngineDoor
 from aicp.core.accelerator import MetricSample
 from aicp.core.autoscale import Autoscale
 from aicp.core.errors import ConflictError
 from aicp.core.event import EventQuery
 from aicp.core.gateway import GatewayStatus, ServiceLoad
 from aicp.core.launch import ReplicaState
+from aicp.core.mutual import MutualAddress, replica_name
 from aicp.core.service import Service, ServiceSpec, ServiceState, ServiceUpdate
 from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.kv_use import KvUse
@@ -23,6 +30,7 @@ from aicp.store.database import Database
 from aicp.store.events import Events
 from aicp.store.gateways import Gateways
 from aicp.store.metrics import Metrics
+from aicp.store.replicas import Replicas
 from aicp.store.scales import Scales
 
 RULE = Autoscale(min_replicas=0, max_replicas=3, queued_per_replica=2, idle_seconds=60, down_seconds=20)
@@ -270,3 +278,29 @@ def test_an_engine_says_how_full_its_caches_are(world: World) -> None:
     text = '# HELP x\nvllm:kv_cache_usage_perc{engine="0"} 0.25\nvllm:kv_cache_usage_perc{engine="1"} 7.5e-1\n'
     assert use.read(text) == 0.5
     assert use.read("vllm:kv_cache_usage_percent 0.9\n") is None
+
+
+async def test_an_engine_on_a_joined_node_is_asked_through_its_nodes_door(world: World, tmp_path: Path) -> None:
+    world.platform.engine.metrics = {"kv_cache_usage_ratio": "vllm:kv_cache_usage_perc"}
+    members, name = Members(tmp_path / "authority"), replica_name("rep_1", "node_1")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b"vllm:kv_cache_usage_perc 0.25\n"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = await asyncio.start_unix_server(answer, tmp_path / "e.sock")
+    door = EngineDoor({name: f"unix:{tmp_path / 'e.sock'}"}.get)
+    await door.open(listener, members.node("node_1").server())
+    await world.publish()
+    await world.passes()
+    async with world.platform.database.snapshot() as tx:
+        item = (await Replicas(tx).charged())[0]
+    address = str(MutualAddress(name, "127.0.0.1", listener.getsockname()[1]))
+    item = replace(item, replica=item.replica.model_copy(update={"address": address}))
+    engines, clock = world.platform.engines, world.platform.clock
+    assert await KvUse(engines, clock, members.control().client).of([item]) == {item.service_id: 25.0}
+    assert await KvUse(engines, clock).of([item]) == {}, "without a certificate nothing is known, and nothing breaks"
+    door.close()
+    server.close()

@@ -67,3 +67,16 @@ async def test_figures_that_always_move_are_written_now_and_then(platform: Platf
     platform.runner.statuses["node_a"] = status.model_copy(update={"model_digests": ["abc"]})
     await platform.node_loop.step()
     assert await seen_at() == platform.clock.now()
+
+
+async def test_a_node_that_is_known_to_be_dead_is_lost_at_once_unless_it_answers(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(platform.runner, "dead", lambda: {"node_a": "missed heartbeats"}, raising=False)
+    await platform.node_loop.step()
+    assert await state(platform) == NodeState.READY
+    platform.runner.silent.add("node_a")
+    await platform.node_loop.step()
+    assert await state(platform) == NodeState.LOST
+    async with platform.database.snapshot() as tx:
+        assert "missed heartbeats" in (await Nodes(tx).get("node_a")).reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aicp.core.join_token import make_join_token
 from aicp.security.keys import make_key
 from aicp.security.redaction import redact
 from aicp.security.tokens import make_token
@@ -20,7 +21,8 @@ def test_keys_keep_their_public_part():
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
-        (f"Authorization: Bearer {make_token()}", "aicp-session-"),
+        pytest.param(f"Authorization: Bearer {make_token()}", "aicp-session-", id="a session"),
+        pytest.param(f"joined with {make_join_token('0' * 64)}", "0" * 64, id="a join token"),
         ("authorization: bearer abcdefgh.ijkl", "abcdefgh"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("token hf_abcdefghijklmnopqrstuv", "abcdefghijklmnop"),

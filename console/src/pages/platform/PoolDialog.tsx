@@ -1,5 +1,5 @@
 import { MinusCircleOutlined, PlusOutlined } from "@ant-design/icons";
-import { Button, Drawer, Form, Input, InputNumber, Select } from "antd";
+import { Button, Drawer, Form, Input, InputNumber, Select, Switch } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, need } from "../../api/client";
 import type { Pool } from "../../api/schema";
@@ -7,7 +7,7 @@ import { Equivalent } from "../../parts/Equivalent";
 import { SearchSelect } from "../../parts/SearchSelect";
 import { useAction } from "../../queries/action";
 import { projectChoices } from "../../queries/project";
-import { bodyOf, creationOf, isLabel, PURPOSES, sameAs, valuesOf, type PoolValues } from "./poolValues";
+import { bodyOf, creationOf, isLabel, POLICIES, PURPOSES, sameAs, valuesOf, type PoolValues } from "./poolValues";
 
 const DAYS = [1, 2, 3, 4, 5, 6, 7] as const;
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
@@ -24,11 +24,13 @@ export function PoolDialog({ open, editing, onClose }: { open: boolean; editing?
   const save = <Button type="primary" loading={create.isPending || update.isPending} onClick={() => form.submit()}>{t(editing ? "action.save" : "pools.create")}</Button>;
   return (
     <Drawer title={editing ? t("pools.editTitle", { name: editing.name }) : t("pools.create")} open={open} onClose={onClose} size={640} destroyOnHidden extra={save}>
-      <Form<PoolValues> form={form} layout="vertical" preserve={false} clearOnDestroy initialValues={editing ? valuesOf(editing) : { purpose: "inference" }} onFinish={(values) => (editing ? update : create).mutate(values)}>
+      <Form<PoolValues> form={form} layout="vertical" preserve={false} clearOnDestroy initialValues={editing ? valuesOf(editing) : { purpose: "inference", policy: "spread", unlike: true }} onFinish={(values) => (editing ? update : create).mutate(values)}>
         {!editing && <Form.Item name="name" label={t("pools.name")} rules={[needed, { pattern: NAME, message: t("form.name") }]}><Input autoFocus autoComplete="off" /></Form.Item>}
         <Form.Item name="description" label={t("models.description")}><Input.TextArea maxLength={2000} autoSize={{ minRows: 2, maxRows: 6 }} /></Form.Item>
         <Form.Item name="purpose" label={t("pools.purpose")} extra={t(`pools.purposeHints.${written?.purpose ?? "inference"}`)}><Select options={PURPOSES.map((value) => ({ value, label: t(`pools.purposes.${value}`) }))} /></Form.Item>
         {written?.purpose === "windows" && <Windows />}
+        <Form.Item name="policy" label={t("pools.policy")} extra={t(`pools.policyHints.${written?.policy ?? "spread"}`)}><Select options={POLICIES.map((value) => ({ value, label: t(`pools.policies.${value}`) }))} /></Form.Item>
+        <Form.Item name="unlike" valuePropName="checked" label={t("pools.unlike")} extra={t("pools.unlikeHint")}><Switch /></Form.Item>
         <Form.Item name="labels" label={t("pools.labels")} extra={t("pools.labelsHint")} rules={[{ validator: (_, words: string[] | undefined) => ((words ?? []).every(isLabel) ? Promise.resolve() : Promise.reject(new Error(t("pools.labelWrong")))) }]}><Select mode="tags" open={false} suffixIcon={null} /></Form.Item>
         <Quotas />
         <Equivalent same={sameAs(written ?? {}, editing)} />

@@ -4,14 +4,14 @@ import { bodyOf, creationOf, isLabel, isTaint, labelsOf, sameAs, taintOf, taintW
 
 const GIB = 2 ** 30;
 const POOL = {
-  name: "shared", description: "Both", purpose: "windows", labels: { zone: "a" },
+  name: "shared", description: "Both", purpose: "windows", labels: { zone: "a" }, policy: "spread", unlike: true,
   windows: [{ days: [1, 2], start: "22:00", end: "06:00", time_zone: "Asia/Taipei" }],
   quotas: [{ project: "lab", accelerators: 2, compute_percent: null, memory_bytes: 96 * GIB }],
 } as unknown as Pool;
 
 test("a pool goes through the form without a change", () => {
-  const { name, description, purpose, labels, windows, quotas } = POOL;
-  expect(creationOf(valuesOf(POOL))).toEqual({ name, description, purpose, labels, windows, quotas });
+  const { name, description, purpose, labels, windows, quotas, policy, unlike } = POOL;
+  expect(creationOf(valuesOf(POOL))).toEqual({ name, description, purpose, labels, windows, quotas, policy, unlike });
 });
 
 test("hours of training are left out with another purpose, and days default to all", () => {
@@ -36,5 +36,6 @@ test("the command says what the form does, and lifts what is gone", () => {
   expect(sameAs(values).command).toEqual(["aicp", "pool", "create", "shared", "--description", "Both", "--purpose", "windows", "--window", "1,2 22:00-06:00 Asia/Taipei", "--label", "zone=a", "--quota", "lab:accelerators=2,memory=96GiB"]);
   const edit = sameAs({ ...values, purpose: "both", quotas: [], labels: [] }, POOL);
   expect(edit.command).toEqual(["aicp", "pool", "edit", "shared", "--description", "Both", "--purpose", "both", "--label", "zone=", "--quota", "lab:"]);
+  expect(sameAs({ ...values, policy: "pack", unlike: false }, POOL).command.slice(-7)).toEqual(["--policy", "pack", "--alike", "--label", "zone=a", "--quota", "lab:accelerators=2,memory=96GiB"]);
   expect(edit.path).toBe("/api/v1/pools/shared");
 });

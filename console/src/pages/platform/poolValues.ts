@@ -15,11 +15,14 @@ export interface PoolValues {
   description?: string;
   purpose?: Purpose;
   windows?: Partial<TrainingWindow>[];
+  policy?: Pool["policy"];
+  unlike?: boolean;
   labels?: string[];
   quotas?: QuotaValues[];
 }
 
 export const PURPOSES = ["inference", "training", "both", "windows"] as const;
+export const POLICIES = ["spread", "pack"] as const;
 export const EFFECTS = ["no_schedule", "prefer_no_schedule"] as const;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]*=[A-Za-z0-9._-]*$/;
 const TAINT = /^[A-Za-z0-9][A-Za-z0-9._/-]*(=[A-Za-z0-9._-]*)?(:(no_schedule|prefer_no_schedule))?$/;
@@ -49,6 +52,8 @@ export function valuesOf(pool: Pool): PoolValues {
     description: pool.description,
     purpose: pool.purpose,
     windows: pool.windows,
+    policy: pool.policy,
+    unlike: pool.unlike,
     labels: labelWords(pool.labels),
     quotas: pool.quotas.map(({ memory_bytes, ...quota }) => ({ ...quota, memory_gib: memory_bytes == null ? null : memory_bytes / GIB })),
   };
@@ -63,6 +68,8 @@ export function bodyOf(values: PoolValues): Body {
     description: values.description ?? "",
     purpose,
     windows: purpose === "windows" ? (values.windows ?? []).map(windowOf) : [],
+    policy: values.policy ?? "spread",
+    unlike: values.unlike ?? true,
     labels: labelsOf(values.labels),
     quotas: (values.quotas ?? []).filter((quota) => quota.project).map(quotaOf),
   };
@@ -88,6 +95,8 @@ export function sameAs(values: PoolValues, editing?: Pool): Same {
     ...(body.description || editing ? [["--description", body.description]] : []),
     ["--purpose", body.purpose],
     ...body.windows.map(({ days, start, end, time_zone }) => ["--window", `${(days ?? []).join(",")} ${start}-${end} ${time_zone}`]),
+    ...(body.policy !== (editing?.policy ?? "spread") ? [["--policy", body.policy]] : []),
+    ...(body.unlike !== (editing?.unlike ?? true) ? [[body.unlike ? "--unlike" : "--alike"]] : []),
     ...labelWords(body.labels).map((word) => ["--label", word]),
     ...dropped,
     ...body.quotas.map((quota) => ["--quota", `${quota.project}:${quotaWords(quota)}`]),

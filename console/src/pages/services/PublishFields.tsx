@@ -131,6 +131,14 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
                     <InputNumber min={0} max={3600} style={{ width: "100%" }} suffix="s" />
                   </Form.Item>
                 </div>
+                <div className="grid2" style={{ rowGap: 0 }}>
+                  <Form.Item name="priority" label={t("publish.priority")} extra={t("publish.priorityHint")}>
+                    <InputNumber min={-1000} max={1000} precision={0} style={{ width: "100%" }} placeholder="0" />
+                  </Form.Item>
+                  <Form.Item name="preemptible" valuePropName="checked" label={t("publish.preemptible")} extra={t("publish.preemptibleHint")}>
+                    <Switch />
+                  </Form.Item>
+                </div>
               </>
             ),
           },

@@ -35,10 +35,13 @@ export interface PublishValues {
   flags?: { name: string; value: string | number | boolean }[];
   visibility: Visibility;
   drain_seconds: number;
+  priority?: number | null;
+  /** Whether its replicas make room for those of a higher priority. */
+  preemptible?: boolean;
   create_key?: boolean;
 }
 
-export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, scales: false, scaling: SCALING, visibility: "public", drain_seconds: 60, create_key: true };
+export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, scales: false, scaling: SCALING, visibility: "public", drain_seconds: 60, priority: 0, preemptible: false, create_key: true };
 
 export function specOf(values: PublishValues): ServiceSpec {
   const custom = values.mode === "custom";
@@ -50,6 +53,8 @@ export function specOf(values: PublishValues): ServiceSpec {
     autoscale: values.scales ? ruleOf(values.scaling ?? SCALING) : undefined,
     visibility: values.visibility,
     drain_seconds: values.drain_seconds,
+    priority: values.priority ?? 0,
+    preemptible: values.preemptible ?? false,
     compute: {
       accelerators: values.accelerators ?? undefined,
       slice: sliceOf(values),
@@ -98,9 +103,9 @@ export function startOf(flag?: EngineFlag): boolean | undefined {
 }
 
 const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib", vendor: "accelerators" };
-const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "node_labels", "tolerations"];
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "priority", "preemptible", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "node_labels", "tolerations"];
 /** Fields that are folded away until asked for. */
-export const FOLDED: unknown[] = ["node_labels", "tolerations", "description", "visibility", "drain_seconds"];
+export const FOLDED: unknown[] = ["node_labels", "tolerations", "description", "visibility", "drain_seconds", "priority", "preemptible"];
 
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
 export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
@@ -146,5 +151,7 @@ export function valuesOf(service: Service): PublishValues {
     flags: Object.entries(spec.engine_flags ?? {}).map(([name, value]) => ({ name, value: value as string })),
     visibility: spec.visibility ?? "public",
     drain_seconds: spec.drain_seconds ?? 60,
+    priority: spec.priority ?? 0,
+    preemptible: spec.preemptible ?? false,
   };
 }

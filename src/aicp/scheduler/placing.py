@@ -1,0 +1,233 @@
+"""One pass over all that waits for a place, of all services: by priority, then large before small. Pure.
+
+What finds no place now may find one when others that leave already have left; else replicas of a lower priority that
+allow it are stopped for it, as few as possible. Such a place is kept: nothing of a lower priority takes it meanwhile,
+so that what was stopped does not come back to where it is stopped again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from aicp.core.launch import Allocation
+from aicp.scheduler.batch import explain, in_order, place_on
+from aicp.scheduler.board import Board
+from aicp.scheduler.pending import Pending
+from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place, relief
+from aicp.scheduler.preemption import make_room
+from aicp.scheduler.quotas import QuotaLedger, Quotas
+from aicp.scheduler.service_world import Action, Place, Preempt, Wait
+
+EVICTIONS = 8
+"""Replicas for which others are stopped in one pass; the rest follows in the next, a second later."""
+_EXPLAINED = 4000
+"""Node by node reasons are worked out up to so many looks at nodes in a pass; beyond it by the nearest nodes alone."""
+_RELIEVED = 20_000
+"""What to stop is suggested up to so many looks at nodes in a pass."""
+_MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and make room."
+_LEAVING = "Waiting: another replica finishes its requests and makes room."
+_TURN = "Waiting: replicas of a higher priority are given room first."
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A replica without a place.
+
+    `reason` is what was said last. `replaced` are allocations of its service that go when it serves: a quota does not
+    count them.
+    """
+
+    id: str
+    service_id: str
+    service: str
+    project: str
+    need: Requirement
+    reason: str | None = None
+    replaced: tuple[Allocation, ...] = ()
+    may_preempt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A replica that may be stopped for one of a higher priority: whose it is."""
+
+    service_id: str
+    service: str
+    project: str
+    priority: int
+
+
+def place_waiting(
+    waiting: Sequence[Waiting],
+    snapshot: Snapshot,
+    quotas: Quotas,
+    leaving: Collection[str] = (),
+    victims: Mapping[str, Victim] | None = None,
+) -> list[Action]:
+    """Places, and for the rest why they wait and what is stopped for them.
+
+    `leaving` are replicas that hold something and are going already, `victims` those that may be stopped.
+    """
+    turn = _Pass(snapshot, quotas, leaving, victims or {})
+    ordered = sorted(waiting, key=lambda item: -item.need.priority)
+    for _, items in groupby(ordered, key=lambda item: item.need.priority):
+        turn.take(list(items))
+    return turn.finish()
+
+
+class _Pass:
+    def __init__(
+        self, snapshot: Snapshot, quotas: Quotas, leaving: Collection[str], victims: Mapping[str, Victim]
+    ) -> None:
+        self._board = Board(snapshot)
+        self._snapshot = snapshot
+        self._ledger = QuotaLedger(quotas, snapshot)
+        self._victims = dict(victims)
+        self._gone = {item.replica_id for item in snapshot.commitments if item.replica_id in set(leaving)}
+        self._made: list[Commitment] = []
+        self._later: Board | None = None
+        self._hopeless: set[Requirement] = set()
+        self._refused: list[Waiting] = []
+        self._evictions = 0
+        self._actions: list[Action] = []
+
+    def take(self, items: Sequence[Waiting]) -> None:
+        """All of one priority."""
+        if self._evictions >= EVICTIONS:
+            for item in items:
+                self._wait(item, _TURN)
+            return
+        by_id = {item.id: item for item in items}
+        pending = [Pending(item.id, item.service, item.need) for item in items]
+        limited = {item.id for item in items if self._ledger.limits(item.need.pool, item.project)}
+        outcome = place_on(self._board, [item for item in pending if item.id not in limited])
+        for replica_id, members in outcome.placements.items():
+            self._placed(by_id[replica_id], members[0])
+        refused = set(outcome.refusals)
+        for item in in_order(item for item in pending if item.id in limited):
+            found = self._board.place(item.need, item.service)
+            if found is None:
+                refused.add(item.id)
+            elif self._within_quota(by_id[item.id], found.allocation):
+                self._board.add(item.service, found.allocation)
+                self._placed(by_id[item.id], found)
+        for item in in_order(item for item in pending if item.id in refused):
+            self._make_room(by_id[item.id])
+
+    def finish(self) -> list[Action]:
+        """All that was decided, with a reason for each that waits for nothing in particular."""
+        full = self._snapshot.plus(*self._made)
+        needs = {item.need for item in self._refused}
+        fully = len(needs) * len(full.nodes) <= _EXPLAINED
+        services = len({item.service for item in full.commitments})
+        relieved = len(needs) * services * len(full.nodes) <= _RELIEVED
+        known: dict[Requirement, str] = {}
+        stops: dict[tuple[Requirement, str], list[str]] = {}
+        for item in self._refused:
+            need, key = item.need, (item.need, item.service)
+            if need not in known:
+                refusal = place(need, full, item.service) if fully else explain(self._board, need)
+                known[need] = refusal.sentence if isinstance(refusal, Refusal) else "others are given room first"
+            if relieved and key not in stops:
+                stops[key] = relief(need, full, item.service)
+            tries = f" Try: stop {' or '.join(stops[key])}." if stops.get(key) else ""
+            self._wait(item, f"Waiting: {known[need]}.{tries}")
+        return self._actions
+
+    def _placed(self, item: Waiting, found: Placement) -> None:
+        """Notes what the board counts already."""
+        self._keep(item, found.allocation)
+        if self._later is not None:
+            self._later.add(item.service, found.allocation)
+        self._actions.append(Place(item.id, found.allocation, found.node))
+
+    def _keep(self, item: Waiting, allocation: Allocation) -> None:
+        self._made.append(Commitment(item.id, item.service, allocation, item.project, item.need.priority))
+        self._ledger.add(item.need.pool, item.project, allocation)
+
+    def _within_quota(self, item: Waiting, allocation: Allocation) -> bool:
+        # What is replaced does not count: a quota must not keep a service from being updated or moved.
+        over = self._ledger.refusal(item.need.pool, item.project, item.replaced, allocation)
+        if over is not None:
+            self._wait(item, f"Waiting: {over}.")
+        return over is None
+
+    def _make_room(self, item: Waiting) -> None:
+        """A place that becomes free by itself, or by stopping others; else it is refused."""
+        need = item.need
+        weaker = item.may_preempt and any(victim.priority < need.priority for victim in self._victims.values())
+        if need in self._hopeless or not (self._gone or weaker):
+            self._refused.append(item)
+            return
+        later = self._then()
+        found = later.place(need, item.service)
+        if found is not None:
+            if self._within_quota(item, found.allocation):
+                later.add(item.service, found.allocation)
+                self._claim(item, found.allocation)
+                self._wait(item, _MAKING_ROOM if item.reason == _MAKING_ROOM else _LEAVING)
+        elif weaker and self._evictions >= EVICTIONS:
+            self._wait(item, _TURN)
+        elif not weaker or not self._evict(item):
+            self._refused.append(item)
+
+    def _evict(self, item: Waiting) -> bool:
+        """Stops as few as possible so that there is room; whether the item is dealt with."""
+        need = item.need
+        answer = make_room(need, self._future(), item.service, lambda held: self._weaker(held.replica_id, need))
+        if isinstance(answer, Refusal) or not answer.victims:
+            self._hopeless.add(need)
+            return False
+        [found] = answer.placements
+        if not self._within_quota(item, found.allocation):
+            return True
+        self._evictions += 1
+        for replica_id in answer.victims:
+            victim = self._victims.pop(replica_id)
+            reason, gain = _words(item, victim, replica_id)
+            self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain))
+        self._gone.update(answer.victims)
+        self._claim(item, found.allocation)
+        self._later = None
+        self._wait(item, _MAKING_ROOM)
+        return True
+
+    def _weaker(self, replica_id: str, need: Requirement) -> bool:
+        victim = self._victims.get(replica_id)
+        return victim is not None and victim.priority < need.priority
+
+    def _claim(self, item: Waiting, allocation: Allocation) -> None:
+        """Keeps a place that is not free yet: nobody else is put on its cards in this pass."""
+        self._keep(item, allocation)
+        shares = [
+            share if share.vendor == CPU else share.model_copy(update={"mechanism": None})
+            for share in allocation.devices
+        ]
+        self._board.add(item.service, allocation.model_copy(update={"devices": shares}))
+
+    def _future(self) -> Snapshot:
+        """When all that leaves has left, and all that comes has come."""
+        return self._snapshot.without(lambda held: held.replica_id in self._gone).plus(*self._made)
+
+    def _then(self) -> Board:
+        if self._later is None:
+            self._later = Board(self._future())
+        return self._later
+
+    def _wait(self, item: Waiting, reason: str) -> None:
+        if reason != item.reason:
+            self._actions.append(Wait(item.id, reason))
+
+
+def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
+    """What the owner of the one that goes is told, and that of the one that comes."""
+    same = item.project == victim.project
+    winner = f"service {item.service}" if same else "a service of another project"
+    loser = f"replica {replica_id} of service {victim.service}" if same else "a replica of another project"
+    return (
+        f"It makes room for {winner}, whose priority {item.need.priority} is higher than {victim.priority};"
+        " it comes back when there is room.",
+        f"No place was free, so {loser} of the lower priority {victim.priority} makes room.",
+    )
