@@ -248,11 +248,12 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Reply: sends bytes, unless the client has just left; the request is canceled then."""
         if not self._transport.is_closing():
-            self._outbox.put(self._transport, data)
+            self._outbox.at_once(self._transport, data)
 
     def finish(self, data: bytes) -> None:
-        """Reply: sends the last bytes of an answer."""
-        self.write(data)
+        """Reply: sends a whole answer, or the last bytes of one."""
+        if not self._transport.is_closing():
+            self._outbox.put(self._transport, data)
         self.done()
 
     def abort(self) -> None:

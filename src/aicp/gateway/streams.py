@@ -13,8 +13,6 @@ from aicp.gateway.errors import ApiError, Dialect, openai_error
 from aicp.gateway.reports import Event
 from aicp.gateway.tokens import Tokens, read_event, usage_of_part
 
-_ENDS = (b"\n\n", b"\r\n\r\n")
-_DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_EVENT: Final = 16 * 2**20
 _TAIL: Final = 4096
@@ -60,7 +58,7 @@ class EventBuffer:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        if data.endswith(_ENDS):
+        if data.endswith(b"\n\n") or data.endswith(b"\r\n\r\n"):
             return data
         cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
         if cut < 4:
@@ -111,7 +109,7 @@ class ChatStream:
         data = self._events.whole(data)
         if data.find(b'"usage"') >= 0 or data.find(b'"error"') >= 0:
             data = b"".join(self._shown(event) for event in split_events(data))
-        if data.endswith(_DONE):
+        if data.endswith(b"data: [DONE]\n\n") or data.endswith(b"data: [DONE]\r\n\r\n"):
             self.complete = True
         return data
 

@@ -18,6 +18,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -204,9 +205,8 @@ def closed_records(segment: bytes) -> list[bytes]:
 
     Not decoded: a loss takes the end of a line, or leaves NUL bytes, which JSON never holds.
     """
-    lines = segment.split(b"\n")
-    lines.pop()
-    found = [line[1:] for line in lines if line.startswith(b"-{") and line.endswith(b"}")]
+    # a file's lines are found many bytes at a time, where a split looks at each
+    found = [line[1:-1] for line in BytesIO(segment) if line.startswith(b"-{") and line.endswith(b"}\n")]
     return found if segment.find(b"\0") < 0 else [line for line in found if line.find(b"\0") < 0]
 
 

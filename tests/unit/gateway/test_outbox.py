@@ -72,3 +72,32 @@ async def test_a_connection_that_fails_holds_nobody_up() -> None:
     outbox.put(other, b"b")
     await asyncio.sleep(0)
     assert other.got == [b"b"]
+
+
+async def test_what_goes_at_once_waits_for_nothing_where_nothing_waits() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.at_once(way, b"a")
+    assert way.got == [b"a"]
+
+
+async def test_what_goes_at_once_keeps_behind_what_waits() -> None:
+    outbox, way = Outbox(), Way()
+    outbox.put(way, b"a")
+    outbox.at_once(way, b"b")
+    assert not way.got
+    await asyncio.sleep(0)
+    assert way.got == [b"a", b"b"]
+
+
+async def test_what_a_write_leads_to_keeps_behind_what_is_being_sent() -> None:
+    outbox, way = Outbox(), Way()
+
+    class Answering(Way):
+        def write(self, data: bytes) -> None:
+            outbox.at_once(way, b"answer to " + data)
+
+    outbox.put(Answering(), b"a")
+    outbox.put(way, b"before it")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert way.got == [b"before it", b"answer to a"]
