@@ -83,6 +83,7 @@ async def test_a_table_that_cannot_be_saved_is_in_use_and_told(gateway: GatewayP
 
     assert control.table is not None
     assert await kept()
+    await until(lambda: (gateway.directory / "routes.json").exists())  # the first table is not under way any more
     obstacle = gateway.directory / ".routes.json.new"
     obstacle.mkdir()
     control.publish(without_key(control.table, "2"))

@@ -79,7 +79,7 @@ async def test_three_restarts_under_load_fail_no_request_cut_no_stream_and_count
     tmp_path: Path, control: ControlPlane, engine: Engine, secret: str
 ) -> None:
     engine.script = _slow_or_short
-    async with run_gateway(tmp_path / "g", control, secret, limits=QUICK) as gateway:
+    async with run_gateway(tmp_path / "g", control, secret) as gateway:
         go_on = asyncio.Event()
         go_on.set()
         clients = [_Client(gateway, number) for number in range(CLIENTS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import secrets
@@ -54,9 +55,11 @@ async def test_ten_thousand_unknown_keys_leave_nothing_behind(bench: Bench) -> N
             bench.client.data_received(MODELS % (b"%d" % turn + key))
         assert bench.client_wire.written.count(b"HTTP/1.1 401 ") == len(keys)
         bench.client_wire.written = b""
+        gc.collect()
         grown.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert grown[-1] - grown[1] < 64 * 1024
+    # the least of several: other threads of the test's process have memory of their own
+    assert min(grown[-5:]) - min(grown[1:6]) < 64 * 1024
     assert bench.metrics.wrong_keys == 20 * len(keys)
     bench.client.data_received(MODELS % bench.key.encode())
     assert bench.client_wire.written.startswith(b"HTTP/1.1 200 ")

@@ -79,8 +79,10 @@ async def shows(gateway: GatewayProcess, gauge: str, value: float) -> None:
 async def eventually_let(gateway: GatewayProcess) -> None:
     """Asks until it is served: what other processes hold comes in a quarter of a second, on a machine with time."""
     async with asyncio.timeout(10):
-        while (await gateway.ask(PATH, CHAT)).status != 200:
-            await asyncio.sleep(0.05)
+        for pause in repeat(0.05):
+            if (await gateway.ask(PATH, CHAT)).status == 200:
+                return
+            await asyncio.sleep(pause)
 
 
 async def ask_often(gateways: list[GatewayProcess], clients: int, times: int, let: list[float]) -> Counter[int]:
@@ -127,8 +129,8 @@ async def test_a_killed_process_gives_nobody_more(gateways: list[GatewayProcess]
     await gateways[0].start()
     await asking
     await ask_often(gateways, 64, 1, let)
-    # what the killed process held unused is lost for a minute, and what it was answering nobody has seen
-    assert 45 <= len(let) <= 60
+    # what the killed process held unused is lost for a minute, and what it was answering, a third, nobody has seen
+    assert 60 - 64 // 3 - 3 <= len(let) <= 60
 
 
 async def test_tokens_are_one_sum_for_all(gateways: list[GatewayProcess], control: ControlPlane) -> None:
