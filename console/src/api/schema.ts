@@ -12148,9 +12148,10 @@ export interface operations {
     get_metrics: {
         parameters: {
             query: {
-                /** @description e.g. requests_per_second, accelerator_memory_used_bytes */
+                /** @description e.g. requests_per_second, pool_accelerators_used */
                 name: string;
                 node?: string | null;
+                pool?: string | null;
                 service?: string | null;
                 since?: string | null;
                 /** @description seconds */

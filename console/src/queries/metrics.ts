@@ -15,7 +15,7 @@ export function isRange(text: string): text is Range {
 }
 
 /** Samples of one metric over a time range that ends now. */
-export const metricQuery = (name: string, labels: { service?: string; node?: string }, range: Range) =>
+export const metricQuery = (name: string, labels: { service?: string; node?: string; pool?: string }, range: Range) =>
   queryOptions({
     queryKey: ["metric", name, labels, range],
     refetchInterval: 15_000,

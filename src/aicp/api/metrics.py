@@ -22,15 +22,18 @@ MetricsUse = Annotated[Metrics, use_case(Metrics)]
 async def get_metrics(
     metrics: MetricsUse,
     caller: CallerDep,
-    name: Annotated[str, Query(max_length=100, description="e.g. requests_per_second, accelerator_memory_used_bytes")],
+    name: Annotated[str, Query(max_length=100, description="e.g. requests_per_second, pool_accelerators_used")],
     service: str | None = None,
     node: str | None = None,
+    pool: str | None = None,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     step: Annotated[int | None, Query(ge=15, le=86400, description="seconds")] = None,
 ) -> list[MetricSeries]:
     """Series of one metric, by default of the last hour; a step holds the mean of its samples."""
-    return await metrics.series(caller, name, service=service, node=node, since=since, until=until, step_seconds=step)
+    return await metrics.series(
+        caller, name, service=service, node=node, pool=pool, since=since, until=until, step_seconds=step
+    )
 
 
 @router.get("/overview")

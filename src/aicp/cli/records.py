@@ -189,9 +189,10 @@ def _print_events(found: list[Event], empty: str) -> None:
 
 def metrics(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="E.g. requests_per_second, accelerator_memory_used_bytes.")],
+    name: Annotated[str, typer.Argument(help="E.g. requests_per_second, pool_accelerators_used.")],
     service: str | None = None,
     node: str | None = None,
+    pool: str | None = None,
     since: Since = None,
     until: Until = None,
     step: Annotated[int | None, typer.Option(min=15, max=86400, help="Seconds that one point holds.")] = None,
@@ -199,7 +200,7 @@ def metrics(
 ) -> None:
     """Show what was measured, by default in the last hour; --json has every point."""
     found = connect(ctx).records.metrics(
-        name, service=service, node=node, since=_zoned(since), until=_zoned(until), step=step
+        name, service=service, node=node, pool=pool, since=_zoned(since), until=_zoned(until), step=step
     )
     if json_:
         return print_json(found)

@@ -76,12 +76,14 @@ class Records:
         *,
         service: str | None = None,
         node: str | None = None,
+        pool: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         step: int | None = None,
     ) -> list[MetricSeries]:
         """Series of one metric, by default of the last hour; `step` is in seconds (15 to 86400)."""
-        query = {"name": name, "service": service, "node": node, "since": since, "until": until, "step": step}
+        labels = {"service": service, "node": node, "pool": pool}
+        query = {"name": name, **labels, "since": since, "until": until, "step": step}
         return self._transport.get("/api/v1/metrics", list[MetricSeries], query)
 
     def changes(self) -> Iterator[Change]:

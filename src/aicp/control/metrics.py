@@ -47,19 +47,23 @@ class Metrics:
         *,
         service: str | None,
         node: str | None,
+        pool: str | None,
         since: datetime | None,
         until: datetime | None,
         step_seconds: int | None,
     ) -> list[MetricSeries]:
-        """Series of `name`, by default of the last hour. Those of services need to be seen, as do nodes."""
+        """Series of `name`, by default of the last hour. Those of services need to be seen, as do nodes and pools."""
         until = until or self._clock.now()
         since = since or until - timedelta(hours=1)
         if since >= until:
             raise InvalidError("`since` must be before `until`.")
-        labels = {key: value for key, value in {"service": service, "node": node}.items() if value is not None}
+        asked = {"service": service, "node": node, "pool": pool}
+        labels = {key: value for key, value in asked.items() if value is not None}
         async with self._database.snapshot() as tx:
             if node is not None:
                 labels["node"] = (await Nodes(tx).get(node)).id
+            if pool is not None:
+                await Pools(tx).get(pool)
             found = await StoredMetrics(tx).series(
                 name, since=since, until=until, step_seconds=step_seconds, labels=labels
             )

@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from aicp.core.accelerator import MetricSample
 from aicp.core.clock import Clock
 from aicp.core.errors import AicpError
+from aicp.core.launch import ReplicaState
 from aicp.core.node import Node, NodeState
+from aicp.reconcile.pool_samples import pool_values
 from aicp.scheduler.placement import Snapshot
 from aicp.store.database import Database
 from aicp.store.gateways import Gateways
@@ -19,6 +21,7 @@ from aicp.store.metrics import RAW_SECONDS, Metrics
 from aicp.store.nodes import Nodes
 from aicp.store.pools import make_snapshot, pool_use
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.services import Services
 from aicp.store.traffic import STEP_SECONDS, Traffic, TrafficStep
 
 log = logging.getLogger(__name__)
@@ -59,14 +62,17 @@ class MetricSampler:
         async with self._database.snapshot() as tx:
             nodes = await Nodes(tx).all()
             replicas = await Replicas(tx).charged()
+            pending = await Replicas(tx).in_state(ReplicaState.PENDING)
+            pools = {service.name: service.spec.pool for service in await Services(tx).all()} if pending else {}
             gateways = await Gateways(tx).live(now)
             steps = await Traffic(tx).steps(step_now - _LATE, step_now)
         inflight: Counter[str] = Counter()
         for gateway in gateways:
             inflight.update(gateway.inflight)
+        waiting = Counter(pools[item.replica.service] for item in pending if item.replica.service in pools)
         samples = [
             *_accelerator_samples(nodes, now),
-            *_pool_samples(nodes, make_snapshot(nodes, replicas), now),
+            *_pool_samples(nodes, make_snapshot(nodes, replicas), waiting, now),
             *_replica_samples(replicas, inflight, now),
             *_traffic_samples(steps, step_now),
         ]
@@ -115,12 +121,16 @@ def _accelerator_samples(nodes: Iterable[Node], now: datetime) -> list[MetricSam
     return samples
 
 
-def _pool_samples(nodes: list[Node], snapshot: Snapshot, now: datetime) -> list[MetricSample]:
+def _pool_samples(nodes: list[Node], snapshot: Snapshot, waiting: Counter[str], now: datetime) -> list[MetricSample]:
     use = pool_use(nodes, snapshot)
-    return [
+    samples = [
         *_sample("platform_accelerators_in_use", now, use.accelerators_in_use),
         *_sample("platform_memory_used_bytes", now, use.memory_used_bytes),
     ]
+    for pool, values in pool_values(nodes, snapshot.commitments, waiting).items():
+        for name, value in values.items():
+            samples += _sample(name, now, value, pool=pool)
+    return samples
 
 
 def _replica_samples(replicas: Iterable[StoredReplica], inflight: Counter[str], now: datetime) -> list[MetricSample]:

@@ -20,6 +20,7 @@ from aicp.store import metrics as store_metrics
 from aicp.store.database import Database
 from aicp.store.gateways import Gateways
 from aicp.store.metrics import RAW_SECONDS, Metrics
+from aicp.store.replicas import Replicas
 from aicp.store.usage import Usage
 
 
@@ -95,3 +96,14 @@ async def test_a_backlog_is_rolled_up_over_several_calls(
             raw = select(func.count()).where(store_metrics.MetricSampleRow.step == RAW_SECONDS)
             left.append(await tx.session.scalar(raw))
     assert left == [1, 0]
+
+
+async def test_who_waits_for_a_place_is_counted_by_pool(sqlite: Database, clock: FakeClock):
+    platform = await Platform(sqlite, clock).prepare()
+    published = await platform.publish("demo")
+    async with sqlite.transaction() as tx:
+        for _ in range(2):
+            await Replicas(tx).create(published.service.id, "demo", "default", 1, clock.now())
+    samples = await MetricSampler(sqlite, clock).sample()
+    found = {item.labels["pool"]: item.value for item in samples if item.name == "pool_waiting"}
+    assert found == {"default": 2}

@@ -20,6 +20,7 @@ import { poolViewQuery } from "../../queries/pools";
 import { useMay } from "../../queries/session";
 import { DeviceBars } from "./DeviceBars";
 import { PoolDialog } from "./PoolDialog";
+import { PoolHistory } from "./PoolHistory";
 import { PoolQuotas } from "./PoolQuotas";
 import { PurposeTag } from "./Pools";
 
@@ -56,6 +57,7 @@ export function PoolPage() {
           { key: "map", label: t("pools.map"), children: <PoolMap view={view.data} /> },
           { key: "waiting", label: t("pools.waiting"), children: waiting.length ? <WaitingList waiting={waiting} /> : <section className="panel"><div className="quiet" style={{ padding: 16 }}>{t("pools.nobodyWaits")}</div></section> },
           { key: "quotas", label: t("pools.quotas"), children: <PoolQuotas quotas={view.data.quotas} /> },
+          { key: "history", label: t("pools.history"), children: <PoolHistory pool={pool.name} /> },
           { key: "events", label: t("events.title"), children: <Events kind="pool" name={pool.name} /> },
           { key: "yaml", label: "YAML", children: <Code text={toYaml(pool)} /> },
         ]}
