@@ -76,7 +76,8 @@ function Joining({ created }: { created: JoinTokenCreated }) {
     <div className="stack wide">
       <div>{t("join.run")}</div>
       <Secret text={joinCommand(created)} />
-      <div className="small quiet">{t("join.holds", { count: token.uses })} <Time at={token.expires_at} />. {t("join.reach", { address: created.address })}</div>
+      <div className="small quiet">{t("join.reach", { address: created.address })}</div>
+      <div className="small quiet">{t("join.holds", { count: token.uses })} <Time at={token.expires_at} /></div>
       <Arrivals token={token} />
     </div>
   );

@@ -25,7 +25,7 @@ export function JoinTokens() {
   return (
     <Panel title={t("join.tokens")} extra={<span className="small quiet">{t("join.tokensHint")}</span>} flush>
       <Table<JoinToken>
-        size="small"
+        size="middle"
         pagination={false}
         scroll={{ x: "max-content" }}
         rowKey="id"

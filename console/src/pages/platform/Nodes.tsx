@@ -60,7 +60,7 @@ export function Nodes() {
           { key: "name", title: t("nodes.node"), sort: true, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
           { key: "state", title: t("services.state"), render: (_, node) => <State state={node.state} reason={node.reason} /> },
           { key: "pool", title: t("publish.pool"), sort: true, render: (_, node) => node.pool },
-          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <>{productsOf(node.status?.accelerators ?? []) || "–"} {node.status?.accelerators.some((device) => device.simulated) && <span className="pill warn">{t("nodes.simulated")}</span>}</> },
+          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <div style={{ maxWidth: 220, whiteSpace: "normal" }}>{productsOf(node.status?.accelerators ?? []) || "–"} {node.status?.accelerators.some((device) => device.simulated) && <span className="pill warn">{t("nodes.simulated")}</span>}</div> },
           {
             key: "memory",
             title: t("nodes.ram"),
@@ -77,11 +77,11 @@ export function Nodes() {
           { key: "os", title: t("nodes.os"), optional: true, render: (_, node) => node.status?.os ?? "–" },
           { key: "agent", title: t("nodes.agent"), optional: true, render: (_, node) => node.status?.agent_version ?? "–" },
           { key: "seen_at", title: t("nodes.seen"), sort: true, render: (_, node) => <Time at={node.seen_at} /> },
-          ...(may("node:write") ? [{ key: "actions", title: "", render: (_: unknown, node: Node) => <NodeActions node={node} menu /> }] : []),
+          ...(may("node:write") ? [{ key: "actions", title: "", fixed: "end" as const, render: (_: unknown, node: Node) => <NodeActions node={node} menu /> }] : []),
         ]}
         empty={{ icon: <ClusterOutlined />, title: t("nodes.none"), text: t("nodes.noneText"), action: add }}
       />
-      {may("node:write", "*") && <JoinTokens />}
+      {may("node:write", "*") && <div style={{ marginTop: 16 }}><JoinTokens /></div>}
       {may("node:write", "*") && <AddNode open={adding !== ""} onClose={() => setAdding("")} />}
     </div>
   );
