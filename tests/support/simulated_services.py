@@ -54,7 +54,7 @@ class SimulatedServices:
 
     def actual(self) -> Actual:
         held = tuple(
-            Commitment(item.id, item.service, item.allocation, priority=self._priority(item.service_id))
+            Commitment(item.id, item.service, item.allocation)
             for item in self.replicas.values()
             if item.allocation is not None and item.state in _HELD
         )
@@ -67,10 +67,6 @@ class SimulatedServices:
             for item in self.replicas.values()
         )
         return Actual(views, Snapshot(nodes, held), self.quotas)
-
-    def _priority(self, service_id: str) -> int:
-        service = self.desired.get(service_id)
-        return 0 if service is None else service.requirement.priority
 
     def pass_once(self) -> list[Action]:
         """Observe, decide, act."""

@@ -549,7 +549,7 @@ export interface paths {
         };
         /**
          * List Join Tokens
-         * @description Tokens with which machines join, newest first; their texts are not kept.
+         * @description Tokens with which machines join, newest first; their texts are not kept. `address` is where they join.
          */
         get: operations["list_join_tokens"];
         put?: never;
@@ -3965,6 +3965,28 @@ export interface components {
             token: string;
         };
         /**
+         * JoinTokenPage
+         * @description Tokens, and HOST:PORT by which machines join with them; None while the platform listens for none.
+         */
+        JoinTokenPage: {
+            /** Address */
+            address: string | null;
+            /** Items */
+            items: components["schemas"]["JoinToken"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * KeptBody
          * @description One body: `text` None where it was no text or nothing came; `bytes` is what it had, `cut` that an end is missing.
          *
@@ -4892,23 +4914,6 @@ export interface components {
             /** Total */
             total: number;
         };
-        /** Page[JoinToken] */
-        Page_JoinToken_: {
-            /** Items */
-            items: components["schemas"]["JoinToken"][];
-            /**
-             * Limit
-             * @default 100
-             */
-            limit: number;
-            /**
-             * Offset
-             * @default 0
-             */
-            offset: number;
-            /** Total */
-            total: number;
-        };
         /** Page[Listener] */
         Page_Listener_: {
             /** Items */
@@ -5321,6 +5326,12 @@ export interface components {
             node: string | null;
             /** Pool */
             pool: string;
+            /**
+             * Preempts
+             * @description replicas of a lower priority that would make room; in answers, not in revisions
+             * @default []
+             */
+            preempts: components["schemas"]["Preempted"][];
             /** Replicas */
             replicas: number;
             /** Users */
@@ -5751,6 +5762,22 @@ export interface components {
          * @enum {string}
          */
         PortUse: "control" | "gateway" | "listener" | "engine" | "reserved";
+        /**
+         * Preempted
+         * @description A replica that would be stopped to make room; of a service that the reader may not see only its priority.
+         */
+        Preempted: {
+            /** Node */
+            node: string | null;
+            /** Priority */
+            priority: number;
+            /** Project */
+            project: string | null;
+            /** Replica */
+            replica: string | null;
+            /** Service */
+            service: string | null;
+        };
         /**
          * Preferences
          * @description What the console remembers of a user.
@@ -7514,6 +7541,7 @@ export type JobState = components['schemas']['JobState'];
 export type JoinToken = components['schemas']['JoinToken'];
 export type JoinTokenCreate = components['schemas']['JoinTokenCreate'];
 export type JoinTokenCreated = components['schemas']['JoinTokenCreated'];
+export type JoinTokenPage = components['schemas']['JoinTokenPage'];
 export type KeptBody = components['schemas']['KeptBody'];
 export type KeyState = components['schemas']['KeyState'];
 export type Limits = components['schemas']['Limits'];
@@ -7560,7 +7588,6 @@ export type PageEngineInfo = components['schemas']['Page_EngineInfo_'];
 export type PageFile = components['schemas']['Page_File_'];
 export type PageGatewayStatus = components['schemas']['Page_GatewayStatus_'];
 export type PageJob = components['schemas']['Page_Job_'];
-export type PageJoinToken = components['schemas']['Page_JoinToken_'];
 export type PageListener = components['schemas']['Page_Listener_'];
 export type PageMember = components['schemas']['Page_Member_'];
 export type PageModel = components['schemas']['Page_Model_'];
@@ -7595,6 +7622,7 @@ export type PoolUpdate = components['schemas']['PoolUpdate'];
 export type PoolView = components['schemas']['PoolView'];
 export type Port = components['schemas']['Port'];
 export type PortUse = components['schemas']['PortUse'];
+export type Preempted = components['schemas']['Preempted'];
 export type Preferences = components['schemas']['Preferences'];
 export type Price = components['schemas']['Price'];
 export type PricePage = components['schemas']['PricePage'];
@@ -10905,7 +10933,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_JoinToken_"];
+                    "application/json": components["schemas"]["JoinTokenPage"];
                 };
             };
             /** @description The request cannot be understood. */

@@ -36,10 +36,15 @@ export function exact(at: string, language: string): string {
   return new Date(at).toLocaleString(language, { dateStyle: "medium", timeStyle: "medium" });
 }
 
+/** The present, in milliseconds, a few seconds old at most. */
+export function useNow(): number {
+  return useSyncExternalStore(subscribe, () => now);
+}
+
 /** A time relative to now, with the exact one on hover. */
 export function Time({ at }: { at: string | null | undefined }) {
   const { i18n } = useTranslation();
-  const current = useSyncExternalStore(subscribe, () => now);
+  const current = useNow();
   if (!at) return <span className="quiet">–</span>;
   return (
     <Tooltip title={exact(at, i18n.language)}>

@@ -21,6 +21,7 @@ const ALSO: Record<string, string[]> = {
   provider: ["route"],
   listener: ["port", "event"],
   gateway: ["listener"],
+  join_token: ["event"],
 };
 
 /** Keeps every query fresh from the platform's stream of changes; queries are keyed by kind first. */

@@ -11,8 +11,7 @@ from aicp.api.paging import Limit, Offset
 from aicp.api.use_cases import use_case
 from aicp.control.joins import Joins
 from aicp.core.identity import Permission
-from aicp.core.join import JoinToken, JoinTokenCreate, JoinTokenCreated
-from aicp.core.value import Page
+from aicp.core.join import JoinTokenCreate, JoinTokenCreated, JoinTokenPage
 
 router = APIRouter(prefix="/api/v1", tags=["nodes"])
 JoinsUse = Annotated[Joins, use_case(Joins)]
@@ -20,10 +19,8 @@ _WRITE = [permits(Permission.NODE_WRITE)]
 
 
 @router.get("/join-tokens", dependencies=_WRITE)
-async def list_join_tokens(
-    joins: JoinsUse, caller: CallerDep, offset: Offset = 0, limit: Limit = 100
-) -> Page[JoinToken]:
-    """Tokens with which machines join, newest first; their texts are not kept."""
+async def list_join_tokens(joins: JoinsUse, caller: CallerDep, offset: Offset = 0, limit: Limit = 100) -> JoinTokenPage:
+    """Tokens with which machines join, newest first; their texts are not kept. `address` is where they join."""
     return await joins.tokens(caller, offset=offset, limit=limit)
 
 

@@ -50,9 +50,17 @@ def token(
 
 def tokens(ctx: typer.Context, json_: JsonFlag = False) -> None:
     """List join tokens; their texts are not kept."""
-    found = connect(ctx).join_tokens.list()
+    client = connect(ctx)
+    found = client.join_tokens.list()
     if json_:
         return print_json(found)
+    address = client.join_tokens.address()
+    err.print(
+        f"Machines join at {address}."
+        if address
+        else "No machine can join: start the platform with `aicp up --cluster HOST:PORT`.",
+        markup=False,
+    )
     print_table(
         found,
         [

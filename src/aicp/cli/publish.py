@@ -228,6 +228,13 @@ def print_plan(plan: Plan) -> None:
     out.print(f"{'Fits' if plan.fit.fits else 'Does not fit'}: {plan.fit.reason}", markup=False)
     for suggestion in plan.fit.suggestions:
         out.print(f"  try: {suggestion}", markup=False)
+    for item in plan.preempts:
+        named = (
+            f"replica {item.replica} of service {item.service} on {item.node}"
+            if item.service
+            else "a replica of another project"
+        )
+        out.print(f"Makes room: {named}, priority {item.priority}; it comes back when there is room.", markup=False)
 
 
 def _print_published(published: Published) -> None:

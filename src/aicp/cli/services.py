@@ -136,6 +136,7 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
             ("address", service.address),
             ("revision", f"{service.generation} (serving {service.serving_generation or '-'})"),
             ("replicas", f"{service.replicas_ready} of {service.replicas_wanted} ready"),
+            ("priority", f"{service.spec.priority}{', makes room' if service.spec.preemptible else ''}"),
             *_scale_facts(service),
         ]
     )

@@ -12,7 +12,16 @@ from pydantic import BaseModel
 from aicp.client.places import reach
 from aicp.client.transport import Transport, error_of
 from aicp.core.errors import AicpError, InvalidError, UnauthorizedError, UnavailableError
-from aicp.core.join import Joined, JoinRequest, JoinToken, JoinTokenCreate, JoinTokenCreated, Renewed, RenewRequest
+from aicp.core.join import (
+    Joined,
+    JoinRequest,
+    JoinToken,
+    JoinTokenCreate,
+    JoinTokenCreated,
+    JoinTokenPage,
+    Renewed,
+    RenewRequest,
+)
 from aicp.core.join_token import read_join_token
 from aicp.core.mutual import CONTROL_NAME
 
@@ -28,6 +37,10 @@ class JoinTokens:
     def list(self) -> list[JoinToken]:
         """Newest first; their texts are not kept."""
         return self._transport.every("/api/v1/join-tokens", JoinToken)
+
+    def address(self) -> str | None:
+        """HOST:PORT by which machines join; None while the platform listens for none."""
+        return self._transport.get("/api/v1/join-tokens", JoinTokenPage, {"limit": 1}).address
 
     def create(self, wanted: JoinTokenCreate) -> JoinTokenCreated:
         """A token whose text is shown this once."""

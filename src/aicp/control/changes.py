@@ -22,6 +22,7 @@ _PERMISSIONS = {
     "provider": Permission.PROVIDER_READ,
     "node": Permission.NODE_READ,
     "pool": Permission.NODE_READ,
+    "join_token": Permission.NODE_WRITE,
     "engine": Permission.ENGINE_READ,
     "key": Permission.KEY_READ,
     "price": Permission.USAGE_READ,
@@ -29,7 +30,7 @@ _PERMISSIONS = {
     "project": Permission.PROJECT_READ,
     "user": Permission.USER_READ,
 }
-_UNOWNED = frozenset({"node", "pool", "engine", "provider"})
+_UNOWNED = frozenset({"node", "pool", "join_token", "engine", "provider"})
 _GATHER_SECONDS = 0.2
 _RECHECK_SECONDS = 15.0
 

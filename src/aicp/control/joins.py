@@ -12,11 +12,18 @@ from aicp.core.bell import Bell
 from aicp.core.clock import Clock
 from aicp.core.errors import ConflictError, InvalidError, TooManyRequestsError, UnauthorizedError
 from aicp.core.identity import Permission
-from aicp.core.join import Joined, JoinRequest, JoinToken, JoinTokenCreate, JoinTokenCreated, RayAdmission
+from aicp.core.join import (
+    Joined,
+    JoinRequest,
+    JoinToken,
+    JoinTokenCreate,
+    JoinTokenCreated,
+    JoinTokenPage,
+    RayAdmission,
+)
 from aicp.core.join_token import JoinTokenText, make_join_token, read_join_token
 from aicp.core.mutual import MutualAddress, is_mutual, node_name
 from aicp.core.node import Node, NodeState
-from aicp.core.value import Page
 from aicp.security.authority import NODE, NODE_DAYS, Authority
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -54,11 +61,13 @@ class Joins:
         self._cluster = cluster
         self._guard = JoinGuard(clock)
 
-    async def tokens(self, caller: Caller, *, offset: int = 0, limit: int = 100) -> Page[JoinToken]:
-        """Tokens without their texts, newest first."""
+    async def tokens(self, caller: Caller, *, offset: int = 0, limit: int = 100) -> JoinTokenPage:
+        """Tokens without their texts, newest first, and where machines join with them."""
         caller.require_everywhere(Permission.NODE_WRITE)
         async with self._database.snapshot() as tx:
-            return await JoinTokens(tx).list(offset=offset, limit=limit)
+            page = await JoinTokens(tx).list(offset=offset, limit=limit)
+        address = None if self._cluster is None else self._cluster.address
+        return JoinTokenPage(items=page.items, total=page.total, offset=page.offset, limit=page.limit, address=address)
 
     async def create_token(self, caller: Caller, wanted: JoinTokenCreate) -> JoinTokenCreated:
         """A token whose text is shown this once. Raises ConflictError while no machine can join, NotFoundError for a
@@ -83,6 +92,7 @@ class Joins:
             await JoinTokens(tx).add(token, text.digest())
             said = {"uses": wanted.uses, "hours": wanted.hours, "pool": wanted.pool}
             await Events(tx).audit(caller, now, "join_token.create", "join_token", token.id, details=said)
+        self._bell.ring("join_token", token.id)
         return JoinTokenCreated(join_token=token, token=str(text), address=cluster.address)
 
     async def remove_token(self, caller: Caller, token_id: str) -> None:
@@ -91,6 +101,7 @@ class Joins:
         async with self._database.transaction() as tx:
             await JoinTokens(tx).remove(token_id)
             await Events(tx).audit(caller, self._clock.now(), "join_token.remove", "join_token", token_id)
+        self._bell.ring("join_token", token_id)
 
     async def join(self, token: str | None, asked: JoinRequest | None, address: str) -> Joined:
         """Makes a machine a node. Raises UnauthorizedError for a token that does not hold, ConflictError for an id that
@@ -118,8 +129,10 @@ class Joins:
             await Nodes(tx).join(asked.node_id, asked.hostname, where, now, pool=pool, labels=granted.labels)
             ray = cluster.admit(host) if cluster.admit else None  # where that is refused, the token is not used up
             said = f"Node {asked.hostname} joined the platform from {host} with token {granted.id}."
-            await Events(tx).note(now, "node.joined", "node", asked.hostname, said)
+            by = {"token": granted.id, "node_id": asked.node_id}
+            await Events(tx).note(now, "node.joined", "node", asked.hostname, said, details=by)
         self._bell.ring("node", asked.node_id)
+        self._bell.ring("join_token", granted.id)
         return Joined(
             certificate=certificate,
             authority=cluster.authority.certificate_pem,

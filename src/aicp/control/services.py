@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Protocol
 
+from aicp.control.foreseen import with_preempted
 from aicp.control.metrics import TRAFFIC_SORTS, service_traffic
 from aicp.control.public_routes import require_free_of_routes
 from aicp.control.service_plans import ServicePlans, require_fit, require_room, require_surge
@@ -134,7 +135,8 @@ class Services:
         The publish as code names the REST API at `rest_url`."""
         caller.require(Permission.SERVICE_READ, body.project)
         async with self._database.snapshot() as tx:
-            plan = (await self._plans.propose(tx, caller, body.name, body.project, body.spec)).planned.plan
+            proposal = await self._plans.propose(tx, caller, body.name, body.project, body.spec)
+            plan = await with_preempted(tx, caller, proposal)
         return plan.model_copy(update=publish_texts(plan.name, body, rest_url))
 
     async def plan_change(self, caller: Caller, name: str, body: ServiceUpdate, *, rest_url: str) -> Plan:
@@ -142,7 +144,8 @@ class Services:
         async with self._database.snapshot() as tx:
             service = await self._changeable(tx, caller, name)
             spec = asked_spec(body, service.spec)
-            plan = (await self._plans.propose(tx, caller, name, service.project, spec)).planned.plan
+            proposal = await self._plans.propose(tx, caller, name, service.project, spec)
+            plan = await with_preempted(tx, caller, proposal)
         return plan.model_copy(update=change_texts(service, body, spec, rest_url))
 
     async def publish(self, caller: Caller, body: ServiceCreate) -> Published:
@@ -159,6 +162,7 @@ class Services:
             await self._require_free(tx, plan.name)
             await require_free_of_routes(tx, plan.name, body.project, proposal.spec.visibility)
             require_fit(plan)
+            plan = await with_preempted(tx, caller, proposal)
             services = StoredServices(tx)
             service_id = await services.create(
                 plan.name, body.project, body.description, proposal.model.type, proposal.spec, now

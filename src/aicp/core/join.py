@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from aicp.core.ids import NAME_PATTERN
 from aicp.core.node import Labels
-from aicp.core.value import Request, Value
+from aicp.core.value import Page, Request, Value
 
 LEASE_HEADER = "X-AICP-Lease-Seconds"
 """With this the control plane says for how long a joined node may serve without hearing from it again."""
@@ -48,6 +48,12 @@ class JoinToken(Value):
     uses_left: int
     pool: str | None = None
     labels: Labels = {}
+
+
+class JoinTokenPage(Page[JoinToken]):
+    """Tokens, and HOST:PORT by which machines join with them; None while the platform listens for none."""
+
+    address: str | None = None
 
 
 class JoinTokenCreated(Value):

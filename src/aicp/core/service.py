@@ -121,6 +121,16 @@ class Fit(Value):
     available_bytes: int | None = None
 
 
+class Preempted(Value):
+    """A replica that would be stopped to make room; of a service that the reader may not see only its priority."""
+
+    replica: str | None = None
+    service: str | None = None
+    project: str | None = None
+    node: str | None = None
+    priority: int
+
+
 class Plan(Value):
     """What will run and why; the answer to a publish before it happens."""
 
@@ -143,6 +153,9 @@ class Plan(Value):
     choices: list[Choice]
     command: list[str] = []
     fit: Fit
+    preempts: list[Preempted] = Field(
+        default=[], description="replicas of a lower priority that would make room; in answers, not in revisions"
+    )
     environment_installed: bool = False
     cli: str = Field(default="", description="the same as an `aicp` command; in answers to a plan")
     curl: str = Field(default="", description="the same as a request of the REST API")

@@ -145,6 +145,8 @@ def _differences(before: ServiceSpec, after: ServiceSpec) -> list[str]:
     for option, value in _options(after).items():
         if value != old[option]:
             parts += ["--automatic", option] if value is None else [f"--{option}", value]
+    if after.preemptible != before.preemptible:
+        parts.append("--preemptible" if after.preemptible else "--not-preemptible")
     for flag, value in after.engine_flags.items():
         if flag not in before.engine_flags or before.engine_flags[flag] != value:
             parts += ["--flag", f"{flag}={_flag_text(value)}"]

@@ -16,7 +16,7 @@ from aicp.scheduler.batch import explain, in_order, place_on
 from aicp.scheduler.board import Board
 from aicp.scheduler.pending import Pending
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place, relief
-from aicp.scheduler.preemption import make_room
+from aicp.scheduler.preemption import make_room, ranked
 from aicp.scheduler.quotas import QuotaLedger, Quotas
 from aicp.scheduler.service_world import Action, Place, Preempt, Wait
 
@@ -176,7 +176,8 @@ class _Pass:
     def _evict(self, item: Waiting) -> bool:
         """Stops as few as possible so that there is room; whether the item is dealt with."""
         need = item.need
-        answer = make_room(need, self._future(), item.service, lambda held: self._weaker(held.replica_id, need))
+        future = ranked(self._future(), {held: victim.priority for held, victim in self._victims.items()})
+        answer = make_room(need, future, item.service, lambda held: self._weaker(held.replica_id, need))
         if isinstance(answer, Refusal) or not answer.victims:
             self._hopeless.add(need)
             return False

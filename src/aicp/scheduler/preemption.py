@@ -5,8 +5,8 @@ Everything happens on a copy of the card maps; nothing is evicted here, and drop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from aicp.scheduler.gang import place_gang
 from aicp.scheduler.placement import Placement
@@ -63,6 +63,38 @@ def make_room(
         return answer
     chosen = {victim for price in prices[: need.nodes] for victim in price.victims}
     return _least(need, snapshot, service, chosen) or answer
+
+
+def foresee(
+    need: Requirement, snapshot: Snapshot, service: str, replicas: int, victims: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Who would go, one after another, for so many replicas of `service`; the first without a place ends it.
+
+    `victims` are the replicas that may go, with their priorities.
+    """
+    left, gone = ranked(snapshot, victims), list[str]()
+
+    def may_go(item: Commitment) -> bool:
+        return item.replica_id in victims and item.priority < need.priority
+
+    for number in range(replicas):
+        answer = make_room(need, left, service, may_go)
+        if isinstance(answer, Refusal):
+            break
+        stopped = frozenset(answer.victims)
+        gone += answer.victims
+        coming = (
+            Commitment(f"asked-{number}", service, member.allocation, need.project, need.priority)
+            for member in answer.placements
+        )
+        left = left.without(lambda item, stopped=stopped: item.replica_id in stopped).plus(*coming)
+    return tuple(gone)
+
+
+def ranked(snapshot: Snapshot, priorities: Mapping[str, int]) -> Snapshot:
+    """The snapshot with the priorities of these replicas, which what was given away does not carry."""
+    known = (replace(item, priority=priorities.get(item.replica_id, item.priority)) for item in snapshot.commitments)
+    return replace(snapshot, commitments=tuple(known))
 
 
 def _price(

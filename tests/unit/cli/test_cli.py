@@ -33,7 +33,7 @@ from aicp.core.job import Job, JobProgress, JobState
 from aicp.core.model import HuggingFaceSource, ModelScopeSource, S3Source, UrlSource, Visibility
 from aicp.core.node import Node, NodeState, NodeStatus
 from aicp.core.service import Compute, Mode, ServiceCreate, ServiceSpec
-from aicp.core.slice import Slicing
+from aicp.core.slice import SlicePolicy, SliceSpec, Slicing
 from aicp.planner.samples import publish_command
 
 
@@ -196,7 +196,15 @@ def run(*words: str) -> None:
 
 
 def test_the_command_that_the_console_shows_publishes_the_same(sent: list[tuple[str, Any]]) -> None:
-    compute = Compute(accelerators=2, vendor="nvidia", cpu_cores=1.5, memory_bytes=2**30)
+    compute = Compute(
+        accelerators=2,
+        slice=SliceSpec(compute_percent=30, memory_bytes=2**30, policy=SlicePolicy.WEIGHT),
+        vendor="nvidia",
+        cpu_cores=1.5,
+        memory_bytes=2**30,
+        node_labels={"zone": "a", "disk": "ssd"},
+        tolerations=["gpu", "owner=lab"],
+    )
     spec = ServiceSpec(
         model="demo:v1",
         mode=Mode.CUSTOM,
@@ -210,6 +218,8 @@ def test_the_command_that_the_console_shows_publishes_the_same(sent: list[tuple[
         users=3,
         drain_seconds=5,
         visibility=Visibility.PROJECT,
+        priority=-3,
+        preemptible=True,
     )
     run(*shlex.split(publish_command("public", ServiceCreate(project="shop", spec=spec)))[1:], "--dry-run")
     body = ServiceCreate.model_validate(sent[0][1])

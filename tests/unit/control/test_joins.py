@@ -14,11 +14,13 @@ from aicp.core.access import PLATFORM
 from aicp.core.bell import Bell
 from aicp.core.clock import SystemClock
 from aicp.core.errors import ConflictError, ForbiddenError, NotFoundError, TooManyRequestsError, UnauthorizedError
+from aicp.core.event import EventQuery
 from aicp.core.identity import Role
 from aicp.core.join import Joined, JoinRequest, JoinTokenCreate
 from aicp.core.join_token import JoinTokenText, make_join_token, read_join_token
 from aicp.security.authority import Authority, make_key, make_request
 from aicp.store.database import Database
+from aicp.store.events import Events
 from aicp.store.nodes import Nodes as StoredNodes
 
 
@@ -45,6 +47,11 @@ def door(database: Database, tmp_path: Path) -> Door:
 async def test_a_token_makes_a_machine_a_node_with_its_labels(door: Door) -> None:
     joined = await door.join(await door.token(labels={"zone": "b"}))
     assert joined.authority == door.authority.certificate_pem
+    page = await door.joins.tokens(PLATFORM)
+    assert page.address == "10.0.0.1:8609"
+    async with door.database.snapshot() as tx:
+        [told] = (await Events(tx).list(EventQuery(action="node.joined", search=page.items[0].id))).items
+    assert told.details == {"token": page.items[0].id, "node_id": "node_1"}
     assert joined.lease_seconds == 300
     node = await door.joins.member("aicp://node/node_1")
     assert (node.address, node.labels) == ("mtls://node-1.node.aicp@10.0.0.2:8610", {"zone": "b"})
@@ -120,8 +127,10 @@ async def test_tokens_are_for_platform_admins_and_their_texts_are_not_kept(door:
 
 
 async def test_a_closed_platform_says_how_it_is_opened(sqlite: Database) -> None:
+    closed = Joins(sqlite, FakeClock(), Bell(), None)
+    assert (await closed.tokens(PLATFORM)).address is None
     with pytest.raises(ConflictError) as refused:
-        await Joins(sqlite, FakeClock(), Bell(), None).create_token(PLATFORM, JoinTokenCreate())
+        await closed.create_token(PLATFORM, JoinTokenCreate())
     assert "aicp up --cluster" in (refused.value.hint or "")
 
 

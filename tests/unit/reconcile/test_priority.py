@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.api import make_caller
 from tests.support.clock import FakeClock
 from tests.support.runner import FakeRunner, make_node_status
 from tests.support.services import Platform
 
 from aicp.core.errors import ForbiddenError, InvalidError
 from aicp.core.event import EventQuery
-from aicp.core.identity import Permission
+from aicp.core.identity import Permission, Role
+from aicp.core.model import Visibility
 from aicp.core.quantity import GIB
-from aicp.core.service import Compute, Service, ServiceState, ServiceUpdate
+from aicp.core.service import Compute, Plan, Preempted, Service, ServiceCreate, ServiceSpec, ServiceState, ServiceUpdate
 from aicp.store.database import Database
 from aicp.store.events import Events
 from aicp.store.pools import Pools
+from aicp.store.projects import Projects
 from aicp.store.services import Services
 
 
@@ -60,6 +63,47 @@ async def test_a_publish_of_a_higher_priority_takes_the_place_and_gives_it_back(
     night = await service(platform, "night")
     assert night.state == ServiceState.READY
     assert not [item for item in night.conditions if item.type == "Preempted"]
+
+
+async def planned(platform: Platform, compute: Compute, priority: int, replicas: int = 1) -> Plan:
+    spec = ServiceSpec(model="demo", compute=compute, priority=priority, replicas=replicas)
+    body = ServiceCreate(name="urgent", spec=spec)
+    return await platform.services.plan(platform.caller, body, rest_url="http://platform")
+
+
+async def test_a_plan_names_what_would_make_room_for_it(platform: Platform):
+    compute = await largest(platform)
+    published = await platform.publish(name="night", compute=compute, preemptible=True, priority=-2)
+    assert published.plan.preempts == []
+    await platform.passes()
+    [replica] = (await platform.services.replicas(platform.caller, "night", offset=0, limit=9)).items
+    named = Preempted(replica=replica.id, service="night", project="default", node=replica.node, priority=-2)
+    assert (await planned(platform, compute, 10)).preempts == [named]
+    assert (await planned(platform, Compute(memory_bytes=2 * GIB), 10)).preempts == [], "there is room beside it"
+    alike = await planned(platform, compute, -2)
+    assert (alike.fit.fits, alike.preempts) == (False, [])
+    more = ServiceUpdate(spec=ServiceSpec(model="demo", compute=compute, preemptible=True, priority=5))
+    own = await platform.services.plan_change(platform.caller, "night", more, rest_url="http://platform")
+    assert own.preempts == [], "a service makes no room for itself"
+    urgent = await platform.publish(name="urgent", compute=compute, priority=10)
+    assert urgent.plan.preempts == [named]
+    [revision] = (await platform.services.revisions(platform.caller, "urgent", offset=0, limit=9)).items
+    assert revision.plan is not None
+    assert revision.plan.preempts == [], "later readers may not see that service"
+    await platform.passes(1)
+    assert (await planned(platform, compute, 10)).preempts == [], "what finishes already is stopped for nobody else"
+
+
+async def test_a_plan_names_no_service_that_its_reader_may_not_see(platform: Platform):
+    compute = await largest(platform)
+    await platform.publish(name="secret", compute=compute, preemptible=True, visibility=Visibility.PROJECT)
+    await platform.passes()
+    platform.caller = make_caller(Role.DEVELOPER, project="shop")
+    async with platform.database.transaction() as tx:
+        await Projects(tx).create("shop", "default", "", platform.clock.now())
+    body = ServiceCreate(project="shop", spec=ServiceSpec(model="demo", compute=compute, priority=1))
+    plan = await platform.services.plan(platform.caller, body, rest_url="http://platform")
+    assert plan.preempts == [Preempted(priority=0)]
 
 
 async def test_another_priority_restarts_nothing(platform: Platform):

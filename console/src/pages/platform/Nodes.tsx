@@ -1,5 +1,6 @@
-import { ClusterOutlined } from "@ant-design/icons";
+import { ClusterOutlined, PlusOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
+import { Button } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Node } from "../../api/schema";
@@ -9,21 +10,29 @@ import { Meter } from "../../parts/Meter";
 import { Facts, Head } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
-import { useUrlMany } from "../../parts/url";
+import { useUrl, useUrlMany } from "../../parts/url";
 import { usePaging } from "../../queries/list";
 import { nodePageQuery, poolsQuery } from "../../queries/nodes";
+import { useMay } from "../../queries/session";
+import { AddNode } from "./AddNode";
+import { JoinTokens } from "./JoinTokens";
+import { NodeActions } from "./NodeActions";
+import { productsOf } from "./nodeProducts";
 
 const STATES = ["ready", "lost", "cordoned"] as const;
 
 export function Nodes() {
   const { t } = useTranslation();
   const navigate = useNavigate();
+  const may = useMay();
   const [url] = useUrlMany();
+  const [adding, setAdding] = useUrl("add");
   const nodes = useQuery(nodePageQuery({ ...usePaging(), state: STATES.find((value) => value === url.get("state")), pool: url.get("pool") ?? undefined }));
   const { data: pools } = useQuery(poolsQuery);
+  const add = may("node:write", "*") && <Button type="primary" icon={<PlusOutlined />} onClick={() => setAdding("1")}>{t("join.add")}</Button>;
   return (
     <div className="page">
-      <Head title={t("nav.nodes")} sub={t("nodes.sub")} />
+      <Head title={t("nav.nodes")} sub={t("nodes.sub")} actions={add} />
       {pools?.items.map((pool) => (
         <Facts
           key={pool.name}
@@ -51,7 +60,7 @@ export function Nodes() {
           { key: "name", title: t("nodes.node"), sort: true, render: (_, node) => <Link className="name" to={`/platform/nodes/${node.id}`}>{node.name}</Link> },
           { key: "state", title: t("services.state"), render: (_, node) => <State state={node.state} reason={node.reason} /> },
           { key: "pool", title: t("publish.pool"), sort: true, render: (_, node) => node.pool },
-          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <>{devices(node)} {node.status?.accelerators.some((device) => device.simulated) && <span className="pill warn">{t("nodes.simulated")}</span>}</> },
+          { key: "devices", title: t("nodes.accelerators"), render: (_, node) => <div style={{ maxWidth: 220, whiteSpace: "normal" }}>{productsOf(node.status?.accelerators ?? []) || "–"} {node.status?.accelerators.some((device) => device.simulated) && <span className="pill warn">{t("nodes.simulated")}</span>}</div> },
           {
             key: "memory",
             title: t("nodes.ram"),
@@ -68,15 +77,12 @@ export function Nodes() {
           { key: "os", title: t("nodes.os"), optional: true, render: (_, node) => node.status?.os ?? "–" },
           { key: "agent", title: t("nodes.agent"), optional: true, render: (_, node) => node.status?.agent_version ?? "–" },
           { key: "seen_at", title: t("nodes.seen"), sort: true, render: (_, node) => <Time at={node.seen_at} /> },
+          ...(may("node:write") ? [{ key: "actions", title: "", fixed: "end" as const, render: (_: unknown, node: Node) => <NodeActions node={node} menu /> }] : []),
         ]}
-        empty={{ icon: <ClusterOutlined />, title: t("nodes.none"), text: t("nodes.noneText") }}
+        empty={{ icon: <ClusterOutlined />, title: t("nodes.none"), text: t("nodes.noneText"), action: add }}
       />
+      {may("node:write", "*") && <div style={{ marginTop: 16 }}><JoinTokens /></div>}
+      {may("node:write", "*") && <AddNode open={adding !== ""} onClose={() => setAdding("")} />}
     </div>
   );
-}
-
-function devices(node: Node): string {
-  const counts = new Map<string, number>();
-  for (const device of node.status?.accelerators ?? []) counts.set(device.product, (counts.get(device.product) ?? 0) + 1);
-  return [...counts].map(([product, count]) => `${count} × ${product}`).join(", ") || "–";
 }

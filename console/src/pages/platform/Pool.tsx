@@ -47,6 +47,7 @@ export function PoolPage() {
           [t("pools.storage"), `${formatBytes(pool.storage_used_bytes)} / ${formatBytes(pool.storage_bytes)}`],
           [t("pools.waiting"), pool.waiting],
           [t("pools.policy"), t(`pools.policies.${pool.policy ?? "spread"}`)],
+          [t("pools.unlike"), t(pool.unlike ? "word.yes" : "word.no")],
         ]}
       />
       <Tabs

@@ -2,7 +2,8 @@ import { CodeOutlined, LoadingOutlined } from "@ant-design/icons";
 import { Button, Modal, Skeleton, Tabs } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import type { Plan } from "../../api/schema";
+import { Link } from "react-router";
+import type { Plan, Preempted } from "../../api/schema";
 import { Code, CodeTabs } from "../../parts/Code";
 import { ProblemView } from "../../parts/Feedback";
 import { formatBytes, formatContext, formatNumber } from "../../parts/format";
@@ -41,6 +42,23 @@ export function PlanPanel({ plan, error, pending, model }: Props) {
   );
 }
 
+/** The replicas that would stop for it, told before anything happens. */
+function MakesRoom({ preempts }: { preempts: Preempted[] }) {
+  const { t } = useTranslation();
+  return (
+    <div className="reason warn" role="note" style={{ margin: "12px 16px 4px" }}>
+      {t("publish.preempts", { count: preempts.length })}
+      <ul style={{ margin: "4px 0 0", paddingInlineStart: 18 }}>
+        {preempts.map((item, index) => (
+          <li key={item.replica ?? index}>
+            {item.service ? <><Link to={`/services/${item.service}`}>{item.service}</Link> <span className="mono small">{item.replica}</span> · {item.node}</> : t("publish.preemptsOther")} · {t("publish.priority")} <span className="num">{item.priority}</span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
 function PlanBody({ plan }: { plan: Plan }) {
   const { t } = useTranslation();
   const facts: [string, string][] = [
@@ -52,6 +70,7 @@ function PlanBody({ plan }: { plan: Plan }) {
   return (
     <>
       <Verdict fit={plan.fit} />
+      {plan.preempts.length > 0 && <MakesRoom preempts={plan.preempts} />}
       <div style={{ padding: "8px 16px 0" }}>
         {facts.map(([label, value]) => (
           <div key={label} className="row spread" style={{ padding: "5px 0" }}>

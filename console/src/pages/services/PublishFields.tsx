@@ -10,6 +10,7 @@ import { ModeField } from "./ModeField";
 import { ProjectField, useOwner } from "./ProjectField";
 import { ScalingFields } from "./ScalingFields";
 import { SliceFields } from "./SliceFields";
+import { VendorField } from "./VendorField";
 import type { PublishValues } from "./spec";
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
@@ -122,7 +123,10 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
                     <Select mode="tags" open={false} suffixIcon={null} tokenSeparators={[",", " "]} />
                   </Form.Item>
                 </div>
-                <Form.Item name="description" label={t("models.description")}><Input maxLength={2000} /></Form.Item>
+                <div className="grid2" style={{ rowGap: 0 }}>
+                  <VendorField pool={values.pool} />
+                  <Form.Item name="description" label={t("models.description")}><Input maxLength={2000} /></Form.Item>
+                </div>
                 <div className="grid2" style={{ rowGap: 0 }}>
                   <Form.Item name="visibility" label={t("publish.visibility")} extra={owner && t("publish.visibilityOwn", { project: owner })}>
                     <Select options={[{ value: "public", label: t("visibility.public"), disabled: owner !== undefined }, { value: "project", label: t("visibility.ofProject", { project: values.project }) }]} />

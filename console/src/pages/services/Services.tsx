@@ -74,6 +74,7 @@ function useColumns(): Column<Service>[] {
     { key: "engine", title: t("services.engine"), optional: true, render: (_, service) => [service.engine, service.engine_version].filter(Boolean).join(" ") || "–" },
     { key: "project", title: t("keys.project"), optional: true, render: (_, service) => service.project },
     { key: "pool", title: t("publish.pool"), render: (_, service) => service.spec.pool },
+    { key: "priority", title: t("publish.priority"), optional: true, number: true, render: (_, service) => `${service.spec.priority ?? 0}${service.spec.preemptible ? ` · ${t("publish.preemptible")}` : ""}` },
     { key: "replicas", title: t("services.replicas"), number: true, sort: true, render: (_, service) => `${service.replicas_ready} / ${service.replicas_wanted}` },
     { key: "requests", title: t("services.requests"), number: true, sort: true, render: (_, service) => formatNumber(service.traffic?.requests_per_second) },
     { key: "ttft", title: t("services.ttft99"), number: true, sort: true, render: (_, service) => formatMs(service.traffic?.ttft_ms_p99) },

@@ -1,9 +1,10 @@
 import { useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { Button, Skeleton, Tag } from "antd";
+import type { TFunction } from "i18next";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import type { Plan, Replica, Service, ServiceRevision } from "../../api/schema";
+import type { Plan, Replica, Service, ServiceRevision, SliceSpec } from "../../api/schema";
 import { localized } from "../../app/sentences";
 import { Copy } from "../../parts/Code";
 import { ProblemView } from "../../parts/Feedback";
@@ -66,6 +67,7 @@ function FactLines({ service, plan, revisions }: { service: Service; plan?: Plan
   const { spec } = service;
   const first = revisions.find((item) => item.generation === 1);
   const newest = revisions[0];
+  const labels = Object.entries(spec.compute?.node_labels ?? {});
   const lines: [string, ReactNode][] = [
     [t("services.state"), <span key="s"><State state={service.state} />{service.reason && <div className="small quiet">{localized(service.reason)}</div>}</span>],
     [t("services.modelVersion"), <Link key="m" to={`/models/${service.model_version.split(":")[0]}`}>{service.model_version}</Link>],
@@ -77,6 +79,11 @@ function FactLines({ service, plan, revisions }: { service: Service; plan?: Plan
     [t("services.engine"), plan ? `${plan.engine} ${plan.engine_version} · ${plan.variant}` : [service.engine, service.engine_version].filter(Boolean).join(" ")],
     [t("services.compute"), plan && [acceleratorsOf(plan), `${formatNumber(plan.cpu_cores)} ${t("word.cores")}`, `${formatBytes(plan.memory_bytes)} RAM`].filter(Boolean).join(" · ")],
     [t("publish.serves"), plan && t("publish.servesText", { replicas: spec.replicas ?? 1, users: plan.users, tokens: formatContext(plan.context_length) })],
+    [t("publish.priority"), <span key="p">{spec.priority ?? 0}{spec.preemptible && <> <Tag>{t("publish.preemptible")}</Tag></>}</span>],
+    ...(spec.compute?.slice ? [[t("slice.part"), sliceText(spec.compute.slice, t)] as [string, ReactNode]] : []),
+    ...(spec.compute?.vendor ? [[t("nodes.vendor"), spec.compute.vendor] as [string, ReactNode]] : []),
+    ...(labels.length ? [[t("publish.nodeLabels"), labels.map(([key, value]) => <Tag key={key}>{key}={value}</Tag>)] as [string, ReactNode]] : []),
+    ...(spec.compute?.tolerations?.length ? [[t("publish.tolerations"), spec.compute.tolerations.map((word) => <Tag key={word}>{word}</Tag>)] as [string, ReactNode]] : []),
     [t("publish.drain"), t("services.drainSeconds", { seconds: spec.drain_seconds ?? 60 })],
     [t("services.created"), <Change key="c" at={service.created_at} by={first?.created_by} />],
     [t("services.changed"), <Change key="u" at={newest?.created_at ?? service.updated_at} by={newest?.created_by} generation={newest?.generation} />],
@@ -88,6 +95,11 @@ function FactLines({ service, plan, revisions }: { service: Service; plan?: Plan
       ))}
     </dl>
   );
+}
+
+/** What the slice was asked as, e.g. `30 % · 2 GiB · A cap`. */
+function sliceText(slice: SliceSpec, t: TFunction): string {
+  return [`${slice.compute_percent} %`, slice.memory_bytes && formatBytes(slice.memory_bytes), t(slice.policy === "weight" ? "slice.weight" : "slice.cap")].filter(Boolean).join(" · ");
 }
 
 /** Number and product, e.g. `2 x H100`; nothing on the CPU. */

@@ -17,7 +17,7 @@ export interface PublishValues {
   slice_percent?: number | null;
   slice_memory_gib?: number | null;
   slice_policy?: SlicePolicy;
-  /** Kept from a service that names one; the form does not ask. */
+  /** Only accelerators of this vendor. */
   vendor?: string | null;
   /** KEY=VALUE; only nodes that carry all of them. */
   node_labels?: string[];
@@ -102,10 +102,10 @@ export function startOf(flag?: EngineFlag): boolean | undefined {
   return flag?.type === "bool" ? (flag.default ?? false) : undefined;
 }
 
-const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib", vendor: "accelerators" };
-const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "priority", "preemptible", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "node_labels", "tolerations"];
+const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib" };
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "priority", "preemptible", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "vendor", "node_labels", "tolerations"];
 /** Fields that are folded away until asked for. */
-export const FOLDED: unknown[] = ["node_labels", "tolerations", "description", "visibility", "drain_seconds", "priority", "preemptible"];
+export const FOLDED: unknown[] = ["vendor", "node_labels", "tolerations", "description", "visibility", "drain_seconds", "priority", "preemptible"];
 
 /** Where the form shows what the platform says of `path`, e.g. `spec.compute.cpu_cores`; undefined: nowhere. */
 export function fieldOf(path: string, values: PublishValues): Field | ["flags", number, "value"] | ["scaling", keyof ScalingValues] | undefined {
@@ -136,7 +136,7 @@ export function valuesOf(service: Service): PublishValues {
     slice_percent: spec.compute?.slice?.compute_percent ?? 10,
     slice_memory_gib: spec.compute?.slice?.memory_bytes ? spec.compute.slice.memory_bytes / GIB : undefined,
     slice_policy: spec.compute?.slice?.policy ?? "cap",
-    vendor: spec.compute?.vendor,
+    vendor: spec.compute?.vendor ?? undefined,
     node_labels: Object.entries(spec.compute?.node_labels ?? {}).map(([key, value]) => `${key}=${value}`),
     tolerations: spec.compute?.tolerations ?? [],
     cpu_cores: spec.compute?.cpu_cores,
