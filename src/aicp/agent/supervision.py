@@ -7,13 +7,13 @@ import logging
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from aicp.agent.consumption import Sampler
 from aicp.agent.endings import explain_ending
 from aicp.agent.health import HealthProbe, refusal_of
 from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
+from aicp.agent.reports import cancel, member_report
 from aicp.agent.resizing import refuse_resize, with_member
 from aicp.agent.site import Site
 from aicp.agent.starts import apply_limits, prepare_start
@@ -21,7 +21,6 @@ from aicp.core.errors import AicpError
 from aicp.core.launch import (
     Allocation,
     LaunchSpec,
-    ObservedMember,
     ObservedReplica,
     ReplicaLaunch,
     ReplicaMember,
@@ -78,17 +77,9 @@ class Supervision:
         """The replica as seen now."""
         if self.record.ended is not None:
             return self.record.ended
-        consumption = self._sampler.latest
-        member = ObservedMember(
-            node_id=self._site.node_id,
-            pid=self._process.pid if self._process else None,
-            exit_code=self._exit_code,
-            memory_bytes=consumption.memory_bytes,
-            memory_peak_bytes=consumption.memory_peak_bytes,
-            cpu_seconds=consumption.cpu_seconds,
-            limits=self.record.limits,
-            allocation=self._member.allocation,
-        )
+        pid = self._process.pid if self._process else None
+        own = {"state": self._state, "reason": self._reason, "phase": self._phase}
+        member = member_report(self.record, self._member, self._sampler.latest, pid, self._exit_code, **own)
         up = self._process is not None
         return ObservedReplica(
             replica_id=self.replica_id,
@@ -128,6 +119,8 @@ class Supervision:
             await self._sweep(None)
             self._reason = reason
             self._note_restart()
+        if self._process is None and self._member.seat is not None and self.record.started_at is not None:
+            return await self._give_up(reason)
         self._task = asyncio.create_task(self._run())
 
     async def _take_over(self, process: EngineProcess) -> str | None:
@@ -247,8 +240,19 @@ class Supervision:
             process, self._process = self._process, None
             if process is not None:
                 await self._sweep(process)
+                if self._member.seat is not None:
+                    return await self._give_up(reason)
                 self._note_restart()
             await self._pause(reason)
+
+    async def _give_up(self, reason: str) -> None:
+        """Where a replica spans nodes, the others cannot go on with one that was started anew: all end together."""
+        self._files.log.note(reason)
+        self._files.forget_process()
+        await self._sampler.release()
+        self._say(ReplicaState.FAILED, reason=reason)
+        self._keep(ended=self.observed())
+        self._files.clear()
 
     async def _start(self) -> EngineProcess:
         spec = self._member.launch
@@ -318,7 +322,7 @@ class Supervision:
                 memory_limit_bytes=self._member.allocation.memory_bytes,
             )
         finally:
-            await _cancel(exited, ill, sampling)
+            await cancel(exited, ill, sampling)
 
     async def _check_health(self, process: EngineProcess) -> str:
         """Follows the engine's health; returns why it must be ended."""
@@ -392,9 +396,3 @@ class Supervision:
         reason: str | None = None,
     ) -> None:
         self._state, self._phase, self._progress, self._reason = state, phase, progress, reason
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
