@@ -10,6 +10,11 @@ from aicp.core.errors import UnavailableError
 from aicp.core.launch import GroupSeat
 
 
+def mark_of(replica_id: str, seat: GroupSeat | None) -> str:
+    """By what the processes and limits of a member are known on its machine, which may run the agents of two nodes."""
+    return replica_id if seat is None else f"{replica_id}-{seat.rank}"
+
+
 def seat_values(seat: GroupSeat | None) -> dict[str, str]:
     """The placeholders of a member; none for a replica of one node.
 

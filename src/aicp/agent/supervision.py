@@ -15,6 +15,7 @@ from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
 from aicp.agent.reports import cancel, member_report
 from aicp.agent.resizing import refuse_resize, with_member
+from aicp.agent.seats import mark_of
 from aicp.agent.site import Site
 from aicp.agent.starts import apply_limits, prepare_start
 from aicp.core.errors import AicpError
@@ -53,7 +54,8 @@ class Supervision:
         self._process: EngineProcess | None = None
         self._limits = asyncio.Lock()  # between a start, which sets limits, and a change of them
         self._task: asyncio.Task[None] | None = None
-        self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
+        self._mark = mark_of(record.launch.replica_id, member.seat)
+        self._sampler = Sampler(site.enforcers, member.enforcers(), self._mark, files.log)
         self._state = ReplicaState.STARTING
         self._phase: str | None = None
         self._progress: float | None = None
@@ -108,7 +110,7 @@ class Supervision:
         A replica that was being stopped is only adopted; `stop` goes on with it.
         """
         identity = self._files.identity()
-        self._process = adopt(identity, self._files.token_digest(), self.replica_id, self.record.token)
+        self._process = adopt(identity, self._files.token_digest(), self._mark, self.record.token)
         if not self.record.wanted:
             return
         reason = "The engine ended while the agent was away."
@@ -160,7 +162,7 @@ class Supervision:
         self._keep(launch=with_member(self.record.launch, self._member))
 
     async def _hold_to(self, allocation: Allocation) -> None:
-        held = (self._site, self.replica_id, self._member.enforcers(), allocation)
+        held = (self._site, self._mark, self._member.enforcers(), allocation)
         applied = await asyncio.to_thread(apply_limits, *held)
         self._files.log.note("; ".join(one.note for one in applied))
         self._keep(limits=[one.note for one in applied])
@@ -265,9 +267,7 @@ class Supervision:
         return self._process
 
     async def _spawn(self, spec: LaunchSpec, python: Path | None, model: Path | None) -> EngineProcess:
-        start = await asyncio.to_thread(
-            prepare_start, self._site, self._files, self.replica_id, self._member, python, model
-        )
+        start = await asyncio.to_thread(prepare_start, self._site, self._files, self._mark, self._member, python, model)
         self._files.log.note(f"starting {spec.engine} {spec.engine_version}; " + "; ".join(start.notes))
         self._adopted, self._exit_code = False, None
         self._keep(
@@ -277,7 +277,7 @@ class Supervision:
             ready_at=None,
             limits=start.notes,
         )
-        return spawn(start.plan, self.replica_id, self._files.log)
+        return spawn(start.plan, self._mark, self._files.log)
 
     async def _fetch_model(self) -> Path | None:
         if (digest := self._member.launch.model_digest) is None:
@@ -369,7 +369,7 @@ class Supervision:
     async def _sweep(self, process: EngineProcess | None) -> None:
         """Ends whatever a gone or unwanted engine has left behind; without `process`, of the one last written down."""
         leader = process.identity if process is not None else self._files.identity()
-        left = await sweep(self.replica_id, leader, self._sampler.grouped)
+        left = await sweep(self._mark, leader, self._sampler.grouped)
         if left:
             self._files.log.note(f"processes {left} of the ended engine do not go away")
 

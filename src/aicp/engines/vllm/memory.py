@@ -11,7 +11,7 @@ KV_BLOCK_TOKENS = 128
 _KV_VALUE_BYTES = 2
 _MINIMUM_KV_BYTES = 16 * MIB
 _PROCESSES_BYTES = {"cpu": 965 * MIB, "cuda": 2600 * MIB}
-_WORKER_BYTES = 480 * MIB
+_WORKER_BYTES = 1100 * MIB
 """Over nodes a worker computes in a process of its own."""
 _PACKED_SHARE = 0.38
 _STEPS_IN_FLIGHT = 2
