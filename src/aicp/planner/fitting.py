@@ -38,8 +38,9 @@ def judge(spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attem
         )
     if attempt.refusal is None:
         where = ", ".join(sorted(attempt.nodes))
-        each = "each replica" if spec.compute.nodes == 1 else "each replica on each of its nodes"
-        text = f"It fits: {format_bytes(size.needed_bytes)} for {each} ({_sum(size)}) on node {where}."
+        text = f"It fits: {format_bytes(size.needed_bytes)} for each replica ({_sum(size)}) on node {where}."
+        if spec.compute.nodes > 1:
+            text = f"It fits: {format_bytes(size.needed_bytes)} for each member ({_sum(size)}) on nodes {where}."
         return Fit(fits=True, reason=text, needed_bytes=size.needed_bytes)
     return _refused(spec, version, model_type, attempt, snapshot)
 

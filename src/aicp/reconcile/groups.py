@@ -54,7 +54,7 @@ def group_change(stored: StoredReplica, seen: ObservedReplica | None, nodes: Nod
     if state in (ReplicaState.LOST, ReplicaState.FENCED):
         return _bereft(stored, parts, nodes, runs)
     if any(part.state == ReplicaState.LOST for part in parts):
-        reason = _of_members(parts, ReplicaState.LOST, "does not answer")
+        reason = _lost(parts)
         return _changed(stored, ReplicaState.LOST, parts, running=runs, reason=reason, phase=None)
     if state == ReplicaState.DRAINING:
         if all(part.state in _ENDED or part.state is None for part in parts):
@@ -84,12 +84,12 @@ def _part(part: ReplicaPart, report: ObservedMember | None, nodes: NodeLook, sta
             }
         )
     if part.node_id not in nodes.known:
-        return _gone(part, ReplicaState.STOPPED, "its node was removed")
+        return _gone(part, ReplicaState.STOPPED, "Its node was removed.")
     if part.node_id in nodes.lost:
         fenced = part.node_id in nodes.fenced
-        return _gone(part, ReplicaState.FENCED if fenced else ReplicaState.LOST, "its node does not answer")
+        return _gone(part, ReplicaState.FENCED if fenced else ReplicaState.LOST, "Its node does not answer.")
     if part.node_id in nodes.reporting and started and part.state is not None:
-        return _gone(part, ReplicaState.STOPPED, part.reason or "its node knows it no more")
+        return _gone(part, ReplicaState.STOPPED, part.reason or "Its node came back without it.")
     return part
 
 
@@ -114,14 +114,13 @@ def _bereft(stored: StoredReplica, parts: Sequence[ReplicaPart], nodes: NodeLook
 
 
 def _fault(rank: int, part: ReplicaPart, count: int) -> str:
-    reason = part.reason or "its node stopped it"
+    reason = part.reason or "Its node stopped it."
     return f"Member {rank} of {count} on node {part.node} ended: {reason} All members are started anew."
 
 
-def _of_members(parts: Sequence[ReplicaPart], state: ReplicaState, what: str) -> str:
-    return " ".join(
-        f"Node {part.node} of member {rank} {what}." for rank, part in enumerate(parts) if part.state == state
-    )
+def _lost(parts: Sequence[ReplicaPart]) -> str:
+    lost = next((rank, part.node) for rank, part in enumerate(parts) if part.state == ReplicaState.LOST)
+    return f"Node {lost[1]} of member {lost[0]} does not answer."
 
 
 def _alive(

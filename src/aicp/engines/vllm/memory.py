@@ -75,16 +75,16 @@ def memory_parts(version: ModelVersion, model_type: ModelType, mode: Mode, sizin
     weights = -(-_loaded_weights(version) // sizing.nodes)
     kind = "cpu" if sizing.vendor == "cpu" else "cuda"
     step = step_tokens(model_type, mode, sizing)[0]
-    own = "" if sizing.nodes == 1 else f", of which each of {sizing.nodes} nodes holds its part"
+    whose = "the model's weights in the type they are computed in"
+    if sizing.nodes > 1:
+        whose = "a node's part of the model's weights in the type they are computed in"
     processes = _PROCESSES_BYTES[kind] + (_WORKER_BYTES if kind == "cpu" and sizing.nodes > 1 else 0)
     parts = [
-        MemoryPart(
-            name="weights", bytes=weights, explanation=f"the model's weights in the type they are computed in{own}"
-        ),
+        MemoryPart(name="weights", bytes=weights, explanation=whose),
         MemoryPart(
             name="kv_cache",
             bytes=-(-kv_cache_bytes(version, model_type, sizing, step) // sizing.nodes),
-            explanation=explain_cache(version.architecture, sizing) + own,
+            explanation=explain_cache(version.architecture, sizing),
         ),
         MemoryPart(
             name="engine_overhead",

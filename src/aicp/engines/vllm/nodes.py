@@ -47,21 +47,28 @@ def division(request: LaunchRequest) -> list[Choice]:
     stages = asked if type(asked) is int else 1 if on_cpu else nodes
     world = devices * nodes
     layers = request.version.architecture.layers
-    if stages < 1 or world % stages or (layers and layers < stages) or (on_cpu and stages > 1):
+    if on_cpu and stages > 1:
+        raise InvalidError("On processors a replica has one stage.", hint=f"Leave the flag {STAGES} out, or give 1.")
+    if world % stages or (layers and layers < stages):
         raise InvalidError(
-            f"{world} devices and {layers or 'unknown'} layers cannot make {stages} stages"
-            f"{' on processors' if on_cpu else ''}.",
+            f"{stages} stages cannot be made of {world} devices and the {layers or '?'} layers of this model.",
             hint=f"Leave the flag {STAGES} out, or give 1.",
         )
     parts = world // stages
     if nodes > 1 and (problem := undivided(request.version.architecture, parts)):
         raise InvalidError(f"The model cannot be computed by {world} devices in {stages} stages: {problem}.")
-    where = "on each device" if nodes == 1 else "on each device of a node" if stages == nodes else "over all nodes"
-    chosen = [_chosen("tensor_parallel_size", parts, f"one part of the weights {where}")]
-    if stages > 1 or asked is not None:
-        why = "one stage of layers on each node: little passes between nodes" if nodes > 1 else "stages of layers"
-        chosen.append(_chosen(STAGES, stages, why))
+    chosen = [_chosen("tensor_parallel_size", parts, _why_parts(nodes, stages))]
+    if nodes > 1 and not on_cpu:
+        chosen.append(_chosen(STAGES, stages, "one stage of layers on each node: little passes between nodes"))
     return chosen
+
+
+def _why_parts(nodes: int, stages: int) -> str:
+    if nodes == 1:
+        return "one part of the weights on each device"
+    if stages > 1:
+        return "a part of each layer on each device of a node"
+    return "a part of each layer on each device of all nodes"
 
 
 def member_arguments(request: LaunchRequest) -> list[str]:

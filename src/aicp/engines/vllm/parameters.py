@@ -139,7 +139,7 @@ def _variant_choices(request: LaunchRequest) -> list[Choice]:
 
 def _on_processors(request: LaunchRequest) -> list[Choice]:
     if request.sizing.nodes > 1:
-        mp = _chosen("distributed_executor_backend", "mp", "vLLM's own worker on each node")
+        mp = _chosen("distributed_executor_backend", "mp", "vLLM's own workers on each node")
         return [*division(request), mp]
     return [
         _chosen(
