@@ -98,11 +98,13 @@ class FakeRunner:
     async def close(self) -> None:
         self.seen.clear()
 
-    async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+    async def log(
+        self, replica_id: str, *, tail: int = 100, follow: bool = False, node_id: str | None = None
+    ) -> AsyncIterator[str]:
         if replica_id not in self.launches:
             raise NotFoundError(f"No node knows a replica {replica_id!r}.")
         for number in range(3):
-            yield f"line {number} of {replica_id}\n"
+            yield f"line {number} of {replica_id}{f' on {node_id}' if node_id else ''}\n"
         if follow:
             yield "and more\n"
 

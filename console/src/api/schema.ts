@@ -1397,7 +1397,7 @@ export interface paths {
         };
         /**
          * Get Replica Log
-         * @description The log of one replica as text, also of one that ended.
+         * @description The log of one replica as text, also of one that ended; of one that spans nodes the leader's.
          */
         get: operations["get_replica_log"];
         put?: never;
@@ -1601,7 +1601,7 @@ export interface paths {
         };
         /**
          * Get Service Log
-         * @description The engine's log as text, of the newest replica unless one is named.
+         * @description The engine's log as text, of the newest replica unless one is named; of one that spans nodes the leader's.
          */
         get: operations["get_service_log"];
         put?: never;
@@ -3138,6 +3138,12 @@ export interface components {
             node_labels?: {
                 [key: string]: string;
             } | null;
+            /**
+             * Nodes
+             * @description nodes that one replica spans; the rest is what it gets on each of them
+             * @default 1
+             */
+            nodes?: number;
             /** @description a part of each accelerator instead of the whole */
             slice?: components["schemas"]["SliceSpec"] | null;
             /**
@@ -6065,6 +6071,8 @@ export interface components {
         /**
          * Replica
          * @description One running copy of a service revision (`generation`).
+         *
+         *     One that spans nodes has `members`, the leader first; what stands beside them is the leader's.
          */
         Replica: {
             /** Address */
@@ -6091,6 +6099,11 @@ export interface components {
              * @default []
              */
             limits: string[];
+            /**
+             * Members
+             * @default []
+             */
+            members: components["schemas"]["ReplicaPart"][];
             /** Memory Bytes */
             memory_bytes: number | null;
             /** Memory Peak Bytes */
@@ -6115,6 +6128,31 @@ export interface components {
             /** Service */
             service: string;
             state: components["schemas"]["ReplicaState"];
+        };
+        /**
+         * ReplicaPart
+         * @description One member of a replica that spans nodes: a process on a node of its own. `state` is None before its start.
+         */
+        ReplicaPart: {
+            allocation: components["schemas"]["Allocation"];
+            /**
+             * Limits
+             * @default []
+             */
+            limits: string[];
+            /** Memory Bytes */
+            memory_bytes: number | null;
+            /** Node */
+            node: string;
+            /** Node Id */
+            node_id: string;
+            /** Phase */
+            phase: string | null;
+            /** Pid */
+            pid: number | null;
+            /** Reason */
+            reason: string | null;
+            state: components["schemas"]["ReplicaState"] | null;
         };
         /**
          * ReplicaState
@@ -6694,7 +6732,11 @@ export interface components {
         ServiceSpec: {
             /** @description `replicas` is then the number it begins with */
             autoscale?: components["schemas"]["Autoscale"] | null;
-            /** @default {} */
+            /**
+             * @default {
+             *       "nodes": 1
+             *     }
+             */
             compute?: components["schemas"]["Compute"];
             /** Context Length */
             context_length?: number | null;
@@ -7640,6 +7682,7 @@ export type Purpose = components['schemas']['Purpose'];
 export type QuotaUse = components['schemas']['QuotaUse'];
 export type Redactor = components['schemas']['Redactor'];
 export type Replica = components['schemas']['Replica'];
+export type ReplicaPart = components['schemas']['ReplicaPart'];
 export type ReplicaState = components['schemas']['ReplicaState'];
 export type RequestBodies = components['schemas']['RequestBodies'];
 export type RequestCounts = components['schemas']['RequestCounts'];
@@ -17634,6 +17677,8 @@ export interface operations {
             query?: {
                 /** @description go on with what is added */
                 follow?: boolean;
+                /** @description of a replica that spans nodes; 0 leads */
+                member?: number;
                 /** @description lines from the end */
                 tail?: number;
             };
@@ -19235,6 +19280,8 @@ export interface operations {
             query?: {
                 /** @description go on with what is added */
                 follow?: boolean;
+                /** @description of a replica that spans nodes; 0 leads */
+                member?: number;
                 replica?: string | null;
                 /** @description lines from the end */
                 tail?: number;

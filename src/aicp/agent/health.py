@@ -35,7 +35,9 @@ class HealthProbe:
         )
 
     async def ask(self) -> Probe:
-        """One question. Never raises."""
+        """One question. Never raises. Who cannot be asked is well while it runs."""
+        if not self._path:
+            return Probe(True)
         try:
             answer = await self._http.get(self._path)
         except httpx.TimeoutException:
@@ -48,6 +50,8 @@ class HealthProbe:
 
     async def accepts_token(self) -> bool | None:
         """Whether the engine takes the token; None when that cannot be told now. Never raises."""
+        if not self._token_path:
+            return None
         try:
             answer = await self._http.get(self._token_path)
         except httpx.HTTPError:

@@ -17,6 +17,7 @@ from aicp.agent.confinement import View, allow_passage, plan_view
 from aicp.agent.launcher import LaunchPlan
 from aicp.agent.processes import MARK, TOKEN, digest_of
 from aicp.agent.records import ReplicaFiles
+from aicp.agent.seats import seat_values
 from aicp.agent.site import Site
 from aicp.core.accelerator import SIMULATED
 from aicp.core.errors import InvalidError, UnavailableError
@@ -27,7 +28,9 @@ from aicp.enforcers.base import Applied
 INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 _PRELOAD = "LD_PRELOAD"
 _NONE = "none"  # the enforcer that holds nothing
-_PLACEHOLDER = re.compile(r"\{(python|model|model_file|listen|port|token|home|threads)\}")
+_PLACEHOLDER = re.compile(
+    r"\{(python|model|model_file|listen|port|token|home|threads|rank|leader|group_port|address|interface)\}"
+)
 _LONGEST_RUN_PATH = 60  # engines put sockets below it whose whole path must fit into 107 bytes
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -37,7 +40,7 @@ class Start:
     """One start of one member: what to become, where it will answer, and what the enforcers said."""
 
     plan: LaunchPlan
-    address: str
+    address: str | None
     token: str
     notes: list[str]
 
@@ -62,6 +65,7 @@ def prepare_start(
         "token": token,
         "home": str(files.home),
         "threads": str(threads(allocation)),
+        **seat_values(member.seat),
     }
     applied = apply_limits(site, replica_id, member.enforcers(), allocation)
     readable = [path for path in (model, *_program_paths(site, spec, python)) if path is not None]
@@ -81,8 +85,8 @@ def prepare_start(
         group_id=site.engine_user.group_id if site.engine_user else None,
         view=_view(site, readable, [files.home, run, *writable]),
     )
-    address = f"unix:{socket_path}" if spec.listen == "unix" else f"http://127.0.0.1:{port}"
-    return Start(plan, address, token, [one.note for one in applied])
+    addresses = {"unix": f"unix:{socket_path}", "tcp": f"http://127.0.0.1:{port}"}
+    return Start(plan, addresses.get(spec.listen), token, [one.note for one in applied])
 
 
 def apply_limits(site: Site, replica_id: str, enforcers: Sequence[str], allocation: Allocation) -> list[Applied]:
@@ -157,7 +161,7 @@ def _with_enforcers(env: dict[str, str], applied: Sequence[Applied]) -> dict[str
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """`text` with the known placeholders replaced; other braces stay as they are."""
-    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
+    return _PLACEHOLDER.sub(lambda match: values.get(match.group(1), match.group(0)), text)
 
 
 def _command(spec: LaunchSpec, values: Mapping[str, str]) -> list[str]:

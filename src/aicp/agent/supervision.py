@@ -7,21 +7,21 @@ import logging
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from aicp.agent.consumption import Sampler
 from aicp.agent.endings import explain_ending
 from aicp.agent.health import HealthProbe, refusal_of
 from aicp.agent.processes import EngineProcess, adopt, spawn, sweep
 from aicp.agent.records import ReplicaFiles, ReplicaRecord
+from aicp.agent.reports import cancel, member_report
 from aicp.agent.resizing import refuse_resize, with_member
+from aicp.agent.seats import mark_of
 from aicp.agent.site import Site
 from aicp.agent.starts import apply_limits, prepare_start
 from aicp.core.errors import AicpError
 from aicp.core.launch import (
     Allocation,
     LaunchSpec,
-    ObservedMember,
     ObservedReplica,
     ReplicaLaunch,
     ReplicaMember,
@@ -54,7 +54,8 @@ class Supervision:
         self._process: EngineProcess | None = None
         self._limits = asyncio.Lock()  # between a start, which sets limits, and a change of them
         self._task: asyncio.Task[None] | None = None
-        self._sampler = Sampler(site.enforcers, member.enforcers(), record.launch.replica_id, files.log)
+        self._mark = mark_of(record.launch.replica_id, member.seat)
+        self._sampler = Sampler(site.enforcers, member.enforcers(), self._mark, files.log)
         self._state = ReplicaState.STARTING
         self._phase: str | None = None
         self._progress: float | None = None
@@ -78,17 +79,9 @@ class Supervision:
         """The replica as seen now."""
         if self.record.ended is not None:
             return self.record.ended
-        consumption = self._sampler.latest
-        member = ObservedMember(
-            node_id=self._site.node_id,
-            pid=self._process.pid if self._process else None,
-            exit_code=self._exit_code,
-            memory_bytes=consumption.memory_bytes,
-            memory_peak_bytes=consumption.memory_peak_bytes,
-            cpu_seconds=consumption.cpu_seconds,
-            limits=self.record.limits,
-            allocation=self._member.allocation,
-        )
+        pid = self._process.pid if self._process else None
+        own = {"state": self._state, "reason": self._reason, "phase": self._phase}
+        member = member_report(self.record, self._member, self._sampler.latest, pid, self._exit_code, **own)
         up = self._process is not None
         return ObservedReplica(
             replica_id=self.replica_id,
@@ -117,7 +110,7 @@ class Supervision:
         A replica that was being stopped is only adopted; `stop` goes on with it.
         """
         identity = self._files.identity()
-        self._process = adopt(identity, self._files.token_digest(), self.replica_id, self.record.token)
+        self._process = adopt(identity, self._files.token_digest(), self._mark, self.record.token)
         if not self.record.wanted:
             return
         reason = "The engine ended while the agent was away."
@@ -128,6 +121,8 @@ class Supervision:
             await self._sweep(None)
             self._reason = reason
             self._note_restart()
+        if self._process is None and self._member.seat is not None and self.record.started_at is not None:
+            return await self._give_up(reason)
         self._task = asyncio.create_task(self._run())
 
     async def _take_over(self, process: EngineProcess) -> str | None:
@@ -167,7 +162,7 @@ class Supervision:
         self._keep(launch=with_member(self.record.launch, self._member))
 
     async def _hold_to(self, allocation: Allocation) -> None:
-        held = (self._site, self.replica_id, self._member.enforcers(), allocation)
+        held = (self._site, self._mark, self._member.enforcers(), allocation)
         applied = await asyncio.to_thread(apply_limits, *held)
         self._files.log.note("; ".join(one.note for one in applied))
         self._keep(limits=[one.note for one in applied])
@@ -247,8 +242,19 @@ class Supervision:
             process, self._process = self._process, None
             if process is not None:
                 await self._sweep(process)
+                if self._member.seat is not None:
+                    return await self._give_up(reason)
                 self._note_restart()
             await self._pause(reason)
+
+    async def _give_up(self, reason: str) -> None:
+        """Where a replica spans nodes, the others cannot go on with one that was started anew: all end together."""
+        self._files.log.note(reason)
+        self._files.forget_process()
+        await self._sampler.release()
+        self._say(ReplicaState.FAILED, reason=reason)
+        self._keep(ended=self.observed())
+        self._files.clear()
 
     async def _start(self) -> EngineProcess:
         spec = self._member.launch
@@ -261,9 +267,7 @@ class Supervision:
         return self._process
 
     async def _spawn(self, spec: LaunchSpec, python: Path | None, model: Path | None) -> EngineProcess:
-        start = await asyncio.to_thread(
-            prepare_start, self._site, self._files, self.replica_id, self._member, python, model
-        )
+        start = await asyncio.to_thread(prepare_start, self._site, self._files, self._mark, self._member, python, model)
         self._files.log.note(f"starting {spec.engine} {spec.engine_version}; " + "; ".join(start.notes))
         self._adopted, self._exit_code = False, None
         self._keep(
@@ -273,7 +277,7 @@ class Supervision:
             ready_at=None,
             limits=start.notes,
         )
-        return spawn(start.plan, self.replica_id, self._files.log)
+        return spawn(start.plan, self._mark, self._files.log)
 
     async def _fetch_model(self) -> Path | None:
         if (digest := self._member.launch.model_digest) is None:
@@ -318,7 +322,7 @@ class Supervision:
                 memory_limit_bytes=self._member.allocation.memory_bytes,
             )
         finally:
-            await _cancel(exited, ill, sampling)
+            await cancel(exited, ill, sampling)
 
     async def _check_health(self, process: EngineProcess) -> str:
         """Follows the engine's health; returns why it must be ended."""
@@ -365,7 +369,7 @@ class Supervision:
     async def _sweep(self, process: EngineProcess | None) -> None:
         """Ends whatever a gone or unwanted engine has left behind; without `process`, of the one last written down."""
         leader = process.identity if process is not None else self._files.identity()
-        left = await sweep(self.replica_id, leader, self._sampler.grouped)
+        left = await sweep(self._mark, leader, self._sampler.grouped)
         if left:
             self._files.log.note(f"processes {left} of the ended engine do not go away")
 
@@ -392,9 +396,3 @@ class Supervision:
         reason: str | None = None,
     ) -> None:
         self._state, self._phase, self._progress, self._reason = state, phase, progress, reason
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

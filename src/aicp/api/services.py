@@ -35,6 +35,7 @@ LOGS = [permits(Permission.LOG_READ)]
 _SORTS = "^-?(name|state|model|replicas|created_at|updated_at|requests|tokens|ttft)$"
 Tail = Annotated[int, Query(ge=0, le=1_000_000, description="lines from the end")]
 Follow = Annotated[bool, Query(description="go on with what is added")]
+Member = Annotated[int, Query(ge=0, le=63, description="of a replica that spans nodes; 0 leads")]
 
 
 def _rest_url(request: HttpRequest) -> str:
@@ -139,9 +140,10 @@ async def get_service_log(
     tail: Tail = 100,
     follow: Follow = False,
     replica: str | None = None,
+    member: Member = 0,
 ) -> StreamingResponse:
-    """The engine's log as text, of the newest replica unless one is named."""
-    pieces = await logs.of_service(caller, name, replica_id=replica, tail=tail, follow=follow)
+    """The engine's log as text, of the newest replica unless one is named; of one that spans nodes the leader's."""
+    pieces = await logs.of_service(caller, name, replica_id=replica, tail=tail, follow=follow, member=member)
     return StreamingResponse(pieces, media_type="text/plain; charset=utf-8")
 
 
@@ -153,8 +155,8 @@ async def get_replica(logs: LogsUse, caller: CallerDep, replica_id: str) -> Repl
 
 @router.get("/replicas/{replica_id}/log", dependencies=LOGS, response_class=PlainTextResponse)
 async def get_replica_log(
-    logs: LogsUse, caller: CallerDep, replica_id: str, tail: Tail = 100, follow: Follow = False
+    logs: LogsUse, caller: CallerDep, replica_id: str, tail: Tail = 100, follow: Follow = False, member: Member = 0
 ) -> StreamingResponse:
-    """The log of one replica as text, also of one that ended."""
-    pieces = await logs.of_replica(caller, replica_id, tail=tail, follow=follow)
+    """The log of one replica as text, also of one that ended; of one that spans nodes the leader's."""
+    pieces = await logs.of_replica(caller, replica_id, tail=tail, follow=follow, member=member)
     return StreamingResponse(pieces, media_type="text/plain; charset=utf-8")

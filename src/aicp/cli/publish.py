@@ -40,6 +40,9 @@ from aicp.core.slice import SliceSpec, parse_slice
 
 ContextOption = Annotated[int | None, typer.Option(help="Context length in tokens.")]
 UsersOption = Annotated[int | None, typer.Option(help="Simultaneous requests per replica.")]
+NodesOption = Annotated[
+    int | None, typer.Option(help="Nodes that one replica spans; other options then say what it gets on each.")
+]
 CardsOption = Annotated[int | None, typer.Option(help="Whole accelerators per replica.")]
 VendorOption = Annotated[str | None, typer.Option(help="Only this vendor's accelerators, e.g. nvidia.")]
 SliceOption = Annotated[
@@ -122,6 +125,7 @@ def publish(
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE (mode custom).")] = None,
     context: ContextOption = None,
     users: UsersOption = None,
+    nodes: NodesOption = None,
     cards: CardsOption = None,
     slice_: SliceOption = None,
     vendor: VendorOption = None,
@@ -174,6 +178,7 @@ def publish(
         engine_flags=parse_flags(flag or []),
         pool=pool,
         compute=Compute(
+            **given_of(nodes=nodes),
             accelerators=cards,
             slice=slice_of(slice_),
             vendor=vendor,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from aicp.cli.connection import JsonFlag, WaitFlag, YesFlag, connect
+from aicp.cli.members import print_members
 from aicp.cli.output import print_done, print_facts, print_json, print_table
 from aicp.cli.progress import wait_for_service
 from aicp.cli.publish import (
@@ -18,6 +19,7 @@ from aicp.cli.publish import (
     DrainOption,
     MemoryOption,
     NodeLabelsOption,
+    NodesOption,
     PreemptibleOption,
     PriorityOption,
     SliceOption,
@@ -155,11 +157,11 @@ def show(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
         ],
         empty="No replicas.",
     )
+    print_members(replicas)
 
 
 def _scale_facts(service: Service) -> list[tuple[str, object]]:
-    scale = service.scale
-    if scale is None:
+    if (scale := service.scale) is None:
         return []
     said = f"{scale.wanted} wanted, {scale.min_replicas} to {scale.max_replicas} at this hour"
     wake = [] if scale.wake_seconds is None else [("wakes in", f"{scale.wake_seconds:g} s at most lately")]
@@ -187,6 +189,7 @@ def replica(ctx: typer.Context, replica: str, json_: JsonFlag = False) -> None:
             ("ended", found.ended_at),
         ]
     )
+    print_members([found])
 
 
 @app.command()
@@ -201,6 +204,7 @@ def update(
     context: ContextOption = None,
     users: UsersOption = None,
     flag: Annotated[list[str] | None, typer.Option("--flag", help="Engine flag NAME=VALUE.")] = None,
+    nodes: NodesOption = None,
     cards: CardsOption = None,
     slice_: SliceOption = None,
     vendor: VendorOption = None,
@@ -252,6 +256,7 @@ def update(
         "visibility": visibility,
         "engine_flags": parse_flags(flag) if flag else None,
         "compute": {
+            "nodes": nodes,
             "accelerators": cards,
             "slice": part.model_dump() if (part := slice_of(slice_)) else None,
             "vendor": vendor,

@@ -97,13 +97,17 @@ class Services:
         """One replica, running or ended, of whatever service."""
         return self._transport.get(f"/api/v1/replicas/{replica_id}", Replica)
 
-    def replica_log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> Iterator[str]:
-        """Lines of one replica's log, also when its service is gone."""
-        return self._transport.lines(f"/api/v1/replicas/{replica_id}/log", {"tail": tail, "follow": follow})
+    def replica_log(self, replica_id: str, *, tail: int = 100, follow: bool = False, member: int = 0) -> Iterator[str]:
+        """Lines of one replica's log, also when its service is gone; `member` is one of a replica that spans nodes."""
+        query = {"tail": tail, "follow": follow, "member": member}
+        return self._transport.lines(f"/api/v1/replicas/{replica_id}/log", query)
 
-    def log(self, name: str, *, tail: int = 100, follow: bool = False, replica: str | None = None) -> Iterator[str]:
-        """Lines of the engine's log; of the newest replica unless one is named."""
-        query = {"tail": tail, "follow": follow, "replica": replica}
+    def log(
+        self, name: str, *, tail: int = 100, follow: bool = False, replica: str | None = None, member: int = 0
+    ) -> Iterator[str]:
+        """Lines of the engine's log; of the newest replica unless one is named, and of its leader unless `member` is
+        another one."""
+        query = {"tail": tail, "follow": follow, "replica": replica, "member": member}
         return self._transport.lines(f"/api/v1/services/{name}/log", query)
 
     def wait(

@@ -27,15 +27,19 @@ class Logs:
         caller.require(Permission.SERVICE_READ, found.project, what=f"Replica {replica_id!r}")
         return found.replica
 
-    async def of_replica(self, caller: Caller, replica_id: str, *, tail: int, follow: bool) -> AsyncIterator[str]:
-        """The last `tail` lines of a replica's log, then with `follow` what is added."""
+    async def of_replica(
+        self, caller: Caller, replica_id: str, *, tail: int, follow: bool, member: int = 0
+    ) -> AsyncIterator[str]:
+        """The last `tail` lines of a replica's log, then with `follow` what is added; of one that spans nodes that of
+        one member, by default the leader's. Raises NotFoundError for a member that it has not."""
         async with self._database.snapshot() as tx:
             found = await Replicas(tx).get(replica_id)
         caller.require(Permission.LOG_READ, found.project, what=f"Replica {replica_id!r}")
-        return await _begun(self._runner.log(replica_id, tail=tail, follow=follow))
+        node_id = _node_of(found.replica, member)
+        return await _begun(self._runner.log(replica_id, tail=tail, follow=follow, node_id=node_id))
 
     async def of_service(
-        self, caller: Caller, name: str, *, replica_id: str | None, tail: int, follow: bool
+        self, caller: Caller, name: str, *, replica_id: str | None, tail: int, follow: bool, member: int = 0
     ) -> AsyncIterator[str]:
         """The log of one replica of a service, by default the newest; the service itself may be deleted."""
         async with self._database.snapshot() as tx:
@@ -48,7 +52,18 @@ class Logs:
                 f"There is no log of service {name!r}{f' and replica {replica_id!r}' if replica_id else ''}.",
                 hint="A service has a log as soon as a replica of it was started.",
             )
-        return await self.of_replica(caller, newest.id, tail=tail, follow=follow)
+        return await self.of_replica(caller, newest.id, tail=tail, follow=follow, member=member)
+
+
+def _node_of(replica: Replica, member: int) -> str | None:
+    """The node of a member; None where the replica has one only."""
+    count = max(1, len(replica.members))
+    if member >= count:
+        raise NotFoundError(
+            f"Replica {replica.id} has no member {member}.",
+            hint=f"It has {count}, counted from 0." if count > 1 else "It runs on one node; leave the member out.",
+        )
+    return replica.members[member].node_id if replica.members else None
 
 
 async def _begun(pieces: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -139,7 +139,7 @@ class Nodes:
     async def _drain_plan(self, tx: Transaction, node_id: str) -> DrainPlan:
         node = await StoredNodes(tx).get(node_id)
         charged = await Replicas(tx).charged()
-        on_it = [item for item in charged if item.node_id == node.id]
+        on_it = [item for item in charged if node.id in item.node_ids]
         coming = _successors(charged, node) if node.draining else {}
         known: dict[str, Move] = {}
         leaving: list[Leaving] = []
@@ -182,7 +182,7 @@ def _successors(charged: list[StoredReplica], node: Node) -> dict[str, list[str]
     """By service, the nodes of replicas that become ready elsewhere: each takes the place of one on `node`."""
     found: dict[str, list[str]] = {}
     for item in charged:
-        if item.node_id != node.id and item.replica.state in _ON_THE_WAY:
+        if node.id not in item.node_ids and item.replica.state in _ON_THE_WAY:
             found.setdefault(item.service_id, []).append(item.replica.node or "")
     return found
 
@@ -192,7 +192,7 @@ def _said(node: Node) -> dict[str, Any]:
 
 
 async def _require_empty(tx: Transaction, node: Node) -> None:
-    services = sorted({item.replica.service for item in await Replicas(tx).charged() if item.node_id == node.id})
+    services = sorted({item.replica.service for item in await Replicas(tx).charged() if node.id in item.node_ids})
     if services:
         raise ConflictError(
             f"Node {node.name!r} holds replicas of {', '.join(services)}.",
@@ -204,7 +204,7 @@ async def _require_empty(tx: Transaction, node: Node) -> None:
 async def require_movable(tx: Transaction, node: Node, pool: str) -> None:
     """Raises ConflictError while a node that is to go to `pool` holds replicas, NotFoundError for no such pool."""
     await StoredPools(tx).get(pool)
-    services = sorted({item.replica.service for item in await Replicas(tx).charged() if item.node_id == node.id})
+    services = sorted({item.replica.service for item in await Replicas(tx).charged() if node.id in item.node_ids})
     if services:
         raise ConflictError(
             f"Node {node.name!r} holds replicas of {', '.join(services)}, whose place is pool {node.pool!r}.",

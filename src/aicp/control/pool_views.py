@@ -21,7 +21,8 @@ from aicp.core.pool import (
     WaitingReplica,
 )
 from aicp.core.service import Service
-from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot, place
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot
 from aicp.scheduler.quotas import Quotas, held
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
 from aicp.store.replicas import CHARGED, StoredReplica
@@ -140,7 +141,7 @@ def explain_waiting(
         wanted = (pool is None or need.pool == pool) and (service is None or replica.service == service)
         if not wanted or not (visible is None or item.project in visible):
             continue
-        answer = place(need, snapshot, replica.service)
+        answer = place_replica(need, snapshot, replica.service)
         reasons = answer.reasons if isinstance(answer, Refusal) else ()
         found.append(
             WaitingReplica(
@@ -162,11 +163,10 @@ def _shares(charged: Sequence[StoredReplica]) -> _Shares:
     """What is held of each device, by (node, vendor, device)."""
     shares: _Shares = {}
     for item in charged:
-        assert item.replica.allocation is not None
-        for share in item.replica.allocation.devices:
-            shares.setdefault((item.replica.allocation.node_id, share.vendor, share.device_id), []).append(
-                (item, share)
-            )
+        for given in item.holdings():
+            for share in given.allocation.devices:
+                key = (given.allocation.node_id, share.vendor, share.device_id)
+                shares.setdefault(key, []).append((item, share))
     return shares
 
 

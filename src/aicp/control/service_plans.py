@@ -13,7 +13,8 @@ from aicp.core.registry import Registry
 from aicp.core.service import Fit, Plan, ServiceSpec
 from aicp.engines.base import Engine
 from aicp.planner.plan import Planned, PlanRequest, make_plan
-from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot, place, relief
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot, relief
 from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Transaction
 from aicp.store.models import Models
@@ -110,10 +111,10 @@ async def require_room(
     freed = {service} | await _weaker(tx, priority)
     snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service in freed)
     for number in range(replicas):
-        answer = place(need, snapshot, service)
+        answer = place_replica(need, snapshot, service)
         if isinstance(answer, Refusal):
             raise _refused(f"{number} of {replicas} replicas of {service} fit: {answer.sentence}.", need, snapshot)
-        snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
+        snapshot = snapshot.plus(*(Commitment(f"asked-{number}", service, one.allocation) for one in answer))
     over = await _over_quota(tx, project, service, need, replicas)
     if over:
         message = f"{replicas} replicas of {service} are too many: {over}."
@@ -127,11 +128,11 @@ async def _over_quota(tx: Transaction, project: str, service: str, need: Require
     snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
     before, asked = snapshot, list[Allocation]()
     for number in range(replicas):
-        answer = place(need, snapshot, service)
+        answer = place_replica(need, snapshot, service)
         if isinstance(answer, Refusal):
             break
-        asked.append(answer.allocation)
-        snapshot = snapshot.plus(Commitment(f"asked-{number}", service, answer.allocation))
+        asked.extend(one.allocation for one in answer)
+        snapshot = snapshot.plus(*(Commitment(f"asked-{number}", service, one.allocation) for one in answer))
     return quotas.refusal(need.pool, project, before, asked)
 
 
@@ -145,7 +146,7 @@ async def pool_quotas(tx: Transaction, name: str) -> Quotas:
 async def require_surge(tx: Transaction, service: str, need: Requirement) -> None:
     """Raises ConflictError unless one new replica fits beside the one that must keep serving meanwhile."""
     snapshot = await Pools(tx).snapshot()
-    answer = place(need, snapshot, service)
+    answer = place_replica(need, snapshot, service)
     if isinstance(answer, Refusal):
         raise ConflictError(
             f"An update keeps the present revision serving until the new one is ready, and both do not fit:"

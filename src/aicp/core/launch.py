@@ -57,7 +57,11 @@ class LaunchSpec(Value):
     environment's interpreter; the platform's own without one), `{model}` (directory of the model copy),
     `{model_file}` (absolute path of `weights_file`), `{listen}` (path of the unix socket when `listen` is "unix"),
     `{port}` (loopback port when "tcp"), `{token}` (random secret of this start), `{home}` (the replica's directory),
-    `{threads}` (whole cores of the allocation, at least 1). Nothing passes through a shell.
+    `{threads}` (whole cores of the allocation, at least 1). In a replica that spans nodes also `{leader}` (address of
+    the leader's machine), `{group_port}` (port on it where members meet), `{rank}` (0: the leader), `{address}` (that
+    of the member's own machine) and `{interface}` (its network interface). Nothing passes through a shell.
+
+    A follower listens nowhere (`listen` is "none"): it is ready while it runs.
 
     `network_command` is the same program where it is reached over a network, from a container of its own: it listens
     on `{host}` and `{port}`, and begins with `{python}` or the name of a program. Empty: it cannot be.
@@ -72,10 +76,22 @@ class LaunchSpec(Value):
     command: list[str]
     network_command: list[str] = []
     env: dict[str, str] = {}
-    listen: str = Field(default="unix", pattern="^(unix|tcp)$")
+    listen: str = Field(default="unix", pattern="^(unix|tcp|none)$")
     health: HealthCheck = HealthCheck()
     stop_grace_seconds: float = 10.0
     enforcers: list[str] = Field(default=["cgroup"], description="names of enforcers the agent applies where it can")
+
+
+class GroupSeat(Value):
+    """Where one member of a replica that spans nodes stands: rank 0 leads, and all meet at `leader` and `port`.
+
+    `host` is the address of its own machine that the others reach.
+    """
+
+    rank: int = Field(ge=0)
+    leader: str
+    port: int = Field(ge=1, le=65535)
+    host: str
 
 
 class ReplicaMember(Value):
@@ -90,6 +106,7 @@ class ReplicaMember(Value):
     model_sources: list[str] = Field(
         default=[], description="agents (`mtls://`) whose nodes have the copy, to be asked before the control plane"
     )
+    seat: GroupSeat | None = Field(default=None, description="of a replica that spans nodes; its members end together")
 
     def enforcers(self) -> list[str]:
         """Names of those that confine it: the launch's own, then those that hold its slices to their size."""
@@ -141,6 +158,9 @@ class ObservedMember(Value):
     cpu_seconds: float | None = None
     allocation: Allocation | None = Field(default=None, description="what it is held to now")
     limits: list[str] = Field(default=[], description="what each enforcer holds it to, or why nothing does")
+    state: ReplicaState | None = Field(default=None, description="its own, where its replica spans nodes")
+    reason: str | None = None
+    phase: str | None = None
 
 
 class ObservedReplica(Value):

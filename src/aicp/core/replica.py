@@ -42,8 +42,25 @@ def check_replica_transition(current: ReplicaState, wanted: ReplicaState) -> Non
         raise ConflictError(f"A replica that is {current} cannot become {wanted}.")
 
 
+class ReplicaPart(Value):
+    """One member of a replica that spans nodes: a process on a node of its own. `state` is None before its start."""
+
+    node_id: str
+    node: str
+    allocation: Allocation
+    state: ReplicaState | None = None
+    reason: str | None = None
+    phase: str | None = None
+    pid: int | None = None
+    memory_bytes: int | None = None
+    limits: list[str] = []
+
+
 class Replica(Value):
-    """One running copy of a service revision (`generation`)."""
+    """One running copy of a service revision (`generation`).
+
+    One that spans nodes has `members`, the leader first; what stands beside them is the leader's.
+    """
 
     id: str
     service: str
@@ -61,6 +78,14 @@ class Replica(Value):
     memory_bytes: int | None = None
     memory_peak_bytes: int | None = None
     limits: list[str] = []
+    members: list[ReplicaPart] = []
     created_at: AwareDatetime
     ready_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
+
+    @property
+    def allocations(self) -> list[Allocation]:
+        """What its members hold, the leader's first; empty before it has a place."""
+        if self.members:
+            return [member.allocation for member in self.members]
+        return [] if self.allocation is None else [self.allocation]

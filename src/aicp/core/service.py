@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from aicp.core.autoscale import Autoscale, ScaleStatus
 from aicp.core.ids import NAME_PATTERN
@@ -40,6 +40,9 @@ class ServiceState(StrEnum):
 class Compute(Request):
     """What one replica gets; None lets the platform choose and say why."""
 
+    nodes: int = Field(
+        default=1, ge=1, le=64, description="nodes that one replica spans; the rest is what it gets on each of them"
+    )
     accelerators: int | None = Field(default=None, ge=0, le=64, description="whole accelerators, or slices of so many")
     slice: SliceSpec | None = Field(default=None, description="a part of each accelerator instead of the whole")
     vendor: str | None = None
@@ -49,6 +52,12 @@ class Compute(Request):
     tolerations: list[Toleration] | None = Field(
         default=None, max_length=64, description="taints of nodes that keep it off no longer: KEY or KEY=VALUE"
     )
+
+    @model_validator(mode="after")
+    def _whole_over_nodes(self) -> Self:
+        if self.nodes > 1 and self.slice is not None:
+            raise ValueError("a replica that spans nodes gets whole accelerators; leave the slice out")
+        return self
 
 
 class ServiceSpec(Request):

@@ -37,6 +37,8 @@ class Sizing:
     users: int
     cpu_cores: float
     vendor: str = "cpu"
+    nodes: int = 1
+    """On how many nodes: memory is then that of one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """Everything a driver needs to describe one replica. `served_name` is the name the engine answers to."""
+    """Everything a driver needs to describe one replica. `served_name` is the name the engine answers to.
+
+    Of a replica that spans nodes (`sizing.nodes`) it describes the member of that `rank`; 0 leads and answers callers.
+    """
 
     version: ModelVersion
     model_type: ModelType
@@ -62,6 +67,7 @@ class LaunchRequest:
     engine_version: str
     variant: str = "cpu"
     flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    rank: int = 0
 
 
 class Engine(Protocol):
@@ -130,6 +136,15 @@ class ReportsCache(Protocol):
 
     def cache_events(self, model_type: ModelType) -> str | None:
         """The unix socket where it publishes those of such a model, as in a launch spec with `{listen}`; None: none."""
+        ...
+
+
+@runtime_checkable
+class SpansNodes(Protocol):
+    """An engine one replica of which can compute on several nodes together."""
+
+    def spans(self, version: ModelVersion, vendor: str, nodes: int) -> str | None:
+        """Why a replica cannot compute on so many nodes with accelerators of `vendor`; None where it can."""
         ...
 
 

@@ -56,6 +56,7 @@ from aicp.core.registry import Registry
 from aicp.engines.base import Engine
 from aicp.hubs.base import Hub, HubSettings
 from aicp.main.cluster import agent_of, open_cluster
+from aicp.main.cluster_settings import split_address
 from aicp.main.settings import Settings
 from aicp.reconcile.autoscaling import Autoscaler
 from aicp.reconcile.batch_calls import GatewayCalls, Room
@@ -252,7 +253,8 @@ def build_loops(base: Foundation) -> Loops:
     _hear(base.runner, bell)
     nodes = NodeReconciler(database, base.runner, clock, bell, partial(agent_of, base.settings))
     lease = timedelta(seconds=base.settings.node_lease_seconds)
-    services = ServiceReconciler(database, base.runner, base.engines, clock, bell, lease=lease)
+    host = split_address(base.cluster.address)[0] if base.cluster else None
+    services = ServiceReconciler(database, base.runner, base.engines, clock, bell, lease=lease, host=host)
     imports = ModelImport(database, clock, bell, base.blobs, base.credentials, base.hubs, base.hub_settings)
     calls = GatewayCalls(_gateway(base.settings), base.pepper, clock, Room(base.settings.batch_requests))
     own = TlsIdentity.kept(base.settings.data_dir / "run" / "authority", "control")

@@ -9,9 +9,10 @@ from aicp.core.model import ModelType, ModelVersion
 from aicp.core.quantity import format_bytes, parse_bytes
 from aicp.core.service import Fit, ServiceSpec
 from aicp.core.slice import round_memory
-from aicp.planner.sizing import USABLE_SHARE, Attempt, Size, given_bytes, make_size, try_size
+from aicp.planner.sizing import USABLE_SHARE, Attempt, Size, cannot_span, given_bytes, make_size, try_size
 from aicp.scheduler.placement import CPU, Placement, Requirement, Snapshot, place, relief
 
+_MOST_NODES = 16
 _SMALLER = (("int8", 8), ("int4", 4))
 
 
@@ -36,8 +37,10 @@ def judge(spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attem
             available_bytes=given,
         )
     if attempt.refusal is None:
-        where = ", ".join(sorted({placement.node for placement in attempt.placements}))
+        where = ", ".join(sorted(attempt.nodes))
         text = f"It fits: {format_bytes(size.needed_bytes)} for each replica ({_sum(size)}) on node {where}."
+        if spec.compute.nodes > 1:
+            text = f"It fits: {format_bytes(size.needed_bytes)} for each member ({_sum(size)}) on nodes {where}."
         return Fit(fits=True, reason=text, needed_bytes=size.needed_bytes)
     return _refused(spec, version, model_type, attempt, snapshot)
 
@@ -52,6 +55,7 @@ def _refused(
         suggestions.append(f"{len(attempt.placements)} instead of {spec.replicas} replicas")
     suggestions.extend(_smaller(spec, version, model_type, attempt, snapshot, None))
     suggestions.extend(f"stop {name}" for name in relief(need, snapshot, ""))
+    suggestions.extend(_over_nodes(spec, version, model_type, attempt, snapshot))
     sentence = attempt.refusal.sentence
     available = max((int(item.available) for item in attempt.refusal.reasons if item.what == "memory"), default=None)
     return Fit(
@@ -61,6 +65,24 @@ def _refused(
         needed_bytes=attempt.size.needed_bytes,
         available_bytes=available,
     )
+
+
+def _over_nodes(
+    spec: ServiceSpec, version: ModelVersion, model_type: ModelType, attempt: Attempt, snapshot: Snapshot
+) -> list[str]:
+    """The fewest nodes over which one replica would fit. Never chosen unasked: what its members say to each other is
+    neither encrypted nor does it prove who speaks."""
+    candidate = attempt.candidate
+    most = sum(node.pool == spec.pool for node in snapshot.nodes)
+    if spec.compute.slice is not None or spec.compute.nodes > 1:
+        return []
+    for count in range(2, min(most, _MOST_NODES) + 1):
+        if cannot_span(candidate.engine, version, candidate.vendor, count):
+            continue
+        wider = spec.model_copy(update={"compute": spec.compute.model_copy(update={"nodes": count})})
+        if try_size(wider, candidate, snapshot, make_size(wider, version, model_type, candidate)).fits:
+            return [f"nodes {count}, whose engines then speak to each other unencrypted"]
+    return []
 
 
 def _memory(spec: ServiceSpec, attempt: Attempt) -> str:

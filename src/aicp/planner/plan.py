@@ -121,6 +121,7 @@ def _choices(request: PlanRequest, attempt: Attempt, fit: Fit, others: Sequence[
         ),
         _accelerator_choice(spec, attempt),
         *_slice_choices(attempt),
+        *_span_choices(spec),
         _choice("cpu_cores", need.cpu_cores, bool(spec.compute.cpu_cores), _cores_reason(need, reasons)),
         _choice("memory", format_bytes(need.memory_bytes), bool(spec.compute.memory_bytes), memory_reason),
         _choice(
@@ -181,8 +182,13 @@ def _slice_choices(attempt: Attempt) -> list[Choice]:
     return [_choice("slice", text, share.rounding is None, share.rounding or "")]
 
 
+def _span_choices(spec: ServiceSpec) -> list[Choice]:
+    """How many nodes one replica spans, where it is more than one."""
+    return [_choice("nodes", spec.compute.nodes, True, "")] if spec.compute.nodes > 1 else []
+
+
 def _nodes(attempt: Attempt) -> str:
-    return ", ".join(sorted({placement.node for placement in attempt.placements})) or "none"
+    return ", ".join(sorted(attempt.nodes)) or "none"
 
 
 def _per_token(request: PlanRequest) -> str:

@@ -163,6 +163,7 @@ def _options(spec: ServiceSpec) -> dict[str, str | None]:
         "engine": spec.engine,
         "engine-version": spec.engine_version,
         "pool": spec.pool,
+        "nodes": compute.nodes,
         "cards": compute.accelerators,
         "slice": None if compute.slice is None else format_slice(compute.slice),
         "vendor": compute.vendor,

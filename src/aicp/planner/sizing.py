@@ -12,8 +12,9 @@ from aicp.core.node import EnvironmentState, Node, NodeState
 from aicp.core.quantity import GIB, MIB, format_bytes
 from aicp.core.service import MemoryPart, ServiceSpec
 from aicp.core.slice import SliceRequest, SliceSpec, round_memory
-from aicp.engines.base import Defaults, Engine, Sizing, Specialized
-from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place
+from aicp.engines.base import Defaults, Engine, Sizing, SpansNodes, Specialized
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot
 
 RESERVE_SHARE = 0.1
 """Added to the estimate, so that a peak beyond it does not end the engine."""
@@ -63,6 +64,9 @@ class Attempt:
     candidate: Candidate
     size: Size
     placements: tuple[Placement, ...]
+    """Of each replica that fits its place, of one that spans nodes the leader's."""
+    nodes: frozenset[str]
+    """Names of the nodes they are on."""
     refusal: Refusal | None
 
     @property
@@ -91,7 +95,7 @@ def find_candidates(
                 continue
             fit = engine.supports(version, model_type, accelerators)
             variants = engine.variants(accelerators)
-            uncut = _uncuttable(spec, accelerators)
+            uncut = _uncuttable(spec, accelerators) or cannot_span(engine, version, vendor, spec.compute.nodes)
             if not fit.fits or not variants or uncut:
                 why = fit.reason if not fit.fits else uncut or f"it has no build for {vendor}"
                 refused.append(f"{engine.name} on {vendor}: {why}")
@@ -129,6 +133,15 @@ def _uncuttable(spec: ServiceSpec, accelerators: Sequence[Accelerator]) -> str |
     if part.policy not in policies:
         return f"a slice there can only have the policy {' or '.join(sorted(policies))}"
     return None
+
+
+def cannot_span(engine: Engine, version: ModelVersion, vendor: str, nodes: int) -> str | None:
+    """Why the engine cannot compute one replica on so many nodes; None where it can."""
+    if nodes == 1:
+        return None
+    if not isinstance(engine, SpansNodes):
+        return "one replica of it runs on one node"
+    return engine.spans(version, vendor, nodes)
 
 
 def _has_simulated(spec: ServiceSpec, nodes: Sequence[Node]) -> bool:
@@ -227,13 +240,15 @@ def _overflows(spec: ServiceSpec, attempt: Attempt) -> bool:
 def try_size(spec: ServiceSpec, candidate: Candidate, snapshot: Snapshot, size: Size) -> Attempt:
     """Places all asked replicas of that size, one after the other."""
     placements: list[Placement] = []
+    nodes: set[str] = set()
     for number in range(max(1, spec.replicas)):
-        answer = place(size.requirement, snapshot, "")
+        answer = place_replica(size.requirement, snapshot, "")
         if isinstance(answer, Refusal):
-            return Attempt(candidate, size, tuple(placements), answer)
-        placements.append(answer)
-        snapshot = snapshot.plus(Commitment(f"planned-{number}", "", answer.allocation))
-    return Attempt(candidate, size, tuple(placements), None)
+            return Attempt(candidate, size, tuple(placements), frozenset(nodes), answer)
+        placements.append(answer[0])
+        nodes.update(member.node for member in answer)
+        snapshot = snapshot.plus(*(Commitment(f"planned-{number}", "", member.allocation) for member in answer))
+    return Attempt(candidate, size, tuple(placements), frozenset(nodes), None)
 
 
 def make_size(
@@ -252,6 +267,7 @@ def make_size(
         users=users or spec.users or defaults.users,
         cpu_cores=_cores(spec, candidate),
         vendor=candidate.vendor,
+        nodes=spec.compute.nodes,
     )
     estimated = list(candidate.engine.estimate(version, model_type, spec.mode, sizing))
     needed = sum(part.bytes for part in estimated)
@@ -266,6 +282,7 @@ def make_size(
         selector=tuple(sorted((spec.compute.node_labels or {}).items())),
         tolerations=tuple(spec.compute.tolerations or ()),
         model_digest=version.digest,
+        nodes=spec.compute.nodes,
     )
     return Size(sizing, parts, need)
 

@@ -71,7 +71,7 @@ def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool, 
         silent = (lost or removed) and state not in (ReplicaState.LOST, ReplicaState.FENCED)
         return Change(ReplicaState.LOST, {"reason": "Its node does not answer."}) if silent else None
     if state == ReplicaState.DRAINING:
-        return _drained(stored)
+        return drained_change(stored)
     if state in (ReplicaState.LOST, ReplicaState.FENCED):
         return Change(ReplicaState.STOPPED, {"reason": "Its node came back without it."})
     if not stored.running:
@@ -82,13 +82,14 @@ def _unseen(stored: StoredReplica, *, answers: bool, lost: bool, removed: bool, 
 
 def _ended(stored: StoredReplica, seen: ObservedReplica) -> Change:
     if stored.replica.state == ReplicaState.DRAINING:
-        return _drained(stored)
+        return drained_change(stored)
     if ReplicaState.FENCED in (stored.replica.state, seen.state) or stored.replica.state == ReplicaState.LOST:
         return Change(ReplicaState.STOPPED, {"reason": seen.reason})
     return Change(ReplicaState.FAILED, {"reason": seen.reason or "Its node stopped it."})
 
 
-def _drained(stored: StoredReplica) -> Change:
+def drained_change(stored: StoredReplica) -> Change:
+    """What a replica becomes that was being ended and is gone."""
     if stored.fault:
         return Change(ReplicaState.FAILED, {"reason": stored.fault, "running": False})
     return Change(ReplicaState.STOPPED, {"running": False})
@@ -110,12 +111,12 @@ def _alive(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> Chang
         "pid": member.pid if member else None,
         "restarts": seen.restarts,
         "adopted": seen.adopted,
-        "memory_bytes": _noticeable(replica.memory_bytes, member.memory_bytes if member else None),
-        "memory_peak_bytes": _noticeable(replica.memory_peak_bytes, member.memory_peak_bytes if member else None),
+        "memory_bytes": noticeable(replica.memory_bytes, member.memory_bytes if member else None),
+        "memory_peak_bytes": noticeable(replica.memory_peak_bytes, member.memory_peak_bytes if member else None),
         "limits": member.limits if member else [],
         # the node says what it is held to: a change of a slice that was cut off half-way is seen here
         "allocation": (member.allocation if member else None) or replica.allocation,
-        "troubled_at": _troubled_at(stored, seen, now),
+        "troubled_at": troubled_at(stored, seen.state, seen.reason, now),
     }
     before = {
         **replica.model_dump(),
@@ -130,16 +131,17 @@ def _alive(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> Chang
     return Change(state, changed) if changed or state != replica.state else None
 
 
-def _troubled_at(stored: StoredReplica, seen: ObservedReplica, now: datetime) -> datetime | None:
+def troubled_at(stored: StoredReplica, state: ReplicaState, reason: str | None, now: datetime) -> datetime | None:
     """Since when starts fail: from the first failure of a replica that never became ready."""
-    if stored.replica.ready_at is not None or seen.state == ReplicaState.READY:
+    if stored.replica.ready_at is not None or state == ReplicaState.READY:
         return None
-    if stored.troubled_at is None and seen.reason:
+    if stored.troubled_at is None and reason:
         return now
     return stored.troubled_at
 
 
-def _noticeable(before: int | None, now: int | None) -> int | None:
+def noticeable(before: int | None, now: int | None) -> int | None:
+    """Memory as it is written down: what it was, unless it moved."""
     if before and now and abs(now - before) < before * _MEMORY_STEP:
         return before
     return now

@@ -12,7 +12,7 @@ from aicp.core.launch import ReplicaResize, ReplicaState
 from aicp.core.registry import Registry
 from aicp.core.service import Condition, ServiceState
 from aicp.engines.base import Engine
-from aicp.reconcile.launches import build_launch, model_sources
+from aicp.reconcile.launches import build_launch, choose_group_port, group_seats, model_sources
 from aicp.reconcile.strays import NoteStray, StopStray, StrayAction
 from aicp.runners.base import Resizes, Runner
 from aicp.scheduler.service_world import (
@@ -44,9 +44,19 @@ _PREEMPTION = {"Preempted", "Preempts"}
 
 
 class ServiceActs:
-    """Executes decisions. `names` maps the ids of services to their names, as last observed."""
+    """Executes decisions. `names` maps the ids of services to their names, as last observed; `host` is the address of
+    the platform's own machine that other nodes reach."""
 
-    def __init__(self, database: Database, runner: Runner, engines: Registry[Engine], clock: Clock, bell: Bell) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runner: Runner,
+        engines: Registry[Engine],
+        clock: Clock,
+        bell: Bell,
+        host: str | None = None,
+    ) -> None:
+        self._host = host
         self._database = database
         self._runner = runner
         self._engines = engines
@@ -100,7 +110,10 @@ class ServiceActs:
 
     async def _place(self, action: Place) -> None:
         async with self._database.transaction() as tx:
-            await Replicas(tx).place(action.replica_id, action.allocation, action.node, self._clock.now())
+            replicas, followers = Replicas(tx), [(one.allocation, one.node) for one in action.followers]
+            port = choose_group_port(action.replica_id, await replicas.group_ports()) if followers else None
+            bound = (action.replica_id, action.allocation, action.node, self._clock.now())
+            await replicas.place(*bound, followers=followers, group_port=port)
         self._bell.ring("replica", action.replica_id)
 
     async def _start(self, action: Start) -> None:
@@ -108,13 +121,16 @@ class ServiceActs:
             item = await Replicas(tx).get(action.replica_id)
             revision = await Revisions(tx).get(item.service_id, item.replica.generation)
             nodes = await Nodes(tx).all()
-        if item.replica.allocation is None:
-            raise UnavailableError(f"Replica {item.replica.id} has no allocation yet.")
-        engine = self._engines.get(revision.plan.engine)
-        sources = model_sources(nodes, item.replica.id, revision.version.digest, item.replica.allocation.node_id)
-        launch = build_launch(item.replica.id, item.replica.service, revision, item.replica.allocation, engine, sources)
+        replica = item.replica
+        if replica.allocation is None:
+            raise UnavailableError(f"Replica {replica.id} has no allocation yet.")
+        engine, given = self._engines.get(revision.plan.engine), replica.allocations
+        digest = revision.version.digest
+        sources = [model_sources(nodes, replica.id, digest, allocation.node_id) for allocation in given]
+        seats = group_seats(item, nodes, self._host)
+        launch = build_launch(replica.id, replica.service, revision, given, engine, sources, seats)
         await self._runner.start(launch)
-        state = ReplicaState.STARTING if item.replica.state == ReplicaState.ALLOCATED else item.replica.state
+        state = ReplicaState.STARTING if replica.state == ReplicaState.ALLOCATED else replica.state
         await self._move(action.replica_id, state, running=True, reason=None)
 
     async def _resize(self, action: Resize) -> None:

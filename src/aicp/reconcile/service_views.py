@@ -54,7 +54,7 @@ def make_world(stored: StoredServices, now: datetime) -> World:
         _view(
             item,
             drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)),
-            moving=item.node_id in leaving,
+            moving=not item.node_ids.isdisjoint(leaving),
         )
         for item in stored.replicas
     )
@@ -122,6 +122,8 @@ def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:
         reason=replica.reason,
         phase=replica.phase,
         allocation=replica.allocation,
+        followers=tuple(replica.allocations[1:]),
+        bereft=bool(replica.members) and replica.state == ReplicaState.LOST,
         node=replica.node,
         restarts=replica.restarts,
         running=item.running,
@@ -140,6 +142,8 @@ def _drained(item: StoredReplica, stored: StoredServices, now: datetime, drain_s
     it, or its time is over. One that never served has nothing to drain."""
     if item.replica.state != ReplicaState.DRAINING or item.draining_at is None:
         return False
+    if item.fault is not None and item.replica.members:
+        return True  # a member is gone: what the others still compute is never answered
     if item.replica.ready_at is None or now - item.draining_at >= timedelta(seconds=drain_seconds):
         return True
     if not stored.gateways:

@@ -15,13 +15,14 @@ from aicp.core.registry import Registry
 from aicp.core.replica import ENDED_REPLICA_STATES
 from aicp.core.service import Condition
 from aicp.engines.base import Engine
+from aicp.reconcile.groups import NodeLook, group_change, is_group
 from aicp.reconcile.loop import Failure
 from aicp.reconcile.nodes import NODE_LEASE, has_fenced_itself
-from aicp.reconcile.observation import observed_change
+from aicp.reconcile.observation import Change, observed_change
 from aicp.reconcile.service_acts import ServiceAction, ServiceActs
 from aicp.reconcile.service_views import StoredServices, World, make_world
 from aicp.reconcile.strays import NoteStray, StopStray, Strays
-from aicp.runners.base import Runner
+from aicp.runners.base import Runner, TellsReporters
 from aicp.scheduler.service_world import Action, Create, Preempt, Promote, Remove, Report, RollBack, Start
 from aicp.scheduler.services import decide
 from aicp.store.database import Database, Transaction
@@ -51,6 +52,7 @@ class ServiceReconciler:
         bell: Bell,
         *,
         lease: timedelta = NODE_LEASE,
+        host: str | None = None,
     ) -> None:
         self._lease = lease
         self._database = database
@@ -59,7 +61,7 @@ class ServiceReconciler:
         self._bell = bell
         self._owners: dict[str, str] = {}
         self._strays = Strays()
-        self._acts = ServiceActs(database, runner, engines, clock, bell)
+        self._acts = ServiceActs(database, runner, engines, clock, bell, host)
 
     async def observe(self) -> World:
         """Asks the runner, writes what changed, and answers the full truth."""
@@ -139,21 +141,24 @@ class ServiceReconciler:
         known = {node.id for node in stored.nodes}
         now = self._clock.now()
         fenced = {node.id for node in stored.nodes if node.id in lost and has_fenced_itself(node, self._lease, now)}
-        changes = [
-            (item, change)
-            for item in stored.replicas
-            if (
-                change := observed_change(
-                    item,
-                    seen.get(item.replica.id),
-                    answers=item.node_id in answering,
-                    lost=item.node_id in lost,
-                    removed=item.node_id is not None and item.node_id not in known,
-                    fenced=item.node_id in fenced,
-                    now=now,
-                )
+        told = self._runner.reporters() if isinstance(self._runner, TellsReporters) else answering
+        nodes = NodeLook(reporting=frozenset(told), lost=lost, fenced=fenced, known=known)
+
+        def change_of(item: StoredReplica) -> Change | None:
+            report = seen.get(item.replica.id)
+            if is_group(item, report):
+                return group_change(item, report, nodes, now)
+            return observed_change(
+                item,
+                report,
+                answers=item.node_id in answering,
+                lost=item.node_id in lost,
+                removed=item.node_id is not None and item.node_id not in known,
+                fenced=item.node_id in fenced,
+                now=now,
             )
-        ]
+
+        changes = [(item, change) for item in stored.replicas if (change := change_of(item))]
         if not changes:
             return False
         async with self._database.transaction() as tx:
@@ -164,15 +169,14 @@ class ServiceReconciler:
             self._bell.ring("replica", item.replica.id)
         return True
 
-    async def _answering(
-        self, replicas: Sequence[StoredReplica], seen: Mapping[str, ObservedReplica]
-    ) -> set[str | None]:
+    async def _answering(self, replicas: Sequence[StoredReplica], seen: Mapping[str, ObservedReplica]) -> set[str]:
         """Nodes that answered. Asked only when a replica is missing from the report: then it matters why."""
-        answering: set[str | None] = {member.node_id for item in seen.values() for member in item.members}
+        answering = {member.node_id for item in seen.values() for member in item.members}
         missing = {
-            item.node_id
+            node_id
             for item in replicas
-            if item.node_id and item.replica.id not in seen and item.replica.state not in ENDED_REPLICA_STATES
+            for node_id in item.node_ids
+            if item.replica.id not in seen and item.replica.state not in ENDED_REPLICA_STATES
         }
         if missing - answering:
             answering |= {status.node_id for status in await self._runner.nodes()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Protocol, runtime_checkable
@@ -63,6 +63,15 @@ class KeepsEnvironments(Protocol):
 
     async def remove_environment(self, node_id: str, engine: str, version: str, variant: str) -> None:
         """Removes one or cancels its build. Raises ConflictError while a replica uses it; absent is success."""
+        ...
+
+
+@runtime_checkable
+class TellsReporters(Protocol):
+    """A runner that can tell a node without a replica from one that did not answer in time."""
+
+    def reporters(self) -> Collection[str]:
+        """The nodes whose replicas the last `observe` told of, also where there were none."""
         ...
 
 
@@ -152,9 +161,12 @@ class RendersManifests(Protocol):
 class StreamsLogs(Protocol):
     """A runner that can read engine logs."""
 
-    def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+    def log(
+        self, replica_id: str, *, tail: int = 100, follow: bool = False, node_id: str | None = None
+    ) -> AsyncIterator[str]:
         """The last `tail` lines, then with `follow` new text as it comes. Works for ended replicas.
 
-        Raises NotFoundError when no node knows the replica.
+        `node_id` names the member of one that spans nodes, by default the leader. Raises NotFoundError when no node
+        knows the replica.
         """
         ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from aicp.client.agent import AgentClient
 from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
+from aicp.runners._members import merge_reports, start_members
 from aicp.runners.base import AgentAddress
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ class LocalRunner:
         self._late: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._silent: set[str] = set()
         self._by_node: dict[str, AgentClient] = {}
-        self._holders: dict[str, AgentClient] = {}
+        self._holders: dict[str, list[AgentClient]] = {}
+        self._reporters: Collection[str] = frozenset()
         self._closing: set[asyncio.Task[None]] = set()
 
     def set_agents(self, agents: Sequence[AgentAddress]) -> None:
@@ -85,34 +87,52 @@ class LocalRunner:
 
         Raises UnavailableError.
         """
-        if client.address in self._joined and client.address in self._silent:
+        if self._is_silent(client):
             raise UnavailableError(
                 f"The agent at {client.address} does not answer.", hint="It is asked again every second."
             )
         return client
 
+    def _is_silent(self, client: AgentClient) -> bool:
+        return client.address in self._joined and client.address in self._silent
+
     def _forget(self, client: AgentClient) -> None:
         self._by_node = {key: value for key, value in self._by_node.items() if value is not client}
-        self._holders = {key: value for key, value in self._holders.items() if value is not client}
+        self._lose_holder(client)
         closing = asyncio.get_running_loop().create_task(client.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     async def start(self, launch: ReplicaLaunch) -> ObservedReplica:
-        if len(launch.members) != 1:
+        nodes = [member.node_id for member in launch.members]
+        if len(set(nodes)) < len(nodes):
             raise InvalidError(
-                f"Replica {launch.replica_id} spans {len(launch.members)} nodes; this runner starts it on one node.",
-                hint="Publish on fewer accelerators, so that one node holds the replica.",
+                f"Replica {launch.replica_id} has two members on one node; each of them needs one of its own."
             )
-        return await (await self._client(launch.members[0].node_id)).start(launch)
+        clients = [await self._client(node_id) for node_id in nodes]
+        if len(clients) == 1:
+            return await clients[0].start(launch)
+        return await start_members(clients, launch)
 
     async def observe(self) -> list[ObservedReplica]:
-        found: list[ObservedReplica] = []
-        for client, answer in await self._ask_all("replicas", lambda client: client.replicas()):
-            found.extend(answer)
-            others = {key: holder for key, holder in self._holders.items() if holder is not client}
-            self._holders = others | {replica.replica_id: client for replica in answer}
-        return found
+        found: dict[str, list[ObservedReplica]] = {}
+        answers = await self._ask_all("replicas", lambda client: client.replicas())
+        for client, answer in answers:
+            self._lose_holder(client)
+            for replica in answer:
+                found.setdefault(replica.replica_id, []).append(replica)
+                self._holders.setdefault(replica.replica_id, []).append(client)
+        heard = {client for client, _ in answers}
+        self._reporters = frozenset(node for node, client in self._by_node.items() if client in heard)
+        return [merge_reports(reports) for reports in found.values()]
+
+    def reporters(self) -> Collection[str]:
+        """See TellsReporters."""
+        return self._reporters
+
+    def _lose_holder(self, client: AgentClient) -> None:
+        held = {key: [one for one in holders if one is not client] for key, holders in self._holders.items()}
+        self._holders = {key: holders for key, holders in held.items() if holders}
 
     async def resize(self, wanted: ReplicaResize) -> ObservedReplica:
         """See Resizes."""
@@ -120,17 +140,24 @@ class LocalRunner:
 
     async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
         # A node that is known to hold it is asked alone: others that are silent do not matter.
-        holder = self._holders.get(replica_id)
-        clients = self._clients if holder is None else [holder]
-        heard = [self._heard(client) for client in clients]
+        clients = self._holders.get(replica_id) or self._clients
+        heard = [client for client in clients if not self._is_silent(client)]
+        if len(heard) < len(clients) and (not heard or len(self._holders.get(replica_id, [])) < 2):
+            # of members on several nodes those that can be reached end now, the others when they are back
+            heard = [self._heard(client) for client in clients]
         await asyncio.gather(
             *(client.stop(replica_id, generation=generation, grace_seconds=grace_seconds) for client in heard)
         )
 
-    async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+    async def log(
+        self, replica_id: str, *, tail: int = 100, follow: bool = False, node_id: str | None = None
+    ) -> AsyncIterator[str]:
         silent: UnavailableError | None = None
-        holder = self._holders.get(replica_id)
-        for client in sorted(self._clients, key=lambda client: client is not holder):
+        holders = self._holders.get(replica_id, [])
+        clients = sorted(self._clients, key=lambda client: client not in holders)
+        if node_id is not None:
+            clients = [await self._client(node_id)]
+        for client in clients:
             # Asked for the log itself: a node keeps it long after it has ceased to report the replica.
             try:
                 async for piece in client.log(replica_id, tail=tail, follow=follow):

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from aicp.scheduler.board import Board
-from aicp.scheduler.placement import Placement
+from aicp.scheduler.placement import Placement, place
 from aicp.scheduler.refusal import Refusal, refuse
 from aicp.scheduler.resources import Requirement, Snapshot
 from aicp.scheduler.room import NodeRoom
+
+
+def place_replica(need: Requirement, snapshot: Snapshot, service: str = "") -> tuple[Placement, ...] | Refusal:
+    """A place for one replica: its only member's, or those of a gang."""
+    if need.nodes > 1:
+        return place_gang(need, snapshot, service)
+    found = place(need, snapshot, service)
+    return found if isinstance(found, Refusal) else (found,)
 
 
 def place_gang(need: Requirement, snapshot: Snapshot, service: str = "") -> tuple[Placement, ...] | Refusal:

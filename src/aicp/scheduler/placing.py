@@ -14,8 +14,9 @@ from itertools import groupby
 from aicp.core.launch import Allocation
 from aicp.scheduler.batch import explain, in_order, place_on
 from aicp.scheduler.board import Board
+from aicp.scheduler.gang import place_members, place_replica
 from aicp.scheduler.pending import Pending
-from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place, relief
+from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, relief
 from aicp.scheduler.preemption import make_room, ranked
 from aicp.scheduler.quotas import QuotaLedger, Quotas
 from aicp.scheduler.service_world import Action, Place, Preempt, Wait
@@ -29,6 +30,7 @@ _RELIEVED = 20_000
 _MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and make room."
 _LEAVING = "Waiting: another replica finishes its requests and makes room."
 _TURN = "Waiting: replicas of a higher priority are given room first."
+_Members = Sequence[Placement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +106,16 @@ class _Pass:
         limited = {item.id for item in items if self._ledger.limits(item.need.pool, item.project)}
         outcome = place_on(self._board, [item for item in pending if item.id not in limited])
         for replica_id, members in outcome.placements.items():
-            self._placed(by_id[replica_id], members[0])
+            self._placed(by_id[replica_id], members)
         refused = set(outcome.refusals)
         for item in in_order(item for item in pending if item.id in limited):
-            found = self._board.place(item.need, item.service)
+            found = place_members(self._board, item.need, item.service)
             if found is None:
                 refused.add(item.id)
-            elif self._within_quota(by_id[item.id], found.allocation):
-                self._board.add(item.service, found.allocation)
+            elif self._within_quota(by_id[item.id], found):
                 self._placed(by_id[item.id], found)
+            else:
+                _take_back(self._board, item.service, found)
         for item in in_order(item for item in pending if item.id in refused):
             self._make_room(by_id[item.id])
 
@@ -128,7 +131,7 @@ class _Pass:
         for item in self._refused:
             need, key = item.need, (item.need, item.service)
             if need not in known:
-                refusal = place(need, full, item.service) if fully else explain(self._board, need)
+                refusal = place_replica(need, full, item.service) if fully else explain(self._board, need)
                 known[need] = refusal.sentence if isinstance(refusal, Refusal) else "others are given room first"
             if relieved and key not in stops:
                 stops[key] = relief(need, full, item.service)
@@ -136,20 +139,24 @@ class _Pass:
             self._wait(item, f"Waiting: {known[need]}.{tries}")
         return self._actions
 
-    def _placed(self, item: Waiting, found: Placement) -> None:
+    def _placed(self, item: Waiting, members: _Members) -> None:
         """Notes what the board counts already."""
-        self._keep(item, found.allocation)
-        if self._later is not None:
-            self._later.add(item.service, found.allocation)
-        self._actions.append(Place(item.id, found.allocation, found.node))
+        self._keep(item, members)
+        for member in members if self._later is not None else ():
+            self._then().add(item.service, member.allocation)
+        leader, *followers = members
+        self._actions.append(Place(item.id, leader.allocation, leader.node, tuple(followers)))
 
-    def _keep(self, item: Waiting, allocation: Allocation) -> None:
-        self._made.append(Commitment(item.id, item.service, allocation, item.project, item.need.priority))
-        self._ledger.add(item.need.pool, item.project, allocation)
+    def _keep(self, item: Waiting, members: _Members) -> None:
+        for member in members:
+            made = Commitment(item.id, item.service, member.allocation, item.project, item.need.priority)
+            self._made.append(made)
+            self._ledger.add(item.need.pool, item.project, member.allocation)
 
-    def _within_quota(self, item: Waiting, allocation: Allocation) -> bool:
+    def _within_quota(self, item: Waiting, members: _Members) -> bool:
         # What is replaced does not count: a quota must not keep a service from being updated or moved.
-        over = self._ledger.refusal(item.need.pool, item.project, item.replaced, allocation)
+        more = [member.allocation for member in members]
+        over = self._ledger.refusal(item.need.pool, item.project, item.replaced, *more)
         if over is not None:
             self._wait(item, f"Waiting: {over}.")
         return over is None
@@ -162,12 +169,13 @@ class _Pass:
             self._refused.append(item)
             return
         later = self._then()
-        found = later.place(need, item.service)
+        found = place_members(later, need, item.service)
         if found is not None:
-            if self._within_quota(item, found.allocation):
-                later.add(item.service, found.allocation)
-                self._claim(item, found.allocation)
+            if self._within_quota(item, found):
+                self._claim(item, found)
                 self._wait(item, _MAKING_ROOM if item.reason == _MAKING_ROOM else _LEAVING)
+            else:
+                _take_back(later, item.service, found)
         elif weaker and self._evictions >= EVICTIONS:
             self._wait(item, _TURN)
         elif not weaker or not self._evict(item):
@@ -181,8 +189,7 @@ class _Pass:
         if isinstance(answer, Refusal) or not answer.victims:
             self._hopeless.add(need)
             return False
-        [found] = answer.placements
-        if not self._within_quota(item, found.allocation):
+        if not self._within_quota(item, answer.placements):
             return True
         self._evictions += 1
         for replica_id in answer.victims:
@@ -190,7 +197,7 @@ class _Pass:
             reason, gain = _words(item, victim, replica_id)
             self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain))
         self._gone.update(answer.victims)
-        self._claim(item, found.allocation)
+        self._claim(item, answer.placements)
         self._later = None
         self._wait(item, _MAKING_ROOM)
         return True
@@ -199,14 +206,15 @@ class _Pass:
         victim = self._victims.get(replica_id)
         return victim is not None and victim.priority < need.priority
 
-    def _claim(self, item: Waiting, allocation: Allocation) -> None:
+    def _claim(self, item: Waiting, members: _Members) -> None:
         """Keeps a place that is not free yet: nobody else is put on its cards in this pass."""
-        self._keep(item, allocation)
-        shares = [
-            share if share.vendor == CPU else share.model_copy(update={"mechanism": None})
-            for share in allocation.devices
-        ]
-        self._board.add(item.service, allocation.model_copy(update={"devices": shares}))
+        self._keep(item, members)
+        for allocation in (member.allocation for member in members):
+            shares = [
+                share if share.vendor == CPU else share.model_copy(update={"mechanism": None})
+                for share in allocation.devices
+            ]
+            self._board.add(item.service, allocation.model_copy(update={"devices": shares}))
 
     def _future(self) -> Snapshot:
         """When all that leaves has left, and all that comes has come."""
@@ -220,6 +228,11 @@ class _Pass:
     def _wait(self, item: Waiting, reason: str) -> None:
         if reason != item.reason:
             self._actions.append(Wait(item.id, reason))
+
+
+def _take_back(board: Board, service: str, members: _Members) -> None:
+    for member in members:
+        board.remove(service, member.allocation)
 
 
 def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:

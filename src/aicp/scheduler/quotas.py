@@ -84,7 +84,7 @@ class QuotaLedger:
         if tally is not None:
             tally.add(allocation)
 
-    def refusal(self, pool: str, project: str, leaving: Sequence[Allocation], more: Allocation) -> str | None:
+    def refusal(self, pool: str, project: str, leaving: Sequence[Allocation], *more: Allocation) -> str | None:
         """Why a project may not have `more` as well once what is `leaving` has left; None where it may."""
         quota = self._limits.get((pool, project))
         if quota is None:
@@ -93,9 +93,11 @@ class QuotaLedger:
         for item in leaving:
             tally.add(item, -1)
         now = tally.held()
-        tally.add(more)
+        for item in more:
+            tally.add(item)
         then = tally.held()
-        tally.add(more, -1)
+        for item in more:
+            tally.add(item, -1)
         for item in leaving:
             tally.add(item)
         return over_quota(quota, pool, now, then)

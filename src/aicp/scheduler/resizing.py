@@ -17,7 +17,7 @@ def resize(
     Only slices change in this way, and only where the mechanism that holds them can do it.
     """
     node = next((node for node in snapshot.nodes if node.id == held.node_id), None)
-    if need.slice is None or node is None or not _differs(held, need.slice, node):
+    if need.slice is None or need.nodes > 1 or node is None or not _differs(held, need.slice, node):
         return None
     mechanisms = {(share.vendor, share.device_id): share.mechanism for share in held.devices}
     kept = tuple(

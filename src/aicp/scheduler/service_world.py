@@ -7,7 +7,7 @@ from datetime import datetime
 
 from aicp.core.launch import Allocation, ReplicaState
 from aicp.core.service import ServiceState
-from aicp.scheduler.placement import Requirement, Snapshot
+from aicp.scheduler.placement import Placement, Requirement, Snapshot
 from aicp.scheduler.quotas import Quotas
 
 
@@ -60,6 +60,10 @@ class ReplicaView:
     reason: str | None = None
     phase: str | None = None
     allocation: Allocation | None = None
+    followers: tuple[Allocation, ...] = ()
+    """What the other members hold, where it spans nodes."""
+    bereft: bool = False
+    """It lost a node, and members on others still run."""
     node: str | None = None
     restarts: int = 0
     running: bool = False
@@ -103,6 +107,8 @@ class Place:
     replica_id: str
     allocation: Allocation = field(hash=False)
     node: str = ""
+    followers: tuple[Placement, ...] = field(default=(), hash=False)
+    """The other members of one that spans nodes."""
 
 
 @dataclass(frozen=True, slots=True)

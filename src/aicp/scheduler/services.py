@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
-from aicp.scheduler.placement import Commitment, Placement, Snapshot, place
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.placement import Commitment, Placement, Refusal, Snapshot
 from aicp.scheduler.placing import Victim, Waiting, place_waiting
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.resizing import larger, resize
@@ -193,9 +194,11 @@ def _removal(replica: ReplicaView, reason: str, *, fault: bool = False) -> list[
 
 
 def _must_stop(replica: ReplicaView) -> bool:
-    """Drained and not yet being ended by its node; or an ended row whose process came back with its node."""
+    """Drained and not yet being ended by its node; an ended row whose process came back with its node; or what is left
+    of one that spans nodes."""
     drained = replica.state == ReplicaState.DRAINING and replica.drained
-    return replica.running and (drained or replica.state in (ReplicaState.STOPPED, ReplicaState.FAILED))
+    ended = replica.state in (ReplicaState.STOPPED, ReplicaState.FAILED)
+    return replica.running and (drained or ended or replica.bereft)
 
 
 def _timed_out(service: Desired, replica: ReplicaView, now: datetime) -> bool:
@@ -265,7 +268,7 @@ def _blocked(
     placed = sum(replica.state in LIVE and replica.state != ReplicaState.PENDING for replica in replicas)
     if leaving or not pending or not useful or serving < max(2, min(service.replicas, placed)):
         return False
-    return not isinstance(place(service.requirement, snapshot, service.name), Placement)
+    return isinstance(place_replica(service.requirement, snapshot, service.name), Refusal)
 
 
 def _best_first(replicas: Iterable[ReplicaView]) -> list[ReplicaView]:
@@ -289,7 +292,10 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
     update, and none after a start that failed: the place would be taken again with every try."""
     staying = {replica.id for replica in _staying(kept, service)}
     replaced = tuple(
-        replica.allocation for replica in replicas if replica.allocation is not None and replica.id not in staying
+        allocation
+        for replica in replicas
+        if replica.allocation is not None and replica.id not in staying
+        for allocation in (replica.allocation, *replica.followers)
     )
     held = sum(replica.state != ReplicaState.PENDING for replica in kept)
     needed = 0 if failures_in_a_row(_of_template(replicas, service)) else service.replicas - held

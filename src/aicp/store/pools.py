@@ -20,7 +20,7 @@ from aicp.core.service import Service
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Snapshot
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
-from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.replicas import Holding, Replicas, StoredReplica
 
 DEFAULT_POOL = "default"
 
@@ -212,14 +212,11 @@ def make_snapshot(
 
     `closed`: pools that take no new replica, each with why; `policies`: how pools are filled.
     """
-    held: dict[str, list[StoredReplica]] = {}
-    for item in charged:
-        held.setdefault(item.node_id or "", []).append(item)
-    commitments = tuple(
-        Commitment(item.replica.id, item.replica.service, item.replica.allocation)
-        for item in charged
-        if item.replica.allocation is not None
-    )
+    held: dict[str, list[Holding]] = {}
+    holdings = [holding for item in charged for holding in item.holdings()]
+    for holding in holdings:
+        held.setdefault(holding.allocation.node_id, []).append(holding)
+    commitments = tuple(Commitment(item.replica_id, item.service, item.allocation) for item in holdings)
     return Snapshot(
         tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status),
         commitments,
@@ -227,13 +224,13 @@ def make_snapshot(
     )
 
 
-def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) -> NodeCapacity:
+def _capacity(node: Node, held: list[Holding], closed: Mapping[str, str]) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
-    own = sum(item.replica.memory_bytes or 0 for item in held)
+    own = sum(item.memory_bytes or 0 for item in held)
     given = Counter[tuple[str, str]]()
     for item in held:
-        for share in item.replica.allocation.devices if item.replica.allocation else ():
+        for share in item.allocation.devices:
             # A whole device is its holder's, whatever the size that was asked for.
             whole = share.mechanism is None
             given[share.vendor, share.device_id] += sys.maxsize if whole else share.memory_bytes

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, Text, delete, func, select, update
+from sqlalchemy import JSON, BigInteger, Index, String, Text, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aicp.core.errors import ConflictError, NotFoundError
 from aicp.core.ids import new_id
 from aicp.core.launch import Allocation, ReplicaState
-from aicp.core.replica import ENDED_REPLICA_STATES, Replica, check_replica_transition
+from aicp.core.replica import ENDED_REPLICA_STATES, Replica, ReplicaPart, check_replica_transition
 from aicp.core.value import Page
 from aicp.store.database import Base, Transaction
 
@@ -49,12 +49,24 @@ class ReplicaRow(Base):
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
     limits: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    members: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    group_port: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
     troubled_at: Mapped[datetime | None]
     loading_at: Mapped[datetime | None]
     ready_at: Mapped[datetime | None]
     draining_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one member of a replica has of a node, and the memory it uses there."""
+
+    replica_id: str
+    service: str
+    allocation: Allocation
+    memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,25 @@ class StoredReplica:
     troubled_at: datetime | None
     loading_at: datetime | None
     draining_at: datetime | None
+    group_port: int | None = None
+
+    @property
+    def node_ids(self) -> frozenset[str]:
+        """The nodes it has a place on."""
+        return frozenset(allocation.node_id for allocation in self.replica.allocations)
+
+    def holdings(self) -> list[Holding]:
+        """What is given to it. Of one that spans nodes and lost one of them, members that ended hold nothing more."""
+        replica = self.replica
+        name = (replica.id, replica.service)
+        if not replica.members:
+            return [Holding(*name, one, replica.memory_bytes) for one in replica.allocations]
+        over = replica.state == ReplicaState.LOST
+        return [
+            Holding(*name, part.allocation, part.memory_bytes)
+            for part in replica.members
+            if not (over and part.state in ENDED_REPLICA_STATES)
+        ]
 
 
 class Replicas:
@@ -144,7 +175,9 @@ class Replicas:
         if service is not None:
             query = query.where(ReplicaRow.service == service)
         if node_id is not None:
-            query = query.where(ReplicaRow.node_id == node_id)
+            # ids have no part that another id could be
+            spans = cast(ReplicaRow.members, Text).contains(f'"{node_id}"', autoescape=True)
+            query = query.where(or_(ReplicaRow.node_id == node_id, spans))
         if projects is not None:
             query = query.where(ReplicaRow.project.in_(projects))
         total = await self._session.scalar(select(func.count()).select_from(query.subquery()))
@@ -179,8 +212,19 @@ class Replicas:
             raise ConflictError(f"Replica {replica_id} moved on from {current} meanwhile.")
         return True
 
-    async def place(self, replica_id: str, allocation: Allocation, node: str, now: datetime) -> None:
-        """Commits the binding of a pending replica to resources."""
+    async def place(
+        self,
+        replica_id: str,
+        allocation: Allocation,
+        node: str,
+        now: datetime,
+        *,
+        followers: Sequence[tuple[Allocation, str]] = (),
+        group_port: int | None = None,
+    ) -> None:
+        """Commits the binding of a pending replica to resources; of one that spans nodes all members at once."""
+        members = [(allocation, node), *followers] if followers else []
+        parts = [ReplicaPart(node_id=given.node_id, node=name, allocation=given) for given, name in members]
         await self.transition(
             replica_id,
             ReplicaState.ALLOCATED,
@@ -188,8 +232,17 @@ class Replicas:
             allocation=allocation.model_dump(mode="json"),
             node_id=allocation.node_id,
             node=node,
+            members=[part.model_dump(mode="json") for part in parts] or None,
+            group_port=group_port,
             reason=None,
         )
+
+    async def group_ports(self) -> set[int]:
+        """Ports at which members of replicas that have not ended meet."""
+        query = select(ReplicaRow.group_port).where(
+            ReplicaRow.group_port.is_not(None), ReplicaRow.state.not_in(ENDED_REPLICA_STATES)
+        )
+        return {port for port in await self._session.scalars(query) if port is not None}
 
     async def resize(self, replica_id: str, allocation: Allocation) -> None:
         """Notes what a running replica is held to now."""
@@ -243,6 +296,7 @@ def _replica(row: ReplicaRow) -> Replica:
         memory_bytes=row.memory_bytes,
         memory_peak_bytes=row.memory_peak_bytes,
         limits=row.limits or [],
+        members=[ReplicaPart.model_validate(part) for part in row.members or []],
         created_at=row.created_at,
         ready_at=row.ready_at,
         ended_at=row.ended_at,
@@ -261,4 +315,5 @@ def _stored(row: ReplicaRow) -> StoredReplica:
         troubled_at=row.troubled_at,
         loading_at=row.loading_at,
         draining_at=row.draining_at,
+        group_port=row.group_port,
     )

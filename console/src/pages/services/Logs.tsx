@@ -14,7 +14,10 @@ export function Logs({ service, replicas }: { service: string; replicas: Replica
   const [find, setFind] = useState("");
   const [follow, setFollow] = useState(true);
   const replica = chosen || newest(replicas)?.id;
-  const address = replica ? `/api/v1/replicas/${encodeURIComponent(replica)}/log` : undefined;
+  const [wanted, setWanted] = useState(0);
+  const members = replicas.find((item) => item.id === replica)?.members ?? [];
+  const member = wanted < members.length ? wanted : 0;
+  const address = replica ? `/api/v1/replicas/${encodeURIComponent(replica)}/log?member=${member}` : undefined;
   const { lines, error, restart } = useLog(address, follow);
   const box = useRef<HTMLDivElement>(null);
   const shown = find ? lines.filter((line) => line.toLowerCase().includes(find.toLowerCase())) : lines;
@@ -28,11 +31,12 @@ export function Logs({ service, replicas }: { service: string; replicas: Replica
     <div className="stack">
       <div className="row wrap">
         <Select style={{ minWidth: 280 }} aria-label={t("services.replica")} value={replica} onChange={setChosen} options={replicas.map((item) => ({ value: item.id, label: `${item.id} · ${t(`state.${item.state}`)}` }))} />
+        {members.length > 0 && <Select aria-label={t("services.members")} value={member} onChange={setWanted} options={members.map((item, rank) => ({ value: rank, label: `${rank} · ${item.node}` }))} />}
         <Input.Search allowClear style={{ width: 260 }} placeholder={t("logs.search")} aria-label={t("logs.search")} value={find} onChange={(event) => setFind(event.target.value)} />
         {find && <span className="small quiet num">{t("logs.found", { count: shown.length })}</span>}
         <span className="grow" />
         <Button icon={follow ? <PauseOutlined /> : <CaretRightOutlined />} onClick={() => setFollow(!follow)}>{t(follow ? "logs.pause" : "logs.follow")}</Button>
-        <a href={`${address}?tail=1000000`} download={`${service}-${replica}.log`}><Button icon={<DownloadOutlined />}>{t("logs.download")}</Button></a>
+        <a href={`${address}&tail=1000000`} download={`${service}-${replica}.log`}><Button icon={<DownloadOutlined />}>{t("logs.download")}</Button></a>
       </div>
       {error !== null ? <ProblemView error={error} retry={restart} /> : (
         <div className="log" ref={box} tabIndex={0} role="log" aria-label={t("services.logs")}>

@@ -92,6 +92,9 @@ export function PublishFields({ values, plan, editing, unfolded, onUnfold }: Pro
           </Form.Item>
         </div>
         <SliceFields values={values} />
+        <Form.Item name="nodes" label={t("publish.nodes")} extra={t("publish.nodesHint")}>
+          <InputNumber min={1} max={64} precision={0} style={{ width: 160 }} />
+        </Form.Item>
         <ScalingFields scales={values.scales ?? false} />
       </section>
 

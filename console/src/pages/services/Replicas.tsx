@@ -33,7 +33,7 @@ export function Replicas({ replicas, onLog }: { replicas: UseQueryResult<{ items
         },
         { key: "state", title: t("services.state"), sort: (replica) => replica.state, render: (_, replica) => (replica.progress != null && replica.state !== "ready" ? <ReplicaProgress replica={replica} /> : <State state={replica.state} reason={replica.reason} />) },
         { key: "generation", title: t("services.generation"), number: true, render: (_, replica) => replica.generation },
-        { key: "node", title: t("publish.node"), render: (_, replica) => (replica.allocation ? <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link> : "–") },
+        { key: "node", title: t("publish.node"), render: (_, replica) => <Nodes replica={replica} /> },
         { key: "devices", title: t("services.devices"), render: (_, replica) => replica.allocation?.devices.map((device) => <Tag key={device.device_id} style={{ marginInlineEnd: 4 }}>{device.vendor} {device.index}{device.compute_percent < 100 ? ` · ${device.compute_percent} %` : ""}</Tag>) ?? "–" },
         { key: "memory", title: t("services.memory"), number: true, render: (_, replica) => <span title={t("services.memoryPeak", { peak: formatBytes(replica.memory_peak_bytes) })}>{formatBytes(replica.memory_bytes)}</span> },
         { key: "restarts", title: t("services.restarts"), number: true, sort: (replica) => replica.restarts, render: (_, replica) => replica.restarts },
@@ -44,6 +44,20 @@ export function Replicas({ replicas, onLog }: { replicas: UseQueryResult<{ items
       empty={{ icon: <ClusterOutlined />, title: t("services.noReplicas"), text: t("services.noReplicasText") }}
     />
   );
+}
+
+/** Its node; of one that spans nodes every member's, the leader's first. */
+function Nodes({ replica }: { replica: Replica }) {
+  const { t } = useTranslation();
+  if (!replica.allocation) return "–";
+  if (!replica.members?.length) return <Link to={`/platform/nodes/${replica.allocation.node_id}`}>{replica.node ?? replica.allocation.node_id}</Link>;
+  return replica.members.map((member, rank) => (
+    <div key={member.node_id} className="row">
+      <Link to={`/platform/nodes/${member.node_id}`}>{member.node}</Link>
+      <span className="small quiet">{rank === 0 ? t("services.leads") : t("services.member", { rank })}</span>
+      {member.state && <State state={member.state} reason={member.reason} />}
+    </div>
+  ));
 }
 
 export function ReplicaProgress({ replica }: { replica: Replica }) {

@@ -23,6 +23,12 @@ test("a slice is asked for and shown again, and whole accelerators are no slice"
   expect(specOf(VALUES).compute?.slice).toBeUndefined();
 });
 
+test("how many nodes a replica spans is asked for and shown again", () => {
+  const asked = specOf({ ...VALUES, nodes: 2 });
+  expect([asked.compute?.nodes, specOf(VALUES).compute?.nodes]).toEqual([2, 1]);
+  expect(valuesOf({ ...SERVICE, spec: { ...SERVICE.spec, compute: asked.compute } }).nodes).toBe(2);
+});
+
 test("labels and tolerations are asked for and shown again", () => {
   const asked = specOf({ ...VALUES, node_labels: ["zone=a", "disk=ssd"], tolerations: ["gpu"] });
   expect([asked.compute?.node_labels, asked.compute?.tolerations]).toEqual([{ zone: "a", disk: "ssd" }, ["gpu"]]);

@@ -11,6 +11,8 @@ export interface PublishValues {
   version?: string;
   pool: string;
   mode: Mode;
+  /** That one replica spans; the rest is what it gets on each. */
+  nodes?: number | null;
   accelerators?: number | null;
   /** Whole accelerators, or a part of each. */
   share: "whole" | "slice";
@@ -41,7 +43,7 @@ export interface PublishValues {
   create_key?: boolean;
 }
 
-export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, scales: false, scaling: SCALING, visibility: "public", drain_seconds: 60, priority: 0, preemptible: false, create_key: true };
+export const DEFAULTS: Omit<PublishValues, "model" | "project"> = { pool: "default", mode: "balanced", nodes: 1, share: "whole", slice_percent: 10, slice_policy: "cap", replicas: 1, scales: false, scaling: SCALING, visibility: "public", drain_seconds: 60, priority: 0, preemptible: false, create_key: true };
 
 export function specOf(values: PublishValues): ServiceSpec {
   const custom = values.mode === "custom";
@@ -56,6 +58,7 @@ export function specOf(values: PublishValues): ServiceSpec {
     priority: values.priority ?? 0,
     preemptible: values.preemptible ?? false,
     compute: {
+      nodes: values.nodes ?? 1,
       accelerators: values.accelerators ?? undefined,
       slice: sliceOf(values),
       vendor: values.vendor ?? undefined,
@@ -103,7 +106,7 @@ export function startOf(flag?: EngineFlag): boolean | undefined {
 }
 
 const RENAMED: Record<string, Field> = { slice: "slice_percent", compute_percent: "slice_percent", policy: "slice_policy", memory_bytes: "memory_gib" };
-const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "priority", "preemptible", "context_length", "users", "engine", "engine_version", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "vendor", "node_labels", "tolerations"];
+const FIELDS: Field[] = ["name", "project", "description", "create_key", "model", "pool", "mode", "replicas", "visibility", "drain_seconds", "priority", "preemptible", "context_length", "users", "engine", "engine_version", "nodes", "accelerators", "cpu_cores", "memory_gib", "slice_percent", "slice_memory_gib", "slice_policy", "vendor", "node_labels", "tolerations"];
 /** Fields that are folded away until asked for. */
 export const FOLDED: unknown[] = ["vendor", "node_labels", "tolerations", "description", "visibility", "drain_seconds", "priority", "preemptible"];
 
@@ -131,6 +134,7 @@ export function valuesOf(service: Service): PublishValues {
     version,
     pool: spec.pool ?? "default",
     mode: spec.mode ?? "balanced",
+    nodes: spec.compute?.nodes ?? 1,
     accelerators: spec.compute?.accelerators,
     share: spec.compute?.slice ? "slice" : "whole",
     slice_percent: spec.compute?.slice?.compute_percent ?? 10,

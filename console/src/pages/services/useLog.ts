@@ -25,7 +25,7 @@ export function useLog(address: string | undefined, follow: boolean): { lines: s
       fresh = false;
       setLog((current) => ({ source: address, error: null, lines: (first ? lines : [...current.lines, ...lines]).slice(-KEEP) }));
     };
-    readLines(`${address}?tail=1000&follow=true`, stop.signal, add).catch((error: unknown) => {
+    readLines(`${address}&tail=1000&follow=true`, stop.signal, add).catch((error: unknown) => {
       if (!stop.signal.aborted) setLog({ source: address, lines: [], error });
     });
     return () => stop.abort();

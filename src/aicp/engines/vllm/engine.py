@@ -12,6 +12,7 @@ from aicp.core.model import ModelFormat, ModelType, ModelVersion
 from aicp.core.service import Choice, Fit, MemoryPart, Mode
 from aicp.engines.base import Defaults, LaunchRequest, Sizing, head_width
 from aicp.engines.vllm import memory, parameters
+from aicp.engines.vllm import nodes as over_nodes
 
 _ARCHITECTURES: dict[str, list[str]] = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
 # Best first. The cuda variant is locked but was never run: see its definition in aicp.environments.
@@ -126,13 +127,19 @@ class VllmEngine:
     ) -> Sequence[MemoryPart]:
         return memory.memory_parts(version, model_type, mode, sizing)
 
+    def spans(self, version: ModelVersion, vendor: str, nodes: int) -> str | None:
+        return over_nodes.spans(version.architecture, vendor, nodes)
+
     def launch(self, request: LaunchRequest) -> LaunchSpec:
         choices = parameters.choose(request)
         arguments = ["--served-model-name", request.served_name, *_FIXED_ARGUMENTS, *parameters.arguments(choices)]
+        arguments += over_nodes.member_arguments(request)
+        leads = request.rank == 0
         # the package's own command line: an image of somebody else has no other
         network = ["{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}", "--host", "{host}"]
-        command = ["{python}", "-m", "vllm_start", "serve", "{model}", "--uds", "{listen}", *arguments]
-        events = self.cache_events(request.model_type)
+        door = ["--uds", "{listen}"] if leads else []
+        command = ["{python}", "-m", "vllm_start", "serve", "{model}", *door, *arguments]
+        events = self.cache_events(request.model_type) if leads else None
         if events is not None:
             told = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": f"ipc://{events}"}
             command += ["--kv-events-config", json.dumps(told)]
@@ -145,9 +152,14 @@ class VllmEngine:
             model_digest=request.version.digest,
             command=command,
             network_command=[*network, "--port", "{port}", *arguments],
-            env={**_ENVIRONMENT, **on_cpu, **parameters.environment(choices)},
-            listen="unix",
-            health=HealthCheck(path="/health", token_path="/v1/models"),
+            env={
+                **_ENVIRONMENT,
+                **on_cpu,
+                **parameters.environment(choices),
+                **over_nodes.member_environment(request),
+            },
+            listen="unix" if leads else "none",
+            health=HealthCheck(path="/health", token_path="/v1/models") if leads else HealthCheck(path=""),
         )
 
     def cache_events(self, model_type: ModelType) -> str | None:

@@ -11,6 +11,8 @@ KV_BLOCK_TOKENS = 128
 _KV_VALUE_BYTES = 2
 _MINIMUM_KV_BYTES = 16 * MIB
 _PROCESSES_BYTES = {"cpu": 965 * MIB, "cuda": 2600 * MIB}
+_WORKER_BYTES = 1100 * MIB
+"""Over nodes a worker computes in a process of its own."""
 _PACKED_SHARE = 0.38
 _STEPS_IN_FLIGHT = 2
 """On devices the next step is scheduled while one is computed; on processors vLLM turns that off."""
@@ -70,18 +72,23 @@ def _blocks(tokens: int) -> int:
 
 def memory_parts(version: ModelVersion, model_type: ModelType, mode: Mode, sizing: Sizing) -> list[MemoryPart]:
     """Parts of the peak of all processes of one replica (proportional set size)."""
-    weights = _loaded_weights(version)
+    weights = -(-_loaded_weights(version) // sizing.nodes)
     kind = "cpu" if sizing.vendor == "cpu" else "cuda"
+    step = step_tokens(model_type, mode, sizing)[0]
+    whose = "the model's weights in the type they are computed in"
+    if sizing.nodes > 1:
+        whose = "a node's part of the model's weights in the type they are computed in"
+    processes = _PROCESSES_BYTES[kind] + (_WORKER_BYTES if kind == "cpu" and sizing.nodes > 1 else 0)
     parts = [
-        MemoryPart(name="weights", bytes=weights, explanation="the model's weights in the type they are computed in"),
+        MemoryPart(name="weights", bytes=weights, explanation=whose),
         MemoryPart(
             name="kv_cache",
-            bytes=kv_cache_bytes(version, model_type, sizing, step_tokens(model_type, mode, sizing)[0]),
+            bytes=-(-kv_cache_bytes(version, model_type, sizing, step) // sizing.nodes),
             explanation=explain_cache(version.architecture, sizing),
         ),
         MemoryPart(
             name="engine_overhead",
-            bytes=_PROCESSES_BYTES[kind] + _VOCABULARY_BYTES_PER_TOKEN * (version.architecture.vocab_size or 0),
+            bytes=processes + _VOCABULARY_BYTES_PER_TOKEN * (version.architecture.vocab_size or 0),
             explanation="the API server and the engine process with their libraries and the vocabulary",
         ),
     ]

@@ -9,6 +9,7 @@ from aicp.core.model import ModelType
 from aicp.core.service import Choice
 from aicp.engines.base import Flag, LaunchRequest, flag_choices
 from aicp.engines.vllm.memory import KV_BLOCK_TOKENS, kv_cache_bytes, step_tokens
+from aicp.engines.vllm.nodes import STAGES, division
 from aicp.engines.vllm.parsers import OFF, REASONING_PARSERS, TOOL_PARSERS, parser_choices
 
 FLAGS: dict[str, Flag] = {
@@ -30,6 +31,7 @@ FLAGS: dict[str, Flag] = {
             "how the model writes tool calls; turns tool calling on, `none` turns it off",
             choices=(OFF, *TOOL_PARSERS),
         ),
+        Flag(STAGES, "int", "stages of layers over all devices of a replica; 1 cuts each layer instead", 1, 64),
         Flag("reasoning_parser", "str", "how the model marks its reasoning", choices=(OFF, *REASONING_PARSERS)),
     )
 }
@@ -105,7 +107,7 @@ def _sizes(request: LaunchRequest) -> list[Choice]:
     step, why = step_tokens(request.model_type, request.mode, sizing)
     asked = request.flags.get("max_num_batched_tokens", step)
     cache = kv_cache_bytes(request.version, request.model_type, sizing, asked if type(asked) is int else step)
-    devices = max(1, len(request.allocation.devices)) if request.variant != "cpu" else 1
+    devices = sizing.nodes * (max(1, len(request.allocation.devices)) if request.variant != "cpu" else 1)
     return [
         _chosen("max_model_len", sizing.context_length, "the context that was asked for"),
         _chosen("max_num_seqs", sizing.users, "the number of simultaneous requests that was asked for"),
@@ -123,13 +125,23 @@ def _variant_choices(request: LaunchRequest) -> list[Choice]:
     runner = "generate" if request.model_type is ModelType.CHAT else "pooling"
     common = [_chosen("runner", runner, f"the model's type is {request.model_type}")]
     if request.variant != "cpu":
-        devices = len(request.allocation.devices)
-        return [*common, _chosen("tensor_parallel_size", max(1, devices), "one part of the weights on each device")]
+        apart = request.sizing.nodes > 1
+        mp = [_chosen("distributed_executor_backend", "mp", "vLLM's own workers on each node")] if apart else []
+        return [*common, *division(request), *mp]
     threads = max(1, int(request.allocation.cpu_cores))
     return [
         *common,
         _chosen("threads", threads, "one computing thread for each allocated core"),
         _chosen("enforce_eager", True, "starts in seconds; compiling costs over a minute and gains 1.4x per token"),
+        *_on_processors(request),
+    ]
+
+
+def _on_processors(request: LaunchRequest) -> list[Choice]:
+    if request.sizing.nodes > 1:
+        mp = _chosen("distributed_executor_backend", "mp", "vLLM's own workers on each node")
+        return [*division(request), mp]
+    return [
         _chosen(
             "distributed_executor_backend",
             "uni",

@@ -23,7 +23,11 @@ ENGINE, FETCH = "engine", "fetch-model"
 _SETTINGS = "/etc/aicp"
 _TOKEN = "AICP_ENGINE_TOKEN"
 _USER = 10001
-_PLACEHOLDER = re.compile(r"\{(python|model|model_file|listen|port|host|token|home|threads|leader|rank)\}")
+_PLACEHOLDER = re.compile(
+    r"\{(python|model|model_file|listen|port|host|token|home|threads|leader|rank|group_port|address|interface)\}"
+)
+_POD_ADDRESS = "AICP_POD_ADDRESS"
+_GROUP_PORT = 29500
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PROBE_SECONDS = 5
 
@@ -149,6 +153,9 @@ def _values(member: ReplicaMember) -> dict[str, str]:
         "threads": str(max(1, int(member.allocation.cpu_cores))),
         "leader": "$(LWS_LEADER_ADDRESS)",
         "rank": "$(LWS_WORKER_INDEX)",
+        "group_port": str(_GROUP_PORT),
+        "address": f"$({_POD_ADDRESS})",
+        "interface": "eth0",
     }
 
 
@@ -174,6 +181,9 @@ def _environment(spec: LaunchSpec, values: Mapping[str, str], place: Place) -> l
     }
     plain |= {name: fill(text, values) for name, text in spec.env.items()}
     found = [client.V1EnvVar(name=_TOKEN, value_from=secret)]
+    if place.several:
+        field = client.V1EnvVarSource(field_ref=client.V1ObjectFieldSelector(field_path="status.podIP"))
+        found.append(client.V1EnvVar(name=_POD_ADDRESS, value_from=field))
     return found + [client.V1EnvVar(name=name, value=text) for name, text in sorted(plain.items())]
 
 

@@ -105,7 +105,9 @@ class KubernetesRunner:
             if workload.replica_id == replica_id and workload.generation <= generation:
                 await self._remove(workload, grace_seconds)
 
-    async def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+    async def log(
+        self, replica_id: str, *, tail: int = 100, follow: bool = False, node_id: str | None = None
+    ) -> AsyncIterator[str]:
         """See StreamsLogs. The cluster keeps the log of a pod, and of its engine's last end, as long as the pod."""
         cluster = await self._connected()
         label = names.label_value(replica_id)
@@ -115,6 +117,8 @@ class KubernetesRunner:
                 f"The cluster has no pod of a replica {replica_id!r}.",
                 hint="Kubernetes drops the log with the pod; keep logs longer with a log collector of the cluster.",
             )
+        elsewhere = [pod for pod in mine if node_id is not None and pod.spec and pod.spec.node_name != node_id]
+        mine = [pod for pod in mine if pod not in elsewhere] or mine
         mine.sort(key=lambda pod: (has_ended(pod), names.label(pod, names.MEMBER) != "leader", names.head(pod).name))
         async for piece in cluster.log(mine[0], tail=tail, follow=follow):
             yield piece

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -71,9 +71,15 @@ class RayRunner:
     async def stop(self, replica_id: str, generation: int, grace_seconds: float) -> None:
         await self._agents.stop(replica_id, generation, grace_seconds)
 
-    def log(self, replica_id: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
+    def reporters(self) -> Collection[str]:
+        """See TellsReporters."""
+        return self._agents.reporters()
+
+    def log(
+        self, replica_id: str, *, tail: int = 100, follow: bool = False, node_id: str | None = None
+    ) -> AsyncIterator[str]:
         """See StreamsLogs."""
-        return self._agents.log(replica_id, tail=tail, follow=follow)
+        return self._agents.log(replica_id, tail=tail, follow=follow, node_id=node_id)
 
     async def environments(self, node_id: str) -> list[EnvironmentStatus]:
         """See KeepsEnvironments."""
