@@ -78,6 +78,27 @@ async def test_the_runner_hears_of_deaths_and_rings(tmp_path: Path):
     await runner.close()
 
 
+async def test_a_machine_that_answers_after_its_death_was_told_is_not_lost_by_that_word(tmp_path: Path):
+    agents = FakeRunner()
+    options = read_options({"address": "127.0.0.1:6379", "run_dir": tmp_path})
+    runner = RayRunner(agents, options, speaking(tmp_path, ['{"node_a": "cut off"}']))
+
+    async def told() -> bool:
+        return bool(runner.dead())
+
+    agents.silent.add("node_a")
+    await runner.nodes()
+    await eventually("the runner hears of a death", told)
+    await runner.nodes()
+    assert runner.dead() == {"node_a": "cut off"}
+    agents.silent.clear()
+    await runner.nodes()
+    agents.silent.add("node_a")
+    await runner.nodes()
+    assert runner.dead() == {}
+    await runner.close()
+
+
 async def test_without_a_connection_nobody_is_dead_and_it_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -119,6 +140,8 @@ def test_the_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
         ({"redis": "redis://:secret@10.0.0.2:6379"}, "AICP_RAY_REDIS"),
         ({"redis": "rediss://10.0.0.2:6379"}, "AICP_RAY_REDIS"),
         ({"redis": "memcached://:x@127.0.0.1"}, "AICP_RAY_REDIS"),
+        ({"redis": "rediss://:secret@10.0.0.2:6379"}, "AICP_RAY_REDIS_AUTHORITY"),
+        ({"redis": "rediss://:secret@10.0.0.2", "redis_authority": Path("/nothing.pem")}, "/nothing.pem"),
         ({"reconnect_seconds": 60}, "AICP_RAY_RECONNECT_SECONDS"),
     ],
 )
@@ -131,7 +154,8 @@ def test_wrong_settings_are_named(values: dict[str, object], setting: str):
 
 @pytest.mark.parametrize("redis", ["", "redis://:p@127.0.0.1:6379", "rediss://:p@10.0.0.2:6379"])
 def test_right_settings(redis: str):
-    options = read_options({"address": "10.0.0.1:6380", "redis": redis, "run_dir": Path("/d/run")})
+    more = {"redis": redis, "redis_authority": Path(__file__)}
+    options = read_options({"address": "10.0.0.1:6380", "run_dir": Path("/d/run"), **more})
     assert options.member == RayMember(Path("/d/run/ray"), "10.0.0.1:6380", "10.0.0.1")
 
 
