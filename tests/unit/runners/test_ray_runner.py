@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.runner import FakeRunner
 from aicp.core.errors import InvalidError
 from aicp.core.ray_member import RayMember, without_ray
 from aicp.core.registry import Registry
-from aicp.runners.base import ChecksOptions, KnowsDeadNodes, RunnerDriver, Watches
+from aicp.runners.base import ChecksOptions, HasHead, KnowsDeadNodes, RunnerDriver, Watches
 from aicp.runners.ray.nodes import keeper_name
 from aicp.runners.ray.options import read_options
 from aicp.runners.ray.runner import RayRunner
@@ -97,6 +98,15 @@ async def test_a_machine_that_answers_after_its_death_was_told_is_not_lost_by_th
     await runner.nodes()
     assert runner.dead() == {}
     await runner.close()
+
+
+async def test_whether_the_head_answers(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        head = f"127.0.0.1:{listener.getsockname()[1]}"
+        runner = RayRunner(FakeRunner(), read_options({"address": head, "run_dir": tmp_path}))
+        assert isinstance(runner, HasHead)
+        assert await runner.head_answers()
+    assert not await runner.head_answers()
 
 
 async def test_without_a_connection_nobody_is_dead_and_it_is_made_again(
