@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from aicp.core.registry import Registry
 from aicp.runners.base import ChecksOptions, HasHead, KnowsDeadNodes, RunnerDriver, Watches
 from aicp.runners.ray.nodes import keeper_name
 from aicp.runners.ray.options import read_options
-from aicp.runners.ray.runner import RayRunner
-from aicp.runners.ray.tending import watch
+from aicp.runners.ray.runner import QUIET_SECONDS, RayRunner
+from aicp.runners.ray.tending import PAPERS_CHANGED, watch
 
 HEAD = ray_node("h0", "head")
 
@@ -97,6 +98,27 @@ async def test_a_machine_that_answers_after_its_death_was_told_is_not_lost_by_th
     agents.silent.add("node_a")
     await runner.nodes()
     assert runner.dead() == {}
+    await runner.close()
+
+
+async def test_while_all_machines_take_new_papers_a_death_is_not_believed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("aicp.runners.ray.runner._PAUSE_SECONDS", 0.01)
+    command = speaking(tmp_path, ['{"node_b": "gone"}'])
+    script, starts = tmp_path / "connection.py", tmp_path / "starts"
+    first = f"import sys\nif open({str(starts)!r}).read() == 'x':\n    sys.exit({PAPERS_CHANGED})\n"
+    script.write_text(script.read_text().replace("import time\n", f"{first}import time\n"))
+    runner = make_runner(tmp_path, command)
+    await runner.nodes()
+
+    async def second() -> bool:
+        return starts.exists() and starts.read_text() == "xx" and runner.connected
+
+    await eventually("a new connection tells of the death", second)
+    assert runner.dead() == {}
+    monkeypatch.setattr("time.monotonic", lambda now=time.monotonic: now() + QUIET_SECONDS)
+    assert runner.dead() == {"node_b": "gone"}
     await runner.close()
 
 

@@ -21,7 +21,7 @@ from ray.util import list_named_actors  # pyright: ignore[reportMissingImports]
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # pyright: ignore[reportMissingImports]
 
 from aicp.runners.ray.keeper import Keeper
-from aicp.runners.ray.tending import tell, watch
+from aicp.runners.ray.tending import PAPERS_CHANGED, tell, watch
 from aicp.telemetry.processes import end_with_parent
 
 NAMESPACE = "aicp"
@@ -51,7 +51,7 @@ def _end_with_papers(authority: Path) -> None:
     def look() -> None:
         while authority.read_bytes() == known:
             time.sleep(_LOOK_SECONDS)
-        os._exit(0)
+        os._exit(PAPERS_CHANGED)
 
     threading.Thread(target=look, name="papers", daemon=True).start()
 

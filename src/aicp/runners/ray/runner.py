@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,11 +17,14 @@ from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.runners.base import AgentAddress
 from aicp.runners.ray.options import RayOptions
+from aicp.runners.ray.tending import PAPERS_CHANGED
 
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
 _HEAD_SECONDS = 1.0
+QUIET_SECONDS = 30.0
+"""So long after all of Ray took new papers its word about deaths does not count: every machine's Ray starts anew."""
 _CONNECTION = (sys.executable, "-m", "aicp.runners.ray.connection")
 _LIBRARY_VARIABLES = ("PATH", "HOME", "PYTHONPATH", "TMPDIR", "LANG")
 
@@ -40,6 +44,7 @@ class RayRunner:
         self._ring: Callable[[], None] = lambda: None
         self._dead: dict[str, str] = {}
         self._refuted: set[str] = set()
+        self._quiet_until = 0.0
         self.connected = False
         """Whether Ray's head has told of its nodes over the present connection."""
         self._listening: asyncio.Task[None] | None = None
@@ -54,6 +59,8 @@ class RayRunner:
 
     def dead(self) -> Mapping[str, str]:
         """See KnowsDeadNodes."""
+        if time.monotonic() < self._quiet_until:
+            return {}
         return {name: reason for name, reason in self._dead.items() if name not in self._refuted}
 
     async def head_answers(self) -> bool:
@@ -140,6 +147,8 @@ class RayRunner:
             process.stdin.write(f"{json.dumps(wish)}\n".encode())
             async for line in process.stdout:
                 self._hear(line)
+            if await process.wait() == PAPERS_CHANGED:
+                self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.info("the connection to Ray's head ended and is made again")
         finally:
             with suppress(ProcessLookupError):
