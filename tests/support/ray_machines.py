@@ -20,7 +20,7 @@ from aicp.core.clock import SystemClock
 from aicp.core.launch import ObservedReplica
 from aicp.core.ray_member import RayMember
 from aicp.core.registry import Registry
-from aicp.main.ray_node import write_membership
+from aicp.main.ray_membership import write_membership
 from aicp.main.ray_start import temporary_directory
 from aicp.runners.base import AgentAddress, Runner, RunnerDriver
 from aicp.security.ray_trust import RayTrust

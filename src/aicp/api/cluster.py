@@ -18,7 +18,7 @@ from aicp.artifacts.blobs import Blobs
 from aicp.control.joins import Joins
 from aicp.core.clock import Clock
 from aicp.core.errors import NotFoundError
-from aicp.core.join import Joined, JoinRequest, Renewed, RenewRequest
+from aicp.core.join import Joined, JoinRequest, RayPapersAnswer, RayPapersRequest, Renewed, RenewRequest
 from aicp.core.node import Node
 from aicp.web.errors import install_error_handlers
 from aicp.web.middleware import BodyLimit, RequestFrame
@@ -44,6 +44,12 @@ async def join(request: Request, joins: JoinsUse, body: JoinRequest | None = Non
 async def renew(request: Request, joins: JoinsUse, body: RenewRequest) -> Renewed:
     """A new certificate for a node whose present one holds."""
     return Renewed(certificate=await joins.renew(request.scope.get(IDENTITY), body.request))
+
+
+@door.post("/join/v1/ray")
+async def renew_ray_papers(request: Request, joins: JoinsUse, body: RayPapersRequest) -> RayPapersAnswer:
+    """What a member of Ray needs when its authority is another one by now: machines were removed."""
+    return RayPapersAnswer(ray=await joins.ray_papers(request.scope.get(IDENTITY), body.authority))
 
 
 @door.get("/internal/v1/artifacts/{sha256}", response_class=FileResponse, dependencies=[Depends(_member)])

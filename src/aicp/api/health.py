@@ -23,12 +23,14 @@ class HealthStatus(Value):
 
 
 class PlatformVersion(Value):
-    """What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one."""
+    """What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one;
+    `head_answers`: whether it is there."""
 
     version: str
     api: Literal["v1"] = "v1"
     runner: str = "local"
     head_patience_seconds: int | None = None
+    head_answers: bool | None = None
 
 
 @router.get("/healthz")
@@ -47,5 +49,9 @@ async def readyz(health: HealthUse) -> HealthStatus:
 @router.get("/api/v1/version")
 async def get_version(_: CallerDep, health: HealthUse) -> PlatformVersion:
     """The version of the platform and of this interface, and where it runs replicas."""
-    patience = health.patience_seconds
-    return PlatformVersion(version=aicp.__version__, runner=health.runner, head_patience_seconds=patience)
+    return PlatformVersion(
+        version=aicp.__version__,
+        runner=health.runner,
+        head_patience_seconds=health.patience_seconds,
+        head_answers=await health.head_answers(),
+    )

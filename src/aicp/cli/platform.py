@@ -187,7 +187,8 @@ def _runner(version: PlatformVersion) -> list[tuple[str, str]]:
     seconds = version.head_patience_seconds
     if seconds is None:
         return []
-    return [("runner", f"{version.runner}; nodes serve on for at least {seconds} s while its head is away")]
+    away = "which does not answer now" if version.head_answers is False else "which answers now"
+    return [("runner", f"{version.runner}; nodes serve on for at least {seconds} s without its head, {away}")]
 
 
 def _allowed(read: Callable[[], list[T]]) -> list[T] | None:

@@ -19,6 +19,9 @@ from aicp.core.join import (
     JoinTokenCreate,
     JoinTokenCreated,
     JoinTokenPage,
+    RayAdmission,
+    RayPapersAnswer,
+    RayPapersRequest,
     Renewed,
     RenewRequest,
 )
@@ -74,15 +77,27 @@ def join(address: str, token: str, asked: JoinRequest) -> Joined:
 
 async def renew(control_url: str, tls: Callable[[], ssl.SSLContext], request: str) -> str:
     """A new certificate (PEM) for a node; `control_url` is `mtls://`. Raises AicpError."""
+    content = await _ask_as_node(control_url, tls, "/join/v1/renew", RenewRequest(request=request))
+    return Renewed.model_validate_json(content).certificate
+
+
+async def renew_ray_papers(control_url: str, tls: Callable[[], ssl.SSLContext], authority: str) -> RayAdmission | None:
+    """New papers of a member of Ray that believes in `authority` (PEM); None where those it has hold. Raises
+    AicpError: UnauthorizedError for a node that was removed."""
+    content = await _ask_as_node(control_url, tls, "/join/v1/ray", RayPapersRequest(authority=authority))
+    return RayPapersAnswer.model_validate_json(content).ray
+
+
+async def _ask_as_node(control_url: str, tls: Callable[[], ssl.SSLContext], path: str, body: BaseModel) -> bytes:
     url, transport = reach(control_url, tls)
     async with httpx.AsyncClient(transport=transport, base_url=url, timeout=_SECONDS, trust_env=False) as http:
         try:
-            answer = await http.post("/join/v1/renew", json=RenewRequest(request=request).model_dump())
+            answer = await http.post(path, json=body.model_dump(mode="json"))
         except httpx.HTTPError as error:
             raise UnavailableError(f"The control plane does not answer ({error or type(error).__name__}).") from error
     if not answer.is_success:
         raise error_of(answer.status_code, answer.content)
-    return Renewed.model_validate_json(answer.content).certificate
+    return answer.content
 
 
 def _ask_authority(address: str) -> str | None:

@@ -18,12 +18,14 @@ _ANY_USE, _ANY_EVENT = UsageQuery(), EventQuery()
 
 
 class PlatformVersion(Value):
-    """What runs there. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one."""
+    """What runs there. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one;
+    `head_answers`: whether it is there."""
 
     version: str
     api: str
     runner: str = "local"
     head_patience_seconds: int | None = None
+    head_answers: bool | None = None
 
 
 class Change(Value):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
@@ -22,7 +23,7 @@ from aicp.core.join import (
     RayAdmission,
 )
 from aicp.core.join_token import JoinTokenText, make_join_token, read_join_token
-from aicp.core.mutual import MutualAddress, is_mutual, node_name
+from aicp.core.mutual import MutualAddress, is_mutual, node_name, parse_mutual
 from aicp.core.node import Node, NodeState
 from aicp.security.authority import NODE, NODE_DAYS, Authority
 from aicp.store.database import Database, Transaction
@@ -38,17 +39,30 @@ _NEW_TOKEN = "Make a new one with `aicp node token` on the platform."
 _ATTEMPTS, _WITHIN_SECONDS, _MOST_ADDRESSES = 20, 60.0, 10_000
 
 
+class RayDoor(Protocol):
+    """Who is a member of Ray, where Ray starts agents."""
+
+    def admit(self, address: str) -> RayAdmission:
+        """Makes the machine at an address a member. Raises InvalidError, ConflictError where Ray cannot reach it."""
+        ...
+
+    def authority(self) -> str:
+        """By whose certificates (PEM) members know each other now."""
+        ...
+
+    def expel(self) -> None:
+        """Has all of Ray take papers of another authority, which only nodes get."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The door for nodes: who signs, by which address it is reached, and how long a node may serve alone.
-
-    `admit` makes the machine at an address a member of Ray, where Ray starts agents. It raises InvalidError.
-    """
+    """The door for nodes: who signs, by which address it is reached, how long a node may serve alone; Ray's, too."""
 
     authority: Authority
     address: str
     lease_seconds: float
-    admit: Callable[[str], RayAdmission] | None = None
+    ray: RayDoor | None = None
 
 
 class Joins:
@@ -127,7 +141,7 @@ class Joins:
             pool = granted.pool or DEFAULT_POOL
             await StoredPools(tx).ensure_default(now)
             await Nodes(tx).join(asked.node_id, asked.hostname, where, now, pool=pool, labels=granted.labels)
-            ray = cluster.admit(host) if cluster.admit else None  # where that is refused, the token is not used up
+            ray = cluster.ray.admit(host) if cluster.ray else None  # where that is refused, the token is not used up
             said = f"Node {asked.hostname} joined the platform from {host} with token {granted.id}."
             by = {"token": granted.id, "node_id": asked.node_id}
             await Events(tx).note(now, "node.joined", "node", asked.hostname, said, details=by)
@@ -146,6 +160,14 @@ class Joins:
         """A new certificate for a node whose present one holds."""
         node = await self.member(identity)
         return self._sign(self._open(), node.id, request)
+
+    async def ray_papers(self, identity: str | None, authority: str) -> RayAdmission | None:
+        """New papers for a node that is a member of Ray by an authority that is so no more; None for another one."""
+        node = await self.member(identity)
+        ray = self._open().ray
+        if ray is None or await asyncio.to_thread(ray.authority) == authority:
+            return None
+        return await asyncio.to_thread(ray.admit, parse_mutual(node.address).host)
 
     async def member(self, identity: str | None) -> Node:
         """The node that a caller proved to be. Raises UnauthorizedError for others, and for one that was removed."""

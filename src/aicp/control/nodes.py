@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from aicp.control.joins import RayDoor
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError
+from aicp.core.errors import ConflictError, UnavailableError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.launch import ReplicaState
@@ -27,9 +29,10 @@ from aicp.store.revisions import Revisions
 
 
 class Nodes:
-    """Use cases over nodes."""
+    """Use cases over nodes. `ray` is where they are members besides, and are put out."""
 
-    def __init__(self, database: Database, clock: Clock, bell: Bell) -> None:
+    def __init__(self, database: Database, clock: Clock, bell: Bell, ray: RayDoor | None = None) -> None:
+        self._ray = ray
         self._database = database
         self._clock = clock
         self._bell = bell
@@ -119,7 +122,7 @@ class Nodes:
     async def remove(self, caller: Caller, node_id: str) -> None:
         """Forgets a node that is lost, whose replicas count as ended, or a joined one that holds none.
 
-        A joined node's certificate is not taken any more. Raises ConflictError for others.
+        A joined node's certificate is not taken any more, and Ray lets it in no more. Raises ConflictError for others.
         """
         caller.require(Permission.NODE_WRITE)
         async with self._database.transaction() as tx:
@@ -134,6 +137,8 @@ class Nodes:
                 )
             await StoredNodes(tx).remove(node.id)
             await Events(tx).audit(caller, self._clock.now(), "node.remove", "node", node.name)
+        if self._ray is not None and is_mutual(node.address):
+            await _put_out(self._ray, node)  # after it is known as removed: it must get no new papers
         self._ring(node.id)
 
     async def _drain_plan(self, tx: Transaction, node_id: str) -> DrainPlan:
@@ -189,6 +194,16 @@ def _successors(charged: list[StoredReplica], node: Node) -> dict[str, list[str]
 
 def _said(node: Node) -> dict[str, Any]:
     return node.model_dump(mode="json", include={"pool", "labels", "taints"})
+
+
+async def _put_out(ray: RayDoor, node: Node) -> None:
+    try:
+        await asyncio.to_thread(ray.expel)
+    except OSError as error:
+        raise UnavailableError(
+            f"Node {node.name!r} was removed, but it is still a member of Ray: {error.strerror or error}.",
+            hint="Make the data directory writable, remove `run/ray-authority` in it, and start the platform anew.",
+        ) from error
 
 
 async def _require_empty(tx: Transaction, node: Node) -> None:

@@ -92,6 +92,18 @@ class RayAdmission(Value):
     token: str
 
 
+class RayPapersRequest(Request):
+    """A member of Ray shows by which authority (PEM) it believes others."""
+
+    authority: str = Field(max_length=8192)
+
+
+class RayPapersAnswer(Value):
+    """New papers where the platform's Ray has another authority by now; None where those of the member hold."""
+
+    ray: RayAdmission | None = None
+
+
 class Joined(Value):
     """What a node gets: its certificate, the authority that it is to believe, and for how long it may be alone."""
 

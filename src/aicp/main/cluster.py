@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from aicp.api.cluster import create_door
 from aicp.control.joins import Cluster
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError, InvalidError
-from aicp.core.join import RayAdmission
+from aicp.core.errors import InvalidError
 from aicp.core.mutual import CONTROL_NAME
 from aicp.main.cluster_settings import split_address
-from aicp.main.ray_head import trust
+from aicp.main.ray_admission import RayMembers
 from aicp.main.settings import Settings
 from aicp.runners.base import AgentAddress
 from aicp.security.authority import CONTROL, GATEWAY, Authority, keep_issued
@@ -53,30 +50,8 @@ def open_cluster(settings: Settings, clock: Clock) -> Cluster | None:
     host, port = split_address(settings.cluster_address)
     host = _outside_address() if host in ("0.0.0.0", "::") else host
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    admit = _admission(settings) if settings.runner == "ray" else None
-    return Cluster(authority, shown, settings.node_lease_seconds, admit)
-
-
-def _admission(settings: Settings) -> Callable[[str], RayAdmission]:
-    def admit(address: str) -> RayAdmission:
-        head = split_address(settings.ray_address)[0]
-        if ipaddress.ip_address(head).is_loopback:
-            raise ConflictError(
-                f"Ray's head listens on {head}, where no other machine reaches it.",
-                hint="Start the platform with AICP_RAY_ADDRESS=IP:PORT, an address of its machine that others reach.",
-            )
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as error:
-            raise InvalidError(
-                f"Ray reaches machines by IP address, and this one is called {address!r}.",
-                hint="Join with `--address` and an IP address of this machine that the others reach.",
-            ) from error
-        papers = asdict(trust(settings).admit(address))
-        patience = settings.ray_reconnect_seconds
-        return RayAdmission(head=settings.ray_address, address=address, reconnect_seconds=patience, **papers)
-
-    return admit
+    ray = RayMembers(settings) if settings.runner == "ray" else None
+    return Cluster(authority, shown, settings.node_lease_seconds, ray)
 
 
 def issue(authority: Authority, directory: Path) -> bool:

@@ -71,7 +71,7 @@ from aicp.reconcile.nodes import NodeReconciler
 from aicp.reconcile.request_bodies import Retention
 from aicp.reconcile.services import ServiceReconciler
 from aicp.reconcile.uploads import UploadCheck
-from aicp.runners.base import AgentAddress, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs, Watches
+from aicp.runners.base import AgentAddress, HasHead, KeepsEnvironments, Runner, RunnerDriver, StreamsLogs, Watches
 from aicp.security.keyring import load_keyring
 from aicp.security.keys import load_pepper
 from aicp.security.passwords import Passwords
@@ -160,6 +160,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             base.database,
             runner=base.settings.runner,
             patience_seconds=base.settings.ray_reconnect_seconds if base.settings.runner == "ray" else None,
+            head=_head(base.runner),
         ),
         Jobs: Jobs(*shared),
         Joins: Joins(*shared, base.cluster),
@@ -174,7 +175,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             settings=base.hub_settings,
             uses=version_uses,
         ),
-        Nodes: Nodes(*shared),
+        Nodes: Nodes(*shared, base.cluster.ray if base.cluster else None),
         Pools: Pools(*shared),
         Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
         Prices: Prices(*shared, base.settings.currency),
@@ -192,6 +193,10 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Users: Users(*shared, base.passwords),
         Blobs: base.blobs,
     }
+
+
+def _head(runner: Runner) -> HasHead | None:
+    return runner if isinstance(runner, HasHead) else None
 
 
 def _runner_options(settings: Settings) -> dict[str, Any]:

@@ -14,17 +14,15 @@ from pathlib import Path
 from aicp.agent.node import read_node_id
 from aicp.client.joins import join
 from aicp.core.errors import ConflictError, InvalidError
-from aicp.core.join import JoinRequest, JoinWish, RayAdmission
-from aicp.core.ray_member import RayMember
+from aicp.core.join import JoinRequest, JoinWish
 from aicp.main.children import ChildPlan, write_private
 from aicp.main.cluster_settings import split_address
 from aicp.main.joined_state import JoinedState, read_state, state_file
 from aicp.main.preflight import ensure_token, explain_unusable, lock_data_dir, prepare_data_dir
-from aicp.main.ray_node import MEMBERSHIP, write_membership
+from aicp.main.ray_membership import MEMBERSHIP, become_member
 from aicp.main.settings import Settings
 from aicp.main.up import Supervisor, write_own_record
 from aicp.security.authority import make_key, make_request, write_secret
-from aicp.security.ray_trust import RayPapers
 
 
 def main(settings: Settings) -> int:
@@ -123,15 +121,10 @@ def _join(data_dir: Path, wish: JoinWish) -> JoinedState:
     for name, text in (("ca.pem", joined.authority), ("node.key", key), ("node.pem", joined.certificate)):
         write_secret(directory / name, text)
     if joined.ray is not None:
-        _become_member(_ray_dir(data_dir), joined.ray, node_id)
+        become_member(_ray_dir(data_dir), joined.ray, node_id)
     write_private(state_file(data_dir), json.dumps(asdict(state)))
     sys.stderr.write(f"aicp: joined the platform at {control}\n")
     return state
-
-
-def _become_member(directory: Path, ray: RayAdmission, node_id: str) -> None:
-    RayPapers(ray.authority, ray.certificate, ray.key, ray.token).write(directory)
-    write_membership(RayMember(directory, ray.head, ray.address), node_id, ray.reconnect_seconds)
 
 
 def _own_address(given: str) -> tuple[str, int]:

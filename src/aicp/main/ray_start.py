@@ -32,20 +32,21 @@ def node_command(member: RayMember, node_id: str) -> tuple[str, ...]:
     return (*_ray_start(member, node_id), f"--address={member.head}")
 
 
-def state_environment(redis: str, directory: Path) -> dict[str, str]:
+def state_environment(redis: str, authority: Path | None, directory: Path) -> dict[str, str]:
     """Variables that say where the head keeps its state, so that one that is started anew knows its nodes again.
 
-    Without an address of a Redis it is a database in the member's directory, on this machine's disk.
+    Without an address of a Redis it is a database in the member's directory, on this machine's disk. `authority` is
+    whose certificates a Redis with TLS may show.
     """
     if not redis:
         return {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(directory / "state")}
     parts = urlsplit(redis)
-    found = {
+    trusted = {"RAY_REDIS_CA_CERT": str(authority.absolute())} if authority and parts.scheme == "rediss" else {}
+    return trusted | {
         "RAY_REDIS_ADDRESS": f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}",
         "RAY_REDIS_PASSWORD": unquote(parts.password or ""),
         "RAY_external_storage_namespace": temporary_directory(directory).name,
     }
-    return found
 
 
 def end_leftovers(member: RayMember) -> None:
@@ -54,6 +55,12 @@ def end_leftovers(member: RayMember) -> None:
         if pid != os.getpid():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def forget_earlier_head(member: RayMember) -> None:
+    """Takes away what an earlier head noted of itself: Ray would look for it among all processes that it can see, and
+    take a node's that has outlived it for a head."""
+    (temporary_directory(member.directory) / "ray_current_cluster").unlink(missing_ok=True)
 
 
 def ray_variables(inherited: Mapping[str, str]) -> dict[str, str]:

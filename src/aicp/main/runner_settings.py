@@ -23,8 +23,16 @@ RUNNER_SETTINGS: tuple[Setting, ...] = (
         "ray_redis",
         read.plain,
         "",
-        "Redis that keeps the state of Ray's head: `rediss://:password@host:6379` with TLS, or `redis://` on this "
-        "machine's loopback; always with a password. Default: a database in the data directory.",
+        "Redis that keeps the state of Ray's head: `rediss://:password@host:6379` with TLS and "
+        "`ray_redis_authority`, or `redis://` on this machine's loopback; always with a password. Default: a database "
+        "in the data directory.",
+    ),
+    Setting(
+        "ray_redis_authority",
+        read.optional_path,
+        "",
+        "PEM file of the authority that signed the certificate of a `rediss://` address. Ray believes all of its "
+        "certificates, whatever name they bear: let it sign for nothing else.",
     ),
     Setting(
         "ray_reconnect_seconds",

@@ -22,12 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(given, environment())
         # only the module of the process asked for: the gateway must not load a database
         return importlib.import_module(f"aicp.main.{process.replace('-', '_')}").main(settings)
-    except UnavailableError as error:
-        sys.stderr.write(f"aicp: {error.message}\n")
-        return 1
     except AicpError as error:
         sys.stderr.write(f"aicp: {error.message}\n" + (f"aicp: {error.hint}\n" if error.hint else ""))
-        return SETTINGS_ERROR
+        return 1 if isinstance(error, UnavailableError) else SETTINGS_ERROR
     except KeyboardInterrupt:
         return 130
 

@@ -57,6 +57,7 @@ class Settings:
     runner: str
     ray_address: str
     ray_redis: str
+    ray_redis_authority: Path | None
     ray_reconnect_seconds: int
     kubernetes_config: Path | None
     kubernetes_namespace: str

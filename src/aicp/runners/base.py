@@ -132,6 +132,15 @@ class KnowsDeadNodes(Protocol):
         ...
 
 
+@runtime_checkable
+class HasHead(Protocol):
+    """A runner whose machines belong to a head, without which they go on for a while."""
+
+    async def head_answers(self) -> bool:
+        """Whether the head accepts connections at this moment."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PlatformManifests:
     """What to write the platform's own manifests for. `tls_secret` names a Secret of the type kubernetes.io/tls."""

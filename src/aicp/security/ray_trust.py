@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +61,24 @@ class RayTrust:
         self._key = loaded
         self._certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         self._token = token_file.read_text().strip()
+
+    @staticmethod
+    def replace(directory: Path, now: datetime) -> None:
+        """Another authority and token in the place of those that `directory` has: whoever takes papers of the new
+        ones believes no member of the former."""
+        fresh, former = (directory.with_name(f".{directory.name}.{name}") for name in ("new", "old"))
+        for left in (fresh, former):
+            shutil.rmtree(left, ignore_errors=True)
+        RayTrust(fresh, now)
+        # stopped between the two, there is none, and the next one to open it makes it
+        directory.rename(former)
+        fresh.rename(directory)
+        shutil.rmtree(former)
+
+    @property
+    def authority(self) -> str:
+        """The certificate (PEM) by which members know each other."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def admit(self, address: str) -> RayPapers:
         """Papers for the machine at `address`, an IP address or a name. Its key is made here: the way is TLS."""

@@ -16,7 +16,7 @@ from aicp.core.clock import SystemClock
 from aicp.core.errors import ConflictError, ForbiddenError, NotFoundError, TooManyRequestsError, UnauthorizedError
 from aicp.core.event import EventQuery
 from aicp.core.identity import Role
-from aicp.core.join import Joined, JoinRequest, JoinTokenCreate
+from aicp.core.join import Joined, JoinRequest, JoinTokenCreate, RayAdmission
 from aicp.core.join_token import JoinTokenText, make_join_token, read_join_token
 from aicp.security.authority import Authority, make_key, make_request
 from aicp.store.database import Database
@@ -106,6 +106,48 @@ async def test_a_removed_node_is_let_in_no_more(door: Door) -> None:
     for identity in ("aicp://node/node_1", "aicp://node/m1", "aicp://control", None):
         with pytest.raises(UnauthorizedError):
             await door.joins.member(identity)
+
+
+class RayPapers:
+    """Who asked for papers of Ray; each expulsion makes another authority."""
+
+    def __init__(self) -> None:
+        self.admitted, self.expelled = list[str](), 0
+
+    def admit(self, address: str) -> RayAdmission:
+        self.admitted.append(address)
+        texts = {"certificate": "c", "key": "k", "token": "t"}
+        return RayAdmission(
+            head="10.0.0.1:6379", address=address, reconnect_seconds=300, authority=self.authority(), **texts
+        )
+
+    def authority(self) -> str:
+        return f"authority {self.expelled}"
+
+    def expel(self) -> None:
+        self.expelled += 1
+
+
+async def test_who_stays_gets_new_papers_of_ray_when_a_machine_is_removed(door: Door) -> None:
+    ray = RayPapers()
+    door.joins = Joins(door.database, door.clock, Bell(), Cluster(door.authority, "10.0.0.1:8609", 300, ray))
+    joined = await door.join(await door.token())
+    assert joined.ray is not None
+    await door.join(await door.token(), "node_2", "10.0.0.3")
+    assert await door.joins.ray_papers("aicp://node/node_1", joined.ray.authority) is None
+    await Nodes(door.database, door.clock, Bell(), ray).remove(PLATFORM, "node_2")
+    assert ray.expelled == 1
+    papers = await door.joins.ray_papers("aicp://node/node_1", joined.ray.authority)
+    assert papers is not None
+    assert (papers.authority, papers.address) == ("authority 1", "10.0.0.2")
+    assert ray.admitted == ["10.0.0.2", "10.0.0.3", "10.0.0.2"]
+    with pytest.raises(UnauthorizedError):
+        await door.joins.ray_papers("aicp://node/node_2", joined.ray.authority)
+
+
+async def test_without_ray_there_are_no_papers_of_it(door: Door) -> None:
+    await door.join(await door.token())
+    assert await door.joins.ray_papers("aicp://node/node_1", "x") is None
 
 
 async def test_tokens_are_for_platform_admins_and_their_texts_are_not_kept(door: Door) -> None:

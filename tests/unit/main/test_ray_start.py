@@ -9,7 +9,7 @@ import pytest
 
 from aicp.core.errors import InvalidError
 from aicp.core.ray_member import RayMember
-from aicp.main.ray_node import read_membership, write_membership
+from aicp.main.ray_membership import read_membership, write_membership
 from aicp.main.ray_start import head_command, node_command, ray_variables, state_environment, temporary_directory
 from aicp.main.settings import load_settings
 from aicp.main.up import child_plans
@@ -34,11 +34,12 @@ def test_sockets_have_room_in_a_directory_of_the_user_alone(tmp_path: Path):
 
 
 def test_a_password_of_redis_is_never_part_of_a_command(tmp_path: Path):
-    variables = state_environment("rediss://:s%2Fcret@10.0.0.9", tmp_path)
+    variables = state_environment("rediss://:s%2Fcret@10.0.0.9", tmp_path / "ca.pem", tmp_path)
     assert variables["RAY_REDIS_ADDRESS"] == "rediss://10.0.0.9:6379"
     assert variables["RAY_REDIS_PASSWORD"] == "s/cret"
+    assert variables["RAY_REDIS_CA_CERT"] == str(tmp_path / "ca.pem")
     assert "cret" not in "".join(head_command(member(tmp_path), "head"))
-    assert state_environment("", tmp_path)["RAY_gcs_storage_path"].startswith(str(tmp_path))
+    assert state_environment("", None, tmp_path)["RAY_gcs_storage_path"].startswith(str(tmp_path))
 
 
 def test_nothing_of_another_cluster_is_inherited():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,11 @@ from tests.support.runner import FakeRunner
 from aicp.core.errors import InvalidError
 from aicp.core.ray_member import RayMember, without_ray
 from aicp.core.registry import Registry
-from aicp.runners.base import ChecksOptions, KnowsDeadNodes, RunnerDriver, Watches
+from aicp.runners.base import ChecksOptions, HasHead, KnowsDeadNodes, RunnerDriver, Watches
 from aicp.runners.ray.nodes import keeper_name
 from aicp.runners.ray.options import read_options
-from aicp.runners.ray.runner import RayRunner
-from aicp.runners.ray.tending import watch
+from aicp.runners.ray.runner import QUIET_SECONDS, RayRunner
+from aicp.runners.ray.tending import PAPERS_CHANGED, watch
 
 HEAD = ray_node("h0", "head")
 
@@ -78,6 +80,57 @@ async def test_the_runner_hears_of_deaths_and_rings(tmp_path: Path):
     await runner.close()
 
 
+async def test_a_machine_that_answers_after_its_death_was_told_is_not_lost_by_that_word(tmp_path: Path):
+    agents = FakeRunner()
+    options = read_options({"address": "127.0.0.1:6379", "run_dir": tmp_path})
+    runner = RayRunner(agents, options, speaking(tmp_path, ['{"node_a": "cut off"}']))
+
+    async def told() -> bool:
+        return bool(runner.dead())
+
+    agents.silent.add("node_a")
+    await runner.nodes()
+    await eventually("the runner hears of a death", told)
+    await runner.nodes()
+    assert runner.dead() == {"node_a": "cut off"}
+    agents.silent.clear()
+    await runner.nodes()
+    agents.silent.add("node_a")
+    await runner.nodes()
+    assert runner.dead() == {}
+    await runner.close()
+
+
+async def test_while_all_machines_take_new_papers_a_death_is_not_believed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("aicp.runners.ray.runner._PAUSE_SECONDS", 0.01)
+    command = speaking(tmp_path, ['{"node_b": "gone"}'])
+    script, starts = tmp_path / "connection.py", tmp_path / "starts"
+    first = f"import sys\nif open({str(starts)!r}).read() == 'x':\n    sys.exit({PAPERS_CHANGED})\n"
+    script.write_text(script.read_text().replace("import time\n", f"{first}import time\n"))
+    runner = make_runner(tmp_path, command)
+    await runner.nodes()
+
+    async def second() -> bool:
+        return starts.exists() and starts.read_text() == "xx" and runner.connected
+
+    await eventually("a new connection tells of the death", second)
+    assert runner.dead() == {}
+    monkeypatch.setattr("time.monotonic", lambda now=time.monotonic: now() + QUIET_SECONDS)
+    assert runner.dead() == {"node_b": "gone"}
+    await runner.close()
+
+
+async def test_whether_the_head_answers(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        head = f"127.0.0.1:{listener.getsockname()[1]}"
+        runner = RayRunner(FakeRunner(), read_options({"address": head, "run_dir": tmp_path}))
+        assert isinstance(runner, HasHead)
+        assert await runner.head_answers()
+    assert not await runner.head_answers()
+
+
 async def test_without_a_connection_nobody_is_dead_and_it_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -119,6 +172,8 @@ def test_the_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
         ({"redis": "redis://:secret@10.0.0.2:6379"}, "AICP_RAY_REDIS"),
         ({"redis": "rediss://10.0.0.2:6379"}, "AICP_RAY_REDIS"),
         ({"redis": "memcached://:x@127.0.0.1"}, "AICP_RAY_REDIS"),
+        ({"redis": "rediss://:secret@10.0.0.2:6379"}, "AICP_RAY_REDIS_AUTHORITY"),
+        ({"redis": "rediss://:secret@10.0.0.2", "redis_authority": Path("/nothing.pem")}, "/nothing.pem"),
         ({"reconnect_seconds": 60}, "AICP_RAY_RECONNECT_SECONDS"),
     ],
 )
@@ -131,7 +186,8 @@ def test_wrong_settings_are_named(values: dict[str, object], setting: str):
 
 @pytest.mark.parametrize("redis", ["", "redis://:p@127.0.0.1:6379", "rediss://:p@10.0.0.2:6379"])
 def test_right_settings(redis: str):
-    options = read_options({"address": "10.0.0.1:6380", "redis": redis, "run_dir": Path("/d/run")})
+    more = {"redis": redis, "redis_authority": Path(__file__)}
+    options = read_options({"address": "10.0.0.1:6380", "run_dir": Path("/d/run"), **more})
     assert options.member == RayMember(Path("/d/run/ray"), "10.0.0.1:6380", "10.0.0.1")
 
 

@@ -74,3 +74,20 @@ def test_authority_and_token_stay_and_are_private(tmp_path: Path):
     second.write(tmp_path / "m")
     for path in (*(tmp_path / "authority").iterdir(), *(tmp_path / "m").iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_replaced_authority_believes_no_former_member_and_is_believed_by_none(tmp_path: Path):
+    now, directory = datetime.now(UTC), tmp_path / "authority"
+    former_trust = RayTrust(directory, now)
+    former = admitted(former_trust, tmp_path / "a", "10.0.0.1")
+    RayTrust.replace(directory, now)
+    trust = RayTrust(directory, now)
+    present = admitted(trust, tmp_path / "b", "10.0.0.1")
+    assert trust.authority == present.authority.read_text() != former.authority.read_text()
+    assert present.token.read_text() != former.token.read_text()
+    for server, client in ((present, former), (former, present)):
+        with pytest.raises(ssl.SSLError):
+            handshake(server, client, "10.0.0.1")
+    assert handshake(present, admitted(trust, tmp_path / "c", "10.0.0.2"), "10.0.0.1") is None
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports]
@@ -19,16 +21,18 @@ from ray.util import list_named_actors  # pyright: ignore[reportMissingImports]
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # pyright: ignore[reportMissingImports]
 
 from aicp.runners.ray.keeper import Keeper
-from aicp.runners.ray.tending import tell, watch
+from aicp.runners.ray.tending import PAPERS_CHANGED, tell, watch
 from aicp.telemetry.processes import end_with_parent
 
 NAMESPACE = "aicp"
+_LOOK_SECONDS = 1.0
 
 
 def main() -> None:
     """Until the parent ends or Ray's library gives up."""
     wish = json.loads(sys.stdin.readline())
     end_with_parent(wish["parent"])
+    _end_with_papers(Path(os.environ["RAY_TLS_CA_CERT"]))
     ray.init(
         address=wish["head"],
         namespace=NAMESPACE,
@@ -38,6 +42,18 @@ def main() -> None:
         _node_ip_address=wish["head"].rpartition(":")[0].strip("[]"),
     )
     watch(_Cluster(), tell, time.monotonic, time.sleep)
+
+
+def _end_with_papers(authority: Path) -> None:
+    """Ray reads its papers at the start alone: once they are others, only a new process can speak to the head."""
+    known = authority.read_bytes()
+
+    def look() -> None:
+        while authority.read_bytes() == known:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(PAPERS_CHANGED)
+
+    threading.Thread(target=look, name="papers", daemon=True).start()
 
 
 class _Cluster:

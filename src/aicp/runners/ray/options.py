@@ -46,11 +46,11 @@ def read_options(values: Mapping[str, Any]) -> RayOptions:
             f"AICP_RAY_RECONNECT_SECONDS is {seconds}.",
             hint=f"Write at least {LEAST_RECONNECT_SECONDS}: a head that is started anew needs its time.",
         )
-    _check_redis(str(values.get("redis") or ""))
+    _check_redis(str(values.get("redis") or ""), values.get("redis_authority"))
     return RayOptions(Path(values.get("run_dir") or ".") / "ray", head, seconds)
 
 
-def _check_redis(address: str) -> None:
+def _check_redis(address: str, authority: Path | None) -> None:
     """A Redis beyond loopback is spoken to with TLS, and every one with a password: who writes there runs code."""
     if not address:
         return
@@ -68,4 +68,9 @@ def _check_redis(address: str) -> None:
         raise InvalidError(
             f"AICP_RAY_REDIS would send Ray's state and a password to {parts.hostname} in the clear.",
             hint="Write rediss:// (TLS), or keep Redis on this machine's loopback.",
+        )
+    if parts.scheme == "rediss" and (authority is None or not authority.is_file()):
+        raise InvalidError(
+            f"AICP_RAY_REDIS speaks TLS, and AICP_RAY_REDIS_AUTHORITY names no file: {str(authority or '')!r}.",
+            hint="Write there the PEM file of the authority that signed the certificate of Redis.",
         )

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -16,10 +17,14 @@ from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
 from aicp.core.node import EnvironmentStatus, NodeStatus
 from aicp.runners.base import AgentAddress
 from aicp.runners.ray.options import RayOptions
+from aicp.runners.ray.tending import PAPERS_CHANGED
 
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_HEAD_SECONDS = 1.0
+QUIET_SECONDS = 30.0
+"""So long after all of Ray took new papers its word about deaths does not count: every machine's Ray starts anew."""
 _CONNECTION = (sys.executable, "-m", "aicp.runners.ray.connection")
 _LIBRARY_VARIABLES = ("PATH", "HOME", "PYTHONPATH", "TMPDIR", "LANG")
 
@@ -28,7 +33,8 @@ class RayRunner:
     """Everything is done by the agents of `agents`, a runner that reaches them.
 
     A node is dead here when Ray says so and its agent is silent too: an agent that answers serves, whatever became of
-    the Ray beside it.
+    the Ray beside it. One that answers after Ray's word is no longer dead by that word: a machine whose network is back
+    has its Ray started anew, and its agent with it, which shall cost no replica.
     """
 
     def __init__(self, agents: Any, options: RayOptions, connection: Sequence[str] = _CONNECTION) -> None:
@@ -37,6 +43,8 @@ class RayRunner:
         self._command = connection
         self._ring: Callable[[], None] = lambda: None
         self._dead: dict[str, str] = {}
+        self._refuted: set[str] = set()
+        self._quiet_until = 0.0
         self.connected = False
         """Whether Ray's head has told of its nodes over the present connection."""
         self._listening: asyncio.Task[None] | None = None
@@ -44,11 +52,27 @@ class RayRunner:
     async def nodes(self) -> list[NodeStatus]:
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        return await self._agents.nodes()
+        said_before = set(self._dead)  # an answer from before a death says nothing against it
+        seen: list[NodeStatus] = await self._agents.nodes()
+        self._refuted |= {status.node_id for status in seen} & said_before & set(self._dead)
+        return seen
 
     def dead(self) -> Mapping[str, str]:
         """See KnowsDeadNodes."""
-        return dict(self._dead)
+        if time.monotonic() < self._quiet_until:
+            return {}
+        return {name: reason for name, reason in self._dead.items() if name not in self._refuted}
+
+    async def head_answers(self) -> bool:
+        """See HasHead."""
+        host, _, port = self._options.head.rpartition(":")
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError:  # among them the end of the time
+            return False
+        writer.close()
+        return True
 
     def set_agents(self, agents: Sequence[AgentAddress]) -> None:
         """See TakesAgents."""
@@ -110,6 +134,7 @@ class RayRunner:
             self.connected = False
             # nobody hears of their return now: the silence of agents is what counts until Ray answers
             self._dead = {}
+            self._refuted.clear()
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _listen_once(self) -> None:
@@ -128,6 +153,8 @@ class RayRunner:
             process.stdin.write(f"{json.dumps(wish)}\n".encode())
             async for line in process.stdout:
                 self._hear(line)
+            if await process.wait() == PAPERS_CHANGED:
+                self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.info("the connection to Ray's head ended and is made again")
         finally:
             with suppress(ProcessLookupError):
@@ -144,6 +171,7 @@ class RayRunner:
             if name not in self._dead:
                 log.warning("Ray says that node %s is dead: %s", name, reason)
         self._dead = dead
+        self._refuted &= set(dead)
         self.connected = True
         self._ring()
 

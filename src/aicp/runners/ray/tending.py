@@ -12,6 +12,8 @@ from aicp.runners.ray.nodes import keeper_name, keepers_to_end, nodes_by_name, w
 
 LOOK_SECONDS = 0.1
 KEEPERS_SECONDS = 1.0
+PAPERS_CHANGED = 3
+"""Exit code of a connection whose papers are not those of Ray any more."""
 
 
 class Cluster(Protocol):
