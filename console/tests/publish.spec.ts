@@ -63,6 +63,49 @@ test("a change is shown as command, request and document before it is rolled out
   await expect(dialog.getByText("drain_seconds: 5.0")).toBeVisible();
 });
 
+test("priority and making room go from the form to the command, the service and its next change", async ({ page, request }) => {
+  await ensureModel(request);
+  const name = unique("room");
+  await page.goto(`/services/new?model=${MODEL}`);
+  await page.getByLabel("Service name").fill(name);
+  await page.getByLabel("Replicas", { exact: true }).fill("0");
+  await page.getByText("Advanced").click();
+  await page.getByLabel("Priority").fill("-5");
+  await page.getByRole("switch", { name: "Makes room" }).click();
+  const plan = page.getByRole("complementary", { name: "What will run and why" });
+  await expect(plan.getByRole("status")).toBeVisible();
+  await plan.getByRole("button", { name: "As code" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByText(`aicp publish ${MODEL} --name ${name} --replicas 0 --priority -5 --preemptible --create-key`)).toBeVisible();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await expect(page.getByRole("heading", { level: 1, name: `${name} is published` })).toBeVisible();
+  await page.goto(`/services/${name}`);
+  await expect(page.locator(".lines > div").filter({ hasText: /^Priority/ })).toHaveText(/-5\s*Makes room/);
+  await page.goto(`/services/${name}/edit`);
+  await page.getByText("Advanced").click();
+  await expect(page.getByLabel("Priority")).toHaveValue("-5");
+  await page.getByRole("switch", { name: "Makes room" }).click();
+  await plan.getByRole("button", { name: "As code" }).click();
+  await expect(dialog.getByText(`aicp service update ${name} --not-preemptible`)).toBeVisible();
+  await call(request, "DELETE", `/services/${name}`);
+});
+
+test("what would make room is named before anything is stopped", async ({ page, request }) => {
+  await ensureModel(request);
+  await page.route("**/api/v1/services/plan", async (route) => {
+    const answer = await route.fetch();
+    const preempts = [{ replica: "rep_night", service: "night", project: "default", node: "gpu-1", priority: -2 }, { replica: null, service: null, project: null, node: null, priority: 0 }];
+    await route.fulfill({ response: answer, json: { ...((await answer.json()) as object), preempts } });
+  });
+  await page.goto(`/services/new?model=${MODEL}`);
+  const note = page.getByRole("note");
+  await expect(note).toContainText("2 replicas stop for it, and come back when there is room");
+  await expect(note.getByRole("link", { name: "night" })).toHaveAttribute("href", "/services/night");
+  await expect(note).toContainText("a replica of another project · Priority 0");
+  await accessible(page);
+});
+
 test("a private model is published in its own project, for that project only; one click turns a parameter off", async ({ page, request }) => {
   await ensureModel(request);
   const { items } = await call<{ items: { name: string }[] }>(request, "GET", `/models?search=${MODEL}&limit=500`);

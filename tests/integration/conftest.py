@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.support.platform import Platform, eventually
+from tests.support.platform import Platform, eventually, free_ports
 from tests.support.walk import Walk
 
 
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """`aicp quickstart --once` (installs the engine when needed), then the platform up again on the same data."""
-    platform = Platform(tmp_path_factory.mktemp("walk") / "data")
+    """`aicp quickstart --once` (installs the engine when needed), then the platform up again on the same data.
+
+    Machines can join it.
+    """
+    cluster = f"127.0.0.1:{free_ports()[0]}"
+    platform = Platform(tmp_path_factory.mktemp("walk") / "data", AICP_CLUSTER_ADDRESS=cluster)
     done = platform.cli("quickstart", AICP_RUN_ONCE="1")
     assert "/chat/completions" in done.stdout
     platform.start()

@@ -34,7 +34,7 @@ function Arrived({ id }: { id: string }) {
   return (
     <div className="row wrap">
       <CheckCircleFilled aria-hidden style={{ color: "var(--ant-color-success)" }} />
-      <span>{t("join.joined")}</span>
+      <span>{t("join.joined")} </span>
       <Link to={`/platform/nodes/${id}`} className="strong">{node.name}</Link>
       <State state={node.state} reason={node.reason} />
       <span className="small quiet num">{status ? [productsOf(status.accelerators), `${status.cpu_cores} ${t("word.cores")}`, formatBytes(status.memory_bytes)].filter(Boolean).join(" · ") : t("nodes.noStatus")}</span>

@@ -13,6 +13,10 @@ test("the command says only what differs from the usual, and the request all of 
   expect(same).toMatchObject({ method: "POST", path: "/api/v1/join-tokens", body: { hours: 2, uses: 4, pool: "gpu" } });
 });
 
+test("a label that is still being typed is not said as another one", () => {
+  expect(sameAs({ labels: ["zone", "disk=ssd"] }).command.join(" ")).toBe("aicp node token --label disk=ssd");
+});
+
 test("what the new machine runs names the platform's door and the token", () => {
   expect(joinCommand({ address: "10.0.0.1:8609", token: "aicp-join-a-b-c" })).toBe("aicp node join 10.0.0.1:8609 --token aicp-join-a-b-c --detach");
 });

@@ -33,8 +33,8 @@ export const isTaint = (text: string) => TAINT.test(text);
 /** Labels as the words that are typed. */
 export const labelWords = (labels: Record<string, string> | undefined) => Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
 
-/** The labels that typed words mean; the last of a key holds. */
-export const labelsOf = (words: string[] | undefined) => Object.fromEntries((words ?? []).map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
+/** The labels that typed words mean; the last of a key holds, and a word that is not finished means none. */
+export const labelsOf = (words: string[] | undefined) => Object.fromEntries((words ?? []).filter((word) => word.includes("=")).map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
 
 /** A taint as it is typed. */
 export const taintWord = ({ key, value, effect }: Taint) => `${key}${value ? `=${value}` : ""}:${effect ?? "no_schedule"}`;

@@ -51,7 +51,7 @@ function MakesRoom({ preempts }: { preempts: Preempted[] }) {
       <ul style={{ margin: "4px 0 0", paddingInlineStart: 18 }}>
         {preempts.map((item, index) => (
           <li key={item.replica ?? index}>
-            {item.service ? <><Link to={`/services/${item.service}`}>{item.service}</Link> <span className="mono small">{item.replica}</span> · {item.node}</> : t("publish.preemptsOther")} · {t("publish.priority")} <span className="num">{item.priority}</span>
+            {item.service ? <><Link to={`/services/${item.service}`} style={{ textDecoration: "underline" }}>{item.service}</Link> <span className="mono small">{item.replica}</span> · {item.node}</> : t("publish.preemptsOther")} · {t("publish.priority")} <span className="num">{item.priority}</span>
           </li>
         ))}
       </ul>
