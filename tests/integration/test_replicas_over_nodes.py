@@ -69,6 +69,7 @@ def test_a_replica_over_two_machines_answers_and_is_started_anew_as_a_whole(mach
     published = services.create(ServiceCreate(name=service, spec=spec, create_key=True))
     assert published.key is not None
     first = eventually("it serves", lambda: machines.ready(service), seconds=180, every=0.5)
+    assert first is not None
     assert len({member.node_id for member in first.members}) == 2
     assert [member.state for member in first.members] == [ReplicaState.READY] * 2
     said = machines.answer(published.key, service)
@@ -85,6 +86,7 @@ def test_a_replica_over_two_machines_answers_and_is_started_anew_as_a_whole(mach
     assert ended[0].id == first.id
     assert f"Member {there} of 2 on node {first.members[there].node}" in str(ended[0].reason)
     second = eventually("another one serves", lambda: machines.ready(service), seconds=180, every=0.5)
+    assert second is not None
     assert second.id != first.id
     assert machines.answer(published.key, service) == said
 

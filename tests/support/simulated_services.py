@@ -54,9 +54,10 @@ class SimulatedServices:
 
     def actual(self) -> Actual:
         held = tuple(
-            Commitment(item.id, item.service, item.allocation)
+            Commitment(item.id, item.service, given, priority=self._priority(item.service_id))
             for item in self.replicas.values()
             if item.allocation is not None and item.state in _HELD
+            for given in (item.allocation, *item.followers)
         )
         nodes = tuple(
             replace(node, unschedulable="it is being drained") if node.id in self.draining else node
@@ -169,7 +170,9 @@ class SimulatedServices:
                     identity, service.service_id, service.name, action.template, ReplicaState.PENDING, self.now
                 )
             case Place():
-                self.move(action.replica_id, ReplicaState.ALLOCATED, allocation=action.allocation, node=action.node)
+                others = tuple(member.allocation for member in action.followers)
+                place = {"allocation": action.allocation, "node": action.node, "followers": others}
+                self.move(action.replica_id, ReplicaState.ALLOCATED, **place)
             case Wait():
                 self.replicas[action.replica_id] = replace(self.replicas[action.replica_id], reason=action.reason)
             case Start():

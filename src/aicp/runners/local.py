@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 from aicp.client.agent import AgentClient
 from aicp.core.errors import InvalidError, NotFoundError, UnavailableError
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
+from aicp.core.members import merge_reports
 from aicp.core.node import EnvironmentStatus, NodeStatus
-from aicp.runners._members import merge_reports, start_members
 from aicp.runners.base import AgentAddress
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class LocalRunner:
         clients = [await self._client(node_id) for node_id in nodes]
         if len(clients) == 1:
             return await clients[0].start(launch)
-        return await start_members(clients, launch)
+        return await _start_members(clients, launch)
 
     async def observe(self) -> list[ObservedReplica]:
         found: dict[str, list[ObservedReplica]] = {}
@@ -200,6 +200,24 @@ def _ignore(task: asyncio.Future[Any]) -> None:
     """An answer that nobody waits for any more may be an error."""
     if not task.cancelled():
         task.exception()
+
+
+async def _start_members(agents: Sequence[AgentClient], launch: ReplicaLaunch) -> ObservedReplica:
+    """Starts each member by its agent, in the order of the members.
+
+    A node that does not answer may have started its member; to try again is right then. What any of them refuses ends
+    the others.
+    """
+    answers = await asyncio.gather(*(agent.start(launch) for agent in agents), return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    refusal = next((error for error in errors if not isinstance(error, UnavailableError)), None)
+    if refusal is not None:
+        started = [agent for agent, answer in zip(agents, answers, strict=True) if isinstance(answer, ObservedReplica)]
+        stops = (agent.stop(launch.replica_id, generation=launch.generation, grace_seconds=0) for agent in started)
+        await asyncio.gather(*stops, return_exceptions=True)
+    if errors:
+        raise refusal or errors[0]
+    return merge_reports([answer for answer in answers if isinstance(answer, ObservedReplica)])
 
 
 def client_of(agent: AgentAddress) -> AgentClient:

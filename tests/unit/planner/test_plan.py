@@ -231,3 +231,57 @@ def test_a_smaller_format_is_suggested_where_its_slice_fits():
     )
     fit = plan(given, make_version(weight_bytes=30 * GIB), nodes=[cards_to_cut()]).plan.fit
     assert not any("int8" in item for item in fit.suggestions), "the slice stays as large as it was asked"
+
+
+class WideEngine(SmallEngine):
+    """One that divides its weights over up to three nodes."""
+
+    def spans(self, version: ModelVersion, vendor: str, nodes: int) -> str | None:
+        return "it has three parts" if nodes > 3 else None
+
+    def estimate(self, version, model_type, mode, sizing):
+        return [
+            part.model_copy(update={"bytes": part.bytes // sizing.nodes})
+            for part in super().estimate(version, model_type, mode, sizing)
+        ]
+
+
+def cluster(count: int) -> list[Node]:
+    return [make_node(make_node_status(f"node_{number}", memory_bytes=16 * GIB)) for number in range(count)]
+
+
+def test_what_fits_on_no_single_node_names_how_many_would_do_and_is_not_spread_unasked():
+    version = make_version(weight_bytes=30 * GIB)
+    engines = {"small": WideEngine()}
+    refused = plan(ServiceSpec(model="demo"), version, nodes=cluster(4), engines=engines)
+    assert not refused.plan.fit.fits
+    assert refused.requirement.nodes == 1
+    assert "nodes 3, whose engines then speak to each other unencrypted" in refused.plan.fit.suggestions
+    asked = plan(ServiceSpec(model="demo", compute=Compute(nodes=3)), version, nodes=cluster(4), engines=engines)
+    assert asked.plan.fit.fits
+    assert asked.requirement.nodes == 3
+    assert str(choice(asked, "node").value).count("node-") == 3
+    assert (choice(asked, "nodes").value, choice(asked, "nodes").chosen_by) == (3, "user")
+
+
+def test_of_a_single_node_engine_nothing_over_nodes_is_promised():
+    version = make_version(weight_bytes=30 * GIB)
+    alone = plan(ServiceSpec(model="demo"), version, nodes=cluster(4))
+    assert not any("nodes" in item for item in alone.plan.fit.suggestions)
+    with pytest.raises(InvalidError) as refused:
+        plan(ServiceSpec(model="demo", compute=Compute(nodes=2)), version, nodes=cluster(4))
+    assert "one replica of it runs on one node" in str(refused.value.hint)
+    with pytest.raises(InvalidError) as parts:
+        plan(ServiceSpec(model="demo", compute=Compute(nodes=4)), nodes=cluster(4), engines={"small": WideEngine()})
+    assert "it has three parts" in str(parts.value.hint)
+
+
+def test_more_nodes_than_there_are_do_not_fit_in_words():
+    asked = plan(ServiceSpec(model="demo", compute=Compute(nodes=3)), nodes=cluster(2), engines={"small": WideEngine()})
+    assert not asked.plan.fit.fits
+    assert "3 nodes were asked, and pool default has 2" in asked.plan.fit.reason
+
+
+def test_a_part_of_an_accelerator_and_several_nodes_are_refused():
+    with pytest.raises(ValueError, match="leave the slice out"):
+        Compute(nodes=2, slice=SliceSpec(compute_percent=10))

@@ -20,6 +20,7 @@ from aicp.core.launch import (
     ReplicaLaunch,
     ReplicaState,
 )
+from aicp.core.members import merge_reports
 from aicp.core.model import ModelVersion
 from aicp.core.replica import Replica, ReplicaPart, check_replica_transition
 from aicp.core.service import Compute, ServiceState, ServiceUpdate
@@ -28,7 +29,6 @@ from aicp.reconcile.groups import NodeLook, group_change
 from aicp.reconcile.loop import Loop
 from aicp.reconcile.observation import Change
 from aicp.reconcile.services import ServiceReconciler
-from aicp.runners._members import merge_reports
 from aicp.store.database import Database
 from aicp.store.replicas import CHARGED, Replicas, StoredReplica
 

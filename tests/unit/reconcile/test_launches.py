@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from tests.support.runner import make_node_status
 
+from aicp.core.errors import UnavailableError
+from aicp.core.launch import Allocation, ReplicaState
 from aicp.core.node import Node, NodeState
-from aicp.reconcile.launches import model_sources
+from aicp.core.replica import Replica, ReplicaPart
+from aicp.reconcile.launches import GROUP_PORTS, choose_group_port, group_seats, model_sources
+from aicp.store.replicas import StoredReplica
 
 DIGEST = "ab" * 32
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,3 +46,38 @@ def test_many_replicas_do_not_all_ask_the_same_node() -> None:
     assert {len(order) for order in orders} == {4}
     assert len({order[0] for order in orders}) > 4
     assert names(nodes, "rep_1") == names(list(reversed(nodes)), "rep_1"), "asked again, it is the same"
+
+
+def test_the_port_where_members_meet_is_free_and_another_one_for_each_replica() -> None:
+    ports = [choose_group_port(f"rep_{number}", ()) for number in range(50)]
+    assert len(set(ports)) > 40, "what a foreign program holds is not met again"
+    assert set(ports) <= set(GROUP_PORTS)
+    taken = set(GROUP_PORTS) - {29777}
+    assert choose_group_port("rep_1", taken) == 29777
+    with pytest.raises(UnavailableError, match="no port left"):
+        choose_group_port("rep_1", set(GROUP_PORTS))
+
+
+def test_members_are_told_where_the_leader_is_by_the_address_of_its_node() -> None:
+    seats = group_seats(group("a", "b"), [node("a"), node("b", "mtls://b.node.aicp@[fd00::2]:7")], None)
+    assert [(seat.rank, seat.leader, seat.host) for seat in seats if seat] == [
+        (0, "10.0.0.1", "10.0.0.1"),
+        (1, "10.0.0.1", "fd00::2"),
+    ]
+    own = group_seats(group("first", "b"), [node("first", ""), node("b")], "10.0.0.9")
+    assert {seat.leader for seat in own if seat} == {"10.0.0.9"}
+    with pytest.raises(UnavailableError, match="know no address of node first"):
+        group_seats(group("first", "b"), [node("first", ""), node("b")], None)
+
+
+def group(*names: str) -> StoredReplica:
+    parts = [
+        ReplicaPart(
+            node_id=name, node=name, allocation=Allocation(node_id=name, devices=[], cpu_cores=1, memory_bytes=1)
+        )
+        for name in names
+    ]
+    replica = Replica(
+        id="rep_1", service="s", generation=1, state=ReplicaState.ALLOCATED, members=parts, created_at=NOW
+    )
+    return StoredReplica(replica, "svc", "default", names[0], None, False, None, None, None, None, 29501)
