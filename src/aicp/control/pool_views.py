@@ -11,16 +11,19 @@ from aicp.core.accelerator import SIMULATED, Accelerator
 from aicp.core.launch import DeviceShare, ReplicaState
 from aicp.core.node import Node, NodeState
 from aicp.core.pool import (
+    Held,
     HeldShare,
     Pool,
     PoolDevice,
     PoolNode,
+    PoolQuota,
     PoolView,
     QuotaUse,
     WaitingNode,
     WaitingReplica,
 )
 from aicp.core.service import Service
+from aicp.scheduler.borrowing import borrowed, lendable
 from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.quotas import Quotas, held
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
@@ -83,6 +86,7 @@ def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
         closed=pool.closed(look.now),
         policy=pool.policy,
         unlike=pool.unlike,
+        borrowing=pool.borrowing,
         labels=dict(pool.labels or {}),
         vendors=sorted({card.vendor for _, card in cards}),
         products=dict(Counter(card.product for _, card in cards)),
@@ -118,11 +122,17 @@ def show_view(pool: PoolIntent, look: Look, visible: Collection[str] | None) -> 
         nodes=[_node(node, snapshot, shares, visible) for node in look.nodes if node.pool == pool.name],
         waiting=explain_waiting(look, snapshot, visible, pool=pool.name),
         quotas=[
-            QuotaUse(quota=quota, held=held(quotas.held_in(pool.name, quota.project, snapshot)))
+            _quota_use(quota, held(quotas.held_in(pool.name, quota.project, snapshot)), borrowing=pool.borrowing)
             for quota in pool.quotas
             if visible is None or quota.project in visible
         ],
     )
+
+
+def _quota_use(quota: PoolQuota, now: Held, *, borrowing: bool) -> QuotaUse:
+    if not borrowing:
+        return QuotaUse(quota=quota, held=now)
+    return QuotaUse(quota=quota, held=now, borrowed=borrowed(quota, now), lendable=lendable(quota, now))
 
 
 def explain_waiting(

@@ -92,6 +92,7 @@ class Pools:
                 tuple(wanted.quotas),
                 wanted.policy,
                 wanted.unlike,
+                wanted.borrowing,
             )
             await StoredPools(tx).add(pool, self._clock.now())
             await Events(tx).audit(caller, self._clock.now(), "pool.create", "pool", wanted.name)
@@ -200,6 +201,7 @@ def _changed(pool: PoolIntent, wanted: PoolUpdate) -> PoolIntent:
         quotas=pool.quotas if wanted.quotas is None else tuple(wanted.quotas),
         policy=wanted.policy or pool.policy,
         unlike=pool.unlike if wanted.unlike is None else wanted.unlike,
+        borrowing=pool.borrowing if wanted.borrowing is None else wanted.borrowing,
     )
 
 
@@ -226,6 +228,7 @@ def _said(pool: PoolIntent) -> dict[str, Any]:
         "windows": [window.model_dump(mode="json") for window in pool.windows],
         "policy": pool.policy.value,
         "unlike": pool.unlike,
+        "borrowing": pool.borrowing,
         "labels": dict(pool.labels or {}),
         "quotas": [quota.model_dump(mode="json") for quota in pool.quotas],
     }

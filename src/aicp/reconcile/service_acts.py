@@ -164,7 +164,7 @@ class ServiceActs:
                 )
                 for service_id, kind, text in told:
                     service = await Services(tx).get(self.names[service_id])
-                    condition = Condition(type=kind, status=True, reason="Priority", message=text, at=now)
+                    condition = Condition(type=kind, status=True, reason=action.cause, message=text, at=now)
                     await Services(tx).set_condition(service_id, condition)
                     what = f"service.{kind.lower()}"
                     await Events(tx).note(

@@ -10,9 +10,8 @@ from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
 from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
-from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
-from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, with_priorities
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, pool_quotas, with_priorities
 from aicp.store.replicas import CHARGED, StoredReplica
 from aicp.store.revisions import READY, Revision
 
@@ -62,9 +61,7 @@ def make_world(stored: StoredServices, now: datetime) -> World:
     desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
     snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now), pool_policies(stored.pools))
     snapshot = with_priorities(snapshot, stored.services)
-    projects = {service.name: service.project for service in stored.services}
-    limits = {(pool.name, quota.project): quota for pool in stored.pools for quota in pool.quotas}
-    return World(desired, Actual(views, snapshot, Quotas(limits, projects)))
+    return World(desired, Actual(views, snapshot, pool_quotas(stored.pools, stored.services)))
 
 
 def _desired(service: Service, stored: StoredServices) -> Desired:

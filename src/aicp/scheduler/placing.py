@@ -3,12 +3,17 @@
 What finds no place now may find one when others that leave already have left; else replicas of a lower priority that
 allow it are stopped for it, as few as possible. Such a place is kept: nothing of a lower priority takes it meanwhile,
 so that what was stopped does not come back to where it is stopped again.
+
+Of projects with quotas the one that uses the least of its own comes first among equal priorities. What would borrow
+quota of others comes after all that does not, whatever its priority, and nothing is stopped for it; the owner of a
+quota has replicas on borrowed quota stopped, and these before any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from aicp.core.launch import Allocation
@@ -27,6 +32,7 @@ _EXPLAINED = 4000
 _RELIEVED = 20_000
 """What to stop is suggested up to so many looks at nodes in a pass."""
 _MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and make room."
+_TAKING_BACK = "Waiting: replicas on borrowed quota finish their requests and make room."
 _LEAVING = "Waiting: another replica finishes its requests and makes room."
 _TURN = "Waiting: replicas of a higher priority are given room first."
 
@@ -51,12 +57,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A replica that may be stopped for one of a higher priority: whose it is."""
+    """A replica that may be stopped: for one of a higher priority where it is `preemptible`, in any case where it runs
+    on quota that its owner takes back. And whose it is."""
 
     service_id: str
     service: str
     project: str
     priority: int
+    preemptible: bool = True
 
 
 def place_waiting(
@@ -74,6 +82,7 @@ def place_waiting(
     ordered = sorted(waiting, key=lambda item: -item.need.priority)
     for _, items in groupby(ordered, key=lambda item: item.need.priority):
         turn.take(list(items))
+    turn.lend()
     return turn.finish()
 
 
@@ -83,13 +92,17 @@ class _Pass:
     ) -> None:
         self._board = Board(snapshot)
         self._snapshot = snapshot
+        self._quotas = quotas
         self._ledger = QuotaLedger(quotas, snapshot)
         self._victims = dict(victims)
         self._gone = {item.replica_id for item in snapshot.commitments if item.replica_id in set(leaving)}
         self._made: list[Commitment] = []
         self._later: Board | None = None
         self._hopeless: set[Requirement] = set()
+        self._unreclaimable: set[Requirement] = set()
         self._refused: list[Waiting] = []
+        self._borrowers: list[Waiting] = []
+        self._lends = False
         self._evictions = 0
         self._actions: list[Action] = []
 
@@ -106,7 +119,7 @@ class _Pass:
         for replica_id, members in outcome.placements.items():
             self._placed(by_id[replica_id], members[0])
         refused = set(outcome.refusals)
-        for item in in_order(item for item in pending if item.id in limited):
+        for item in self._in_turn((item for item in pending if item.id in limited), by_id):
             found = self._board.place(item.need, item.service)
             if found is None:
                 refused.add(item.id)
@@ -115,6 +128,23 @@ class _Pass:
                 self._placed(by_id[item.id], found)
         for item in in_order(item for item in pending if item.id in refused):
             self._make_room(by_id[item.id])
+
+    def lend(self) -> None:
+        """All that would borrow, after what does not; nothing is stopped for it."""
+        self._lends = True
+        borrowers = sorted(self._borrowers, key=lambda item: -item.need.priority)
+        for _, items in groupby(borrowers, key=lambda item: item.need.priority):
+            self.take([replace(item, may_preempt=False) for item in items])
+
+    def _in_turn(self, items: Iterable[Pending], by_id: Mapping[str, Waiting]) -> Iterator[Pending]:
+        queues: dict[tuple[str, str], deque[Pending]] = {}
+        for item in in_order(items):
+            queues.setdefault((item.need.pool, by_id[item.id].project), deque()).append(item)
+        while queues:
+            first = min(queues, key=lambda key: (self._ledger.used_share(*key), key))
+            yield queues[first].popleft()
+            if not queues[first]:
+                del queues[first]
 
     def finish(self) -> list[Action]:
         """All that was decided, with a reason for each that waits for nothing in particular."""
@@ -149,6 +179,9 @@ class _Pass:
 
     def _within_quota(self, item: Waiting, allocation: Allocation) -> bool:
         # What is replaced does not count: a quota must not keep a service from being updated or moved.
+        if not self._lends and self._ledger.borrows(item.need.pool, item.project, item.replaced, allocation):
+            self._borrowers.append(item)
+            return False
         over = self._ledger.refusal(item.need.pool, item.project, item.replaced, allocation)
         if over is not None:
             self._wait(item, f"Waiting: {over}.")
@@ -157,8 +190,10 @@ class _Pass:
     def _make_room(self, item: Waiting) -> None:
         """A place that becomes free by itself, or by stopping others; else it is refused."""
         need = item.need
-        weaker = item.may_preempt and any(victim.priority < need.priority for victim in self._victims.values())
-        if need in self._hopeless or not (self._gone or weaker):
+        weaker = item.may_preempt and need not in self._hopeless
+        weaker = weaker and any(self._weaker(replica_id, need) for replica_id in self._victims)
+        ways = self._reclaims(item)
+        if not (self._gone or ways or weaker):
             self._refused.append(item)
             return
         later = self._then()
@@ -167,36 +202,68 @@ class _Pass:
             if self._within_quota(item, found.allocation):
                 later.add(item.service, found.allocation)
                 self._claim(item, found.allocation)
-                self._wait(item, _MAKING_ROOM if item.reason == _MAKING_ROOM else _LEAVING)
-        elif weaker and self._evictions >= EVICTIONS:
+                self._wait(item, item.reason if item.reason in (_MAKING_ROOM, _TAKING_BACK) else _LEAVING)
+        elif (weaker or ways) and self._evictions >= EVICTIONS:
             self._wait(item, _TURN)
-        elif not weaker or not self._evict(item):
+        elif not self._reclaim(item, ways) and not (weaker and self._evict(item)):
             self._refused.append(item)
 
+    def _reclaims(self, item: Waiting) -> list[Callable[[Commitment], bool]]:
+        """Ways to take back the quota of an item's project, in the order to be tried."""
+        if not item.may_preempt or self._lends or item.need in self._unreclaimable:
+            return []
+        ways = self._quotas.reclaimable(item.need.pool, item.project, self._future())
+        if not ways:
+            self._unreclaimable.add(item.need)
+        return ways
+
+    def _reclaim(self, item: Waiting, ways: Sequence[Callable[[Commitment], bool]]) -> bool:
+        """Stops what runs on borrowed quota, as little as possible; whether the item is dealt with."""
+        for is_lent in ways:
+            found = self._stop(
+                item,
+                lambda held, is_lent=is_lent: is_lent(held) and held.replica_id in self._victims,
+                is_lent=True,
+            )
+            if found:
+                return True
+        if ways:
+            self._unreclaimable.add(item.need)
+        return False
+
     def _evict(self, item: Waiting) -> bool:
-        """Stops as few as possible so that there is room; whether the item is dealt with."""
+        """Stops what is less important, as little as possible; whether the item is dealt with."""
         need = item.need
-        answer = make_room(need, self._future(), item.service, lambda held: self._weaker(held.replica_id, need))
+        if self._stop(item, lambda held: self._weaker(held.replica_id, need)):
+            return True
+        self._hopeless.add(need)
+        return False
+
+    def _stop(self, item: Waiting, may_evict: Callable[[Commitment], bool], *, is_lent: bool = False) -> bool:
+        future = self._future()
+        answer = make_room(item.need, future, item.service, may_evict)
         if isinstance(answer, Refusal) or not answer.victims:
-            self._hopeless.add(need)
             return False
         [found] = answer.placements
+        if is_lent and not self._quotas.spares_own(item.need.pool, answer.victims, future):
+            return False
         if not self._within_quota(item, found.allocation):
             return True
         self._evictions += 1
         for replica_id in answer.victims:
             victim = self._victims.pop(replica_id)
-            reason, gain = _words(item, victim, replica_id)
-            self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain))
+            reason, gain = (_loan_words if is_lent else _words)(item, victim, replica_id)
+            cause = "Borrowed" if is_lent else "Priority"
+            self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain, cause))
         self._gone.update(answer.victims)
         self._claim(item, found.allocation)
         self._later = None
-        self._wait(item, _MAKING_ROOM)
+        self._wait(item, _TAKING_BACK if is_lent else _MAKING_ROOM)
         return True
 
     def _weaker(self, replica_id: str, need: Requirement) -> bool:
         victim = self._victims.get(replica_id)
-        return victim is not None and victim.priority < need.priority
+        return victim is not None and victim.preemptible and victim.priority < need.priority
 
     def _claim(self, item: Waiting, allocation: Allocation) -> None:
         """Keeps a place that is not free yet: nobody else is put on its cards in this pass."""
@@ -230,4 +297,14 @@ def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
         f"It makes room for {winner}, whose priority {item.need.priority} is higher than {victim.priority};"
         " it comes back when there is room.",
         f"No place was free, so {loser} of the lower priority {victim.priority} makes room.",
+    )
+
+
+def _loan_words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
+    pool, owner, borrower = item.need.pool, item.project, victim.project
+    return (
+        f"It ran on borrowed quota of pool {pool}, which project {owner} needs itself now;"
+        " it comes back when there is quota to borrow.",
+        f"No place was free within the quota of project {owner}, so replica {replica_id} of project {borrower}"
+        " on borrowed quota makes room.",
     )

@@ -140,13 +140,15 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Preempt:
-    """Drain a replica so that one of a higher priority finds room: `winner`, a service, is given its place."""
+    """Drain a replica so that one of a higher priority, or the owner of the quota that it borrows, finds room:
+    `winner`, a service, is given its place. `cause` is why, in one word."""
 
     replica_id: str
     service_id: str
     winner_id: str
     reason: str
     winner_reason: str
+    cause: str = "Priority"
 
 
 @dataclass(frozen=True, slots=True)

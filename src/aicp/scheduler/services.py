@@ -115,11 +115,12 @@ def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Ac
 def _victims(
     desired: Sequence[Desired], owned: Mapping[str, Sequence[ReplicaView]], leaving: Collection[str]
 ) -> dict[str, Victim]:
-    """Replicas that may be stopped for one of a higher priority."""
+    """Replicas that may be stopped for others, see placing.py."""
     return {
-        replica.id: Victim(service.service_id, service.name, service.project, service.requirement.priority)
+        replica.id: Victim(
+            service.service_id, service.name, service.project, service.requirement.priority, service.preemptible
+        )
         for service in desired
-        if service.preemptible
         for replica in owned[service.service_id]
         if replica.state in LIVE and replica.allocation is not None and replica.id not in leaving
     }

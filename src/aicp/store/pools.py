@@ -18,6 +18,7 @@ from aicp.core.node import Node, NodeState, TaintEffect
 from aicp.core.pool import PoolOrder, PoolQuota, Purpose, TrainingWindow, takes_inference
 from aicp.core.service import Service
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Snapshot
+from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
 from aicp.store.replicas import Replicas, StoredReplica
@@ -36,6 +37,7 @@ class PoolRow(Base):
     windows: Mapped[list[Any]] = mapped_column(default=list)
     placing: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
     unlike: Mapped[bool] = mapped_column(default=True)
+    borrowing: Mapped[bool] = mapped_column(default=False)
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
@@ -50,6 +52,8 @@ class PoolQuotaRow(Base):
     accelerators: Mapped[int | None]
     compute_percent: Mapped[int | None]
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    lend_percent: Mapped[int] = mapped_column(default=100)
+    borrow_percent: Mapped[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class PoolIntent:
     quotas: tuple[PoolQuota, ...] = ()
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = True
+    borrowing: bool = False
 
     def closed(self, now: datetime | None) -> str | None:
         """Why it takes no new replica, in words; windows count only where a time is given."""
@@ -156,6 +161,7 @@ def _columns(pool: PoolIntent) -> dict[str, Any]:
         "labels": dict(pool.labels or {}),
         "placing": pool.policy,
         "unlike": pool.unlike,
+        "borrowing": pool.borrowing,
     }
 
 
@@ -168,15 +174,27 @@ def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
         labels=row.labels,
         policy=PoolOrder(row.placing),
         unlike=row.unlike,
+        borrowing=row.borrowing,
         quotas=tuple(
             PoolQuota(
                 project=quota.project,
                 accelerators=quota.accelerators,
                 compute_percent=quota.compute_percent,
                 memory_bytes=quota.memory_bytes,
+                lend_percent=quota.lend_percent,
+                borrow_percent=quota.borrow_percent,
             )
             for quota in quotas
         ),
+    )
+
+
+def pool_quotas(pools: Sequence[PoolIntent], services: Sequence[Service]) -> Quotas:
+    """The quotas of `pools`, which of these borrow, and the project of every service."""
+    return Quotas(
+        {(pool.name, quota.project): quota for pool in pools for quota in pool.quotas},
+        {service.name: service.project for service in services},
+        frozenset(pool.name for pool in pools if pool.borrowing),
     )
 
 
