@@ -26,8 +26,10 @@ from aicp.core.service import Service
 from aicp.scheduler.borrowing import borrowed, lendable
 from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.quotas import Quotas, held
+from aicp.scheduler.reservations import with_reservations
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
 from aicp.store.replicas import CHARGED, StoredReplica
+from aicp.store.reservations import StoredReservation, for_scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Look:
     services: Sequence[Service]
     requirements: Mapping[str, Requirement]
     now: datetime
+    reservations: Sequence[StoredReservation] = ()
 
     @property
     def charged(self) -> list[StoredReplica]:
@@ -57,9 +60,10 @@ class Look:
 
     def snapshot(self) -> Snapshot:
         """What decisions would be made on."""
-        return make_snapshot(
+        snapshot = make_snapshot(
             list(self.nodes), self.charged, closed_pools(self.pools, self.now), pool_policies(self.pools)
         )
+        return with_reservations(snapshot, for_scheduler(self.reservations), self.now)
 
 
 def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:

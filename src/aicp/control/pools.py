@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ from aicp.store.pools import DEFAULT_POOL, PoolIntent
 from aicp.store.pools import Pools as StoredPools
 from aicp.store.projects import Projects
 from aicp.store.replicas import Replicas
+from aicp.store.reservations import Reservations
 from aicp.store.revisions import Revisions
 from aicp.store.services import Services
 
@@ -162,7 +164,7 @@ async def look_at(tx: Transaction, now: datetime) -> Look:
     requirements: dict[str, Requirement] = {}
     for item in pending:
         revision = await Revisions(tx).get(item.service_id, item.replica.generation)
-        requirements[item.replica.id] = revision.requirement
+        requirements[item.replica.id] = replace(revision.requirement, project=item.project)
     return Look(
         pools=await StoredPools(tx).list(),
         nodes=await Nodes(tx).all(),
@@ -170,6 +172,7 @@ async def look_at(tx: Transaction, now: datetime) -> Look:
         services=await Services(tx).all(),
         requirements=requirements,
         now=now,
+        reservations=await Reservations(tx).list(now),
     )
 
 

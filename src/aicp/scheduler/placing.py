@@ -19,11 +19,12 @@ from itertools import groupby
 from aicp.core.launch import Allocation
 from aicp.scheduler.batch import explain, in_order, place_on
 from aicp.scheduler.board import Board
+from aicp.scheduler.moving import Target, place_exactly
 from aicp.scheduler.pending import Pending
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, place, relief
 from aicp.scheduler.preemption import make_room
 from aicp.scheduler.quotas import QuotaLedger, Quotas
-from aicp.scheduler.service_world import Action, Place, Preempt, Wait
+from aicp.scheduler.service_world import Action, Place, Preempt, Stay, Wait
 
 EVICTIONS = 8
 """Replicas for which others are stopped in one pass; the rest follows in the next, a second later."""
@@ -41,8 +42,8 @@ _TURN = "Waiting: replicas of a higher priority are given room first."
 class Waiting:
     """A replica without a place.
 
-    `reason` is what was said last. `replaced` are allocations of its service that go when it serves: a quota does not
-    count them.
+    `reason` is what was said last. `target` is the only place where it may go. `replaced` are allocations of its
+    service that go when it serves: a quota does not count them.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Waiting:
     reason: str | None = None
     replaced: tuple[Allocation, ...] = ()
     may_preempt: bool = False
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,10 @@ class _Pass:
 
     def take(self, items: Sequence[Waiting]) -> None:
         """All of one priority."""
+        for item in items:
+            if item.target is not None:
+                self._move(item, item.target)
+        items = [item for item in items if item.target is None]
         if self._evictions >= EVICTIONS:
             for item in items:
                 self._wait(item, _TURN)
@@ -165,6 +171,16 @@ class _Pass:
             tries = f" Try: stop {' or '.join(stops[key])}." if stops.get(key) else ""
             self._wait(item, f"Waiting: {known[need]}.{tries}")
         return self._actions
+
+    def _move(self, item: Waiting, target: Target) -> None:
+        """Puts a successor to the place that was chosen for it and nowhere else."""
+        found = place_exactly(item.need, target.allocation, self._snapshot.plus(*self._made), item.service)
+        if isinstance(found, Refusal):
+            reason = f"its new place is not free any more ({found.sentence})"
+            self._actions.append(Stay(target.replica_id, item.service_id, reason))
+        elif self._within_quota(item, found.allocation):
+            self._board.add(item.service, found.allocation)
+            self._placed(item, found)
 
     def _placed(self, item: Waiting, found: Placement) -> None:
         """Notes what the board counts already."""

@@ -120,7 +120,17 @@ def _has_accelerators(need: Requirement, room: NodeRoom) -> NodeReason | None:
         text = f"its largest accelerator has {format_bytes(largest)}"
         return NodeReason(room.node.name, "memory", text, need.accelerator_memory_bytes, largest)
     text = f"{free} of {len(mine)} accelerators are free"
+    kept, who = _reserved(need, room)
+    if kept:
+        text = f"{free} of {len(mine)} accelerators are free, and {kept} more are reserved for {who}"
     return NodeReason(room.node.name, "accelerators", text, need.accelerators, free)
+
+
+def _reserved(need: Requirement, room: NodeRoom) -> tuple[int, str]:
+    """How many accelerators of the kind are reserved for others, and for whom."""
+    names = [item.device.reserved_for for item in room.of_vendor(need.vendor) if item.device.reserved_for]
+    others = [name for name in names if name != need.project]
+    return len(others), ", ".join(sorted(set(others)))
 
 
 def _can_be_cut(need: Requirement, room: NodeRoom) -> NodeReason | None:
@@ -166,6 +176,9 @@ def _has_slice(need: Requirement, room: NodeRoom) -> NodeReason | None:
         key=lambda pair: (_nearness(asked, pair[1]), -pair[0].device.index),
     )
     text = f"largest free part is {_part(part)} of {nearest.device.label}; {_asked(asked)} were asked"
+    kept, who = _reserved(need, room)
+    if kept:
+        text = f"{text}, and {kept} more accelerators are reserved for {who}"
     return NodeReason(room.node.name, "slice", text, 1, _nearness(asked, part))
 
 

@@ -203,7 +203,8 @@ class NodeRoom:
         return [by_id[device_id] for device_id in nearest(list(by_id), need.accelerators, self.node.links)]
 
     def parts(self, need: Requirement) -> list[tuple[DeviceRoom, SliceSize]]:
-        """Devices that have room for the slice, those that are cut already and then the fullest first."""
+        """Devices that have room for the slice: those reserved for the project, those that are cut already, then the
+        fullest first."""
         assert need.slice is not None
         free = self.memory_free // need.devices if need.vendor == CPU else self.memory_free
         found = [(item, size) for item in self.usable(need) if (size := item.size(need.slice, free)) is not None]
@@ -218,4 +219,4 @@ def is_usable(need: Requirement, device: Device) -> bool:
 def _tightness(room: DeviceRoom, size: SliceSize) -> tuple[float, ...]:
     memory = max(1, room.device.memory_bytes)
     left = (100 - room.compute - size.compute_percent) / 100 + (memory - room.memory - size.memory_bytes) / memory
-    return (not room.slices, left, room.device.memory_bytes, room.device.index)
+    return (not room.device.reserved_for, not room.slices, left, room.device.memory_bytes, room.device.index)

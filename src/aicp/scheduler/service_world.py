@@ -67,7 +67,10 @@ class ReplicaView:
     drained: bool = False
     """No gateway routes to it any more and none waits for it, or its drain time is over."""
     moving: bool = False
-    """Its node is being drained: it serves until a replica elsewhere does."""
+    """Its node is being drained, or it is wanted elsewhere: it serves until a replica there does."""
+    moving_why: str = ""
+    target: Allocation | None = None
+    """Where its successor goes, when it moves for another reason than its node."""
     fault: str | None = None
     """Set when it is being stopped because it failed."""
     troubled_at: datetime | None = None
@@ -152,6 +155,15 @@ class Preempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Stay:
+    """A move is given up: the replica goes on where it is."""
+
+    replica_id: str
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a replica that is drained, or end one that never started."""
 
@@ -191,4 +203,4 @@ class Remove:
     service_id: str
 
 
-Action = Create | Place | Wait | Start | Resize | Drain | Preempt | Stop | Promote | RollBack | Report | Remove
+Action = Create | Place | Wait | Start | Resize | Drain | Preempt | Stay | Stop | Promote | RollBack | Report | Remove

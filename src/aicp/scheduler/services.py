@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
+from aicp.scheduler.moving import give_up, open_targets
 from aicp.scheduler.placement import Commitment, Placement, Snapshot, place
 from aicp.scheduler.placing import Victim, Waiting, place_waiting
 from aicp.scheduler.quotas import Quotas
@@ -39,6 +40,7 @@ from aicp.scheduler.service_world import (
     Resize,
     RollBack,
     Start,
+    Stay,
     Stop,
     Wait,
 )
@@ -64,6 +66,7 @@ _ORDER: Sequence[type] = (
     RollBack,
     Drain,
     Preempt,
+    Stay,
     Stop,
     Promote,
     Resize,
@@ -152,6 +155,9 @@ def _decide_service(
     service, resized, snapshot = _resizes(service, kept, snapshot, quotas)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
+    failed = failures_in_a_row(_of_template(replicas, service))
+    if failed:
+        actions.extend(give_up(service.service_id, kept, f"its successor did not start ({failed[0].reason})"))
     step.waiting.extend(_waiting(service, replicas, kept))
     actions.extend(
         Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
@@ -251,7 +257,7 @@ def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapsh
 
 def _leaves(replica: ReplicaView, service: Desired) -> str:
     if replica.generation == service.template:
-        return f"node {replica.node} is being drained"
+        return replica.moving_why or f"node {replica.node} is being drained"
     return f"replaced by revision {service.template}"
 
 
@@ -295,6 +301,7 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
     held = sum(replica.state != ReplicaState.PENDING for replica in kept)
     needed = 0 if failures_in_a_row(_of_template(replicas, service)) else service.replicas - held
     pending = [replica for replica in kept if replica.state == ReplicaState.PENDING]
+    targets = open_targets(replicas, LIVE)
     return [
         Waiting(
             id=replica.id,
@@ -305,6 +312,7 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
             reason=replica.reason,
             replaced=replaced,
             may_preempt=number < needed,
+            target=targets[number] if number < len(targets) else None,
         )
         for number, replica in enumerate(pending)
     ]

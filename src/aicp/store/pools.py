@@ -19,9 +19,11 @@ from aicp.core.pool import PoolOrder, PoolQuota, Purpose, TrainingWindow, takes_
 from aicp.core.service import Service
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Snapshot
 from aicp.scheduler.quotas import Quotas
+from aicp.scheduler.reservations import with_reservations
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.reservations import ReservationRow, Reservations, for_scheduler
 
 DEFAULT_POOL = "default"
 
@@ -103,14 +105,16 @@ class Pools:
         await self._set_quotas(pool)
 
     async def remove(self, name: str) -> None:
-        """Forgets a pool and its quotas. Raises NotFoundError."""
+        """Forgets a pool with its quotas and reservations. Raises NotFoundError."""
         await self._session.delete(await self._row(name))
         await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.pool == name))
+        await self._session.execute(delete(ReservationRow).where(ReservationRow.pool == name))
         await self._session.flush()
 
     async def forget_project(self, project: str) -> None:
-        """Takes a project's quotas away in every pool."""
+        """Takes a project's quotas and reservations away in every pool."""
         await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.project == project))
+        await self._session.execute(delete(ReservationRow).where(ReservationRow.project == project))
 
     async def list(self) -> list[PoolIntent]:
         """All pools by name."""
@@ -130,11 +134,15 @@ class Pools:
         return await self._read(await self._row(name))
 
     async def snapshot(self, now: datetime | None = None) -> Snapshot:
-        """All nodes with all that is given away, at this moment; without `now`, windows of training do not count."""
+        """All nodes with all that is given away, at this moment; without `now`, neither windows of training nor
+        reservations count."""
         nodes = await Nodes(self._tx).all()
         charged = await Replicas(self._tx).charged()
         pools = await self.list()
-        return make_snapshot(nodes, charged, closed_pools(pools, now), pool_policies(pools))
+        snapshot = make_snapshot(nodes, charged, closed_pools(pools, now), pool_policies(pools))
+        if now is None:
+            return snapshot
+        return with_reservations(snapshot, for_scheduler(await Reservations(self._tx).list(now)), now)
 
     async def _read(self, row: PoolRow) -> PoolIntent:
         query = select(PoolQuotaRow).where(PoolQuotaRow.pool == row.name).order_by(PoolQuotaRow.project)
