@@ -20,7 +20,9 @@ import { poolViewQuery } from "../../queries/pools";
 import { useMay } from "../../queries/session";
 import { DeviceBars } from "./DeviceBars";
 import { PoolDialog } from "./PoolDialog";
+import { PoolMoves } from "./PoolMoves";
 import { PoolQuotas } from "./PoolQuotas";
+import { PoolReservations } from "./PoolReservations";
 import { PurposeTag } from "./Pools";
 
 /** One pool: its nodes with every accelerator and slice, who waits and why, and how quotas stand. */
@@ -55,7 +57,9 @@ export function PoolPage() {
         items={[
           { key: "map", label: t("pools.map"), children: <PoolMap view={view.data} /> },
           { key: "waiting", label: t("pools.waiting"), children: waiting.length ? <WaitingList waiting={waiting} /> : <section className="panel"><div className="quiet" style={{ padding: 16 }}>{t("pools.nobodyWaits")}</div></section> },
-          { key: "quotas", label: t("pools.quotas"), children: <PoolQuotas quotas={view.data.quotas} /> },
+          { key: "quotas", label: t("pools.quotas"), children: <PoolQuotas quotas={view.data.quotas} borrowing={pool.borrowing} /> },
+          { key: "reservations", label: t("pools.reservations"), children: <PoolReservations pool={pool.name} /> },
+          { key: "moves", label: t("pools.movesTab"), children: <PoolMoves pool={pool.name} /> },
           { key: "events", label: t("events.title"), children: <Events kind="pool" name={pool.name} /> },
           { key: "yaml", label: "YAML", children: <Code text={toYaml(pool)} /> },
         ]}
