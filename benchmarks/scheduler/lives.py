@@ -1,8 +1,8 @@
 """Random lives of replicas over a store that is killed again and again: place, resize, release, drain, start anew.
 
 What is promised stands in a database file and nowhere else. A crash loses the card map and whatever was not committed,
-before or after the write; the next life makes its map from the file. A ledger that is kept apart, one line of arithmetic
-for each share, says after every step whether a card was promised twice, and at the end whether anything is left.
+before or after the write; the next life makes its map from the file. A ledger that is kept apart, some arithmetic for
+each share, says after every step whether a card was promised twice, and at the end whether anything is left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nothing is promised twice and nothing leaks while the process dies again and again: `make soak-scheduler`, in short."""
+"""Nothing is promised twice or leaks while the process dies again and again: `make soak-scheduler`, in short."""
 
 from __future__ import annotations
 

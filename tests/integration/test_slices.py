@@ -105,7 +105,7 @@ def test_an_agent_that_is_killed_finds_the_slice_as_it_was_left(platform: Platfo
 
 def test_borrowed_quota_goes_back_to_its_owner(platform: Platform) -> None:
     for service in platform.client.services.list():
-        platform.cli("service", "rm", service.name, "--yes")
+        platform.client.services.delete(service.name)
     eventually("nothing runs", lambda: not platform.client.services.list())
     platform.cli("project", "create", "lab")
     quotas = ("--quota", "default:compute=40", "--quota", "lab:compute=60")
@@ -122,7 +122,7 @@ def test_borrowed_quota_goes_back_to_its_owner(platform: Platform) -> None:
     assert "asked" in why or "borrow" in why
     told = [item.message for item in platform.client.services.get("lent").conditions]
     assert any("which project lab needs itself now" in text for text in told)
-    platform.cli("service", "rm", "own", "--yes")
+    platform.client.services.delete("own")
     eventually("it comes back", lambda: platform.client.services.get("lent").state == "ready")
     assert "Nothing to move" in platform.cli("pool", "defragment", "default", "--apply").stdout
     wanted = ("--pool", "default", "--project", "lab", "--to", "2999-01-01")

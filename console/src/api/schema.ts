@@ -5585,6 +5585,12 @@ export interface components {
              */
             memory_free_bytes: number;
             /**
+             * Memory Oversubscription
+             * @description how many times the memory of an accelerator may be promised to its slices
+             * @default 1
+             */
+            memory_oversubscription: number;
+            /**
              * Memory Used Bytes
              * @description given to replicas
              * @default 0
@@ -5687,6 +5693,12 @@ export interface components {
             labels?: {
                 [key: string]: string;
             };
+            /**
+             * Memory Oversubscription
+             * @description how many times the memory of an accelerator may be promised to its slices
+             * @default 1
+             */
+            memory_oversubscription?: number;
             /** Name */
             name: string;
             /** @default spread */
@@ -5872,6 +5884,8 @@ export interface components {
             labels?: {
                 [key: string]: string;
             } | null;
+            /** Memory Oversubscription */
+            memory_oversubscription?: number | null;
             policy?: components["schemas"]["PoolOrder"] | null;
             purpose?: components["schemas"]["Purpose"] | null;
             /** Quotas */
@@ -7145,7 +7159,8 @@ export interface components {
          *
          *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
          *     device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
-         *     change while its process runs.
+         *     change while its process runs, `oversubscribable` that memory which the device does not have is refused to the
+         *     process that asks for it, and to no other, so that a pool may promise more than there is.
          */
         Slicing: {
             /** At Most */
@@ -7172,6 +7187,11 @@ export interface components {
              * @default
              */
             note: string;
+            /**
+             * Oversubscribable
+             * @default false
+             */
+            oversubscribable: boolean;
             /**
              * Policies
              * @default [

@@ -54,6 +54,13 @@ PolicyOption = Annotated[
 UnlikeOption = Annotated[
     bool | None, typer.Option("--unlike/--alike", help="Whether one replica may get cards of several products.")
 ]
+OversubscribeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-oversubscription",
+        help="How many times the memory of a card may be promised to its slices, 1 (usual) to 2.",
+    ),
+]
 QuotaOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -130,6 +137,7 @@ def _facts(pool: Pool) -> Sequence[tuple[str, Any]]:
         ("purpose", pool.purpose + (f": {pool.closed}" if pool.closed else "")),
         ("windows", [f"{item.days} {item.start}-{item.end} {item.time_zone}" for item in pool.windows]),
         ("policy", pool.policy + ("" if pool.unlike else ", one replica on cards of one product")),
+        ("memory promised", f"up to {pool.memory_oversubscription:g} times"),
         ("quotas", "unused ones are lent" if pool.borrowing else "unused ones are kept free"),
         ("description", pool.description),
         ("labels", labels_text(pool.labels)),
@@ -189,6 +197,7 @@ def create_pool(
     policy: PolicyOption = None,
     unlike: UnlikeOption = None,
     borrowing: BorrowingOption = None,
+    oversubscribe: OversubscribeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -203,7 +212,7 @@ def create_pool(
         "windows": [parse_window(text) for text in window or []],
         "labels": changed_labels({}, label or []),
         "quotas": changed_quotas([], quota or []),
-        **given_of(policy=policy, unlike=unlike, borrowing=borrowing),
+        **given_of(policy=policy, unlike=unlike, borrowing=borrowing, memory_oversubscription=oversubscribe),
     }
     pool = pools.create(_checked(PoolCreate, given))
     if node:
@@ -221,6 +230,7 @@ def edit_pool(
     policy: PolicyOption = None,
     unlike: UnlikeOption = None,
     borrowing: BorrowingOption = None,
+    oversubscribe: OversubscribeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -230,7 +240,7 @@ def edit_pool(
     pools = connect(ctx).pools
     changes: dict[str, Any] = {"add_nodes": node or []}
     changes |= given_of(description=description, purpose=purpose, policy=policy, unlike=unlike)
-    changes |= given_of(borrowing=borrowing)
+    changes |= given_of(borrowing=borrowing, memory_oversubscription=oversubscribe)
     if window:
         changes["windows"] = [parse_window(text) for text in window]
         changes.setdefault("purpose", Purpose.WINDOWS)

@@ -24,7 +24,7 @@ from aicp.core.pool import (
 )
 from aicp.core.service import Service
 from aicp.scheduler.borrowing import borrowed, lendable
-from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot, place
+from aicp.scheduler.placement import CPU, NodeCapacity, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.quotas import Quotas, held
 from aicp.scheduler.reservations import with_reservations
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
@@ -91,6 +91,7 @@ def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
         policy=pool.policy,
         unlike=pool.unlike,
         borrowing=pool.borrowing,
+        memory_oversubscription=pool.memory_oversubscription,
         labels=dict(pool.labels or {}),
         vendors=sorted({card.vendor for _, card in cards}),
         products=dict(Counter(card.product for _, card in cards)),
@@ -208,12 +209,22 @@ def _node(node: Node, snapshot: Snapshot, shares: _Shares, visible: Collection[s
         cpu_cores_given=snapshot.cores_given(capacity) if capacity else 0,
         memory_bytes=capacity.memory_bytes if capacity else 0,
         memory_free_bytes=snapshot.memory_free(capacity) if capacity else 0,
-        devices=[_device(item, shares.get((node.id, item.vendor, item.device_id), []), visible) for item in devices],
+        devices=[
+            _device(item, shares.get((node.id, item.vendor, item.device_id), []), visible, _promised(item, capacity))
+            for item in devices
+        ],
     )
 
 
+def _promised(device: Accelerator, node: NodeCapacity | None) -> int:
+    """Memory of a device that may be promised at all."""
+    factor = next((item.memory_factor for item in node.devices if item.device_id == device.device_id), 1) if node else 1
+    allows = any(way.oversubscribable for way in device.slicing)
+    return int(device.memory_bytes * factor) if allows else device.memory_bytes
+
+
 def _device(
-    device: Accelerator, shares: list[tuple[StoredReplica, DeviceShare]], visible: Collection[str] | None
+    device: Accelerator, shares: list[tuple[StoredReplica, DeviceShare]], visible: Collection[str] | None, promised: int
 ) -> PoolDevice:
     memory = sum(_memory(share, device) for _, share in shares)
     compute = sum(share.compute_percent for _, share in shares)
@@ -231,7 +242,7 @@ def _device(
         slicing=device.slicing,
         shares=[_share(item, share, device, visible) for item, share in shares],
         free_compute_percent=max(0, 100 - compute),
-        free_memory_bytes=max(0, device.memory_bytes - memory),
+        free_memory_bytes=max(0, min(device.memory_bytes, promised - memory)),
     )
 
 

@@ -95,6 +95,7 @@ class Pools:
                 wanted.policy,
                 wanted.unlike,
                 wanted.borrowing,
+                wanted.memory_oversubscription,
             )
             await StoredPools(tx).add(pool, self._clock.now())
             await Events(tx).audit(caller, self._clock.now(), "pool.create", "pool", wanted.name)
@@ -112,6 +113,7 @@ class Pools:
             pool = _changed(before, wanted)
             await _require_projects(tx, list(pool.quotas))
             await StoredPools(tx).change(pool)
+            await _require_oversubscribable(tx, before, pool)
             moved = [await _move(tx, node_id, name) for node_id in wanted.add_nodes]
             message = f"Moved {', '.join(moved)} into it." if moved else ""
             details = difference(_said(before), _said(pool))
@@ -205,6 +207,7 @@ def _changed(pool: PoolIntent, wanted: PoolUpdate) -> PoolIntent:
         policy=wanted.policy or pool.policy,
         unlike=pool.unlike if wanted.unlike is None else wanted.unlike,
         borrowing=pool.borrowing if wanted.borrowing is None else wanted.borrowing,
+        memory_oversubscription=wanted.memory_oversubscription or pool.memory_oversubscription,
     )
 
 
@@ -224,6 +227,20 @@ async def _require_projects(tx: Transaction, quotas: list[PoolQuota]) -> None:
             )
 
 
+async def _require_oversubscribable(tx: Transaction, before: PoolIntent, pool: PoolIntent) -> None:
+    """Raises InvalidError where memory is to be promised more than once and no accelerator's slices allow it."""
+    if pool.memory_oversubscription <= before.memory_oversubscription:
+        return
+    name = pool.name
+    devices = [item for node in await Nodes(tx).all(name) if node.status for item in node.status.accelerators]
+    if not any(way.oversubscribable for item in devices for way in item.slicing):
+        raise InvalidError(
+            f"Memory cannot be promised more than once in pool {name}: no accelerator there is cut in a way that"
+            " refuses memory to the process that asks for it alone.",
+            hint="`interposer` does; MIG, MPS, and the processor's control groups do not. Leave it at 1.",
+        )
+
+
 def _said(pool: PoolIntent) -> dict[str, Any]:
     return {
         "description": pool.description,
@@ -232,6 +249,7 @@ def _said(pool: PoolIntent) -> dict[str, Any]:
         "policy": pool.policy.value,
         "unlike": pool.unlike,
         "borrowing": pool.borrowing,
+        "memory_oversubscription": pool.memory_oversubscription,
         "labels": dict(pool.labels or {}),
         "quotas": [quota.model_dump(mode="json") for quota in pool.quotas],
     }

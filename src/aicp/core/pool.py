@@ -105,6 +105,11 @@ class Held(Value):
     memory_bytes: int = 0
 
 
+Oversubscription = Annotated[
+    float, Field(ge=1, le=2, description="how many times the memory of an accelerator may be promised to its slices")
+]
+
+
 class QuotaUse(Value):
     """A project's quota in a pool, and what the project holds of it now."""
 
@@ -129,6 +134,7 @@ class Pool(Value):
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
     borrowing: bool = Field(default=False, description="projects use what others leave unused of their quotas")
+    memory_oversubscription: Oversubscription = 1.0
     labels: Labels = {}
     vendors: list[str] = []
     products: dict[str, int] = Field(default={}, description="product -> accelerators of it")
@@ -174,6 +180,7 @@ class PoolCreate(Request):
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
     borrowing: bool = Field(default=False, description="projects use what others leave unused of their quotas")
+    memory_oversubscription: Oversubscription = 1.0
     labels: Labels = {}
     quotas: Quotas = []
 
@@ -200,6 +207,7 @@ class PoolUpdate(Request):
     policy: PoolOrder | None = None
     unlike: bool | None = None
     borrowing: bool | None = None
+    memory_oversubscription: Oversubscription | None = None
     labels: Labels | None = None
     quotas: Quotas | None = None
     add_nodes: list[str] = Field(default=[], description="ids or names of nodes to move into the pool")

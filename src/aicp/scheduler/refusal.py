@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aicp.core.quantity import format_bytes
 from aicp.core.slice import SliceRequest, size_slice
 from aicp.scheduler.resources import CPU, Requirement
-from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom, Part, cuttable_bytes
+from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom, Part, largest_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +151,14 @@ def _can_be_cut(need: Requirement, room: NodeRoom) -> NodeReason | None:
         names = ", ".join(sorted({way.mechanism for item in mine for way in item.device.slicing}))
         text = f"{best.device.label} is cut by {names}, which does not know the policy {need.slice.policy.value}"
         return NodeReason(room.node.name, "size", text)
-    most = Part(100, max(cuttable_bytes(best.device, way) for way in best.device.slicing))
+    most = Part(100, max(largest_bytes(best.device, way) for way in best.device.slicing))
     text = f"the most of {best.device.label} is {_part(most)}; {_asked(need.slice)} were asked"
     return NodeReason(room.node.name, "size", text, need.slice.memory_bytes, most.memory_bytes)
 
 
 def _could_ever(asked: SliceRequest, item: DeviceRoom) -> bool:
     sizes = ((way, size_slice(asked, way)) for way in item.device.slicing)
-    return any(size is not None and size.memory_bytes <= cuttable_bytes(item.device, way) for way, size in sizes)
+    return any(size is not None and size.memory_bytes <= largest_bytes(item.device, way) for way, size in sizes)
 
 
 def _has_slice(need: Requirement, room: NodeRoom) -> NodeReason | None:

@@ -85,7 +85,8 @@ class DeviceRoom:
         """The largest slice that `way` could still make; `host_free` is the node's free memory, for vendor `cpu`."""
         if self.device.vendor == CPU:
             return Part(100 - self.compute, host_free)
-        return Part(100 - self.compute, max(0, cuttable_bytes(self.device, way) - self.memory))
+        left = max(0, cuttable_bytes(self.device, way) - self.memory)
+        return Part(100 - self.compute, min(left, largest_bytes(self.device, way)))
 
     def size(self, asked: SliceRequest, host_free: int) -> SliceSize | None:
         """The slice that this device would give for what is asked, by the best way that has room for it."""
@@ -100,7 +101,13 @@ class DeviceRoom:
 
 
 def cuttable_bytes(device: Device, way: Slicing) -> int:
-    """Memory of a device that its slices may have together."""
+    """Memory of a device that may be promised to its slices together."""
+    own = largest_bytes(device, way)
+    return int(own * device.memory_factor) if way.oversubscribable else own
+
+
+def largest_bytes(device: Device, way: Slicing) -> int:
+    """Memory that one slice may have: never more than there is."""
     reserve = 0 if way.profiles or device.vendor == CPU else SLICE_RESERVE_BYTES
     return max(0, device.memory_bytes - device.foreign_bytes - reserve)
 

@@ -40,6 +40,7 @@ class PoolRow(Base):
     placing: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
     unlike: Mapped[bool] = mapped_column(default=True)
     borrowing: Mapped[bool] = mapped_column(default=False)
+    memory_oversubscription: Mapped[float] = mapped_column(default=1.0)
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
@@ -71,6 +72,7 @@ class PoolIntent:
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = True
     borrowing: bool = False
+    memory_oversubscription: float = 1.0
 
     def closed(self, now: datetime | None) -> str | None:
         """Why it takes no new replica, in words; windows count only where a time is given."""
@@ -170,6 +172,7 @@ def _columns(pool: PoolIntent) -> dict[str, Any]:
         "placing": pool.policy,
         "unlike": pool.unlike,
         "borrowing": pool.borrowing,
+        "memory_oversubscription": pool.memory_oversubscription,
     }
 
 
@@ -183,6 +186,7 @@ def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
         policy=PoolOrder(row.placing),
         unlike=row.unlike,
         borrowing=row.borrowing,
+        memory_oversubscription=row.memory_oversubscription,
         quotas=tuple(
             PoolQuota(
                 project=quota.project,
@@ -213,7 +217,9 @@ def closed_pools(pools: Sequence[PoolIntent], now: datetime | None) -> dict[str,
 
 def pool_policies(pools: Sequence[PoolIntent]) -> dict[str, PoolPolicy]:
     """How each pool is filled."""
-    return {pool.name: PoolPolicy(pool.policy, pool.unlike) for pool in pools}
+    return {
+        pool.name: PoolPolicy(pool.policy, pool.unlike, memory_factor=pool.memory_oversubscription) for pool in pools
+    }
 
 
 def with_priorities(snapshot: Snapshot, services: Sequence[Service]) -> Snapshot:
@@ -247,13 +253,17 @@ def make_snapshot(
         if item.replica.allocation is not None
     )
     return Snapshot(
-        tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status),
+        tuple(
+            _capacity(node, held.get(node.id, []), closed or {}, (policies or {}).get(node.pool, PoolPolicy()))
+            for node in nodes
+            if node.status
+        ),
         commitments,
         policies or {},
     )
 
 
-def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) -> NodeCapacity:
+def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str], policy: PoolPolicy) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
     own = sum(item.replica.memory_bytes or 0 for item in held)
@@ -295,6 +305,7 @@ def _capacity(node: Node, held: list[StoredReplica], closed: Mapping[str, str]) 
                 healthy=item.health != "failed",
                 slicing=tuple(item.slicing),
                 cores=item.cores,
+                memory_factor=policy.memory_factor,
             )
             for item in node.status.accelerators
         ),

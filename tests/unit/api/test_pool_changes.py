@@ -32,7 +32,7 @@ CARDS = 3
 
 def with_cards(node_id: str) -> NodeStatus:
     status = make_node_status(node_id)
-    way = Slicing(mechanism="interposer", resizable=False)
+    way = Slicing(mechanism="interposer", resizable=False, oversubscribable=True)
     cards = [
         Accelerator(vendor="nvidia", index=n, device_id=f"gpu-{n}", product="L20", memory_bytes=48 * GIB, slicing=[way])
         for n in range(CARDS)
@@ -273,3 +273,32 @@ async def test_borrowed_cards_go_back_to_their_owner_with_words_for_both(served:
     assert shown["replicas_ready"] == 1
     assert {item["reason"] for item in shown["conditions"] if item["type"] == "Preempted"} == {"Borrowed"}
     assert any("which project lab needs itself now" in text for text in await texts(served, "service.preempted"))
+
+
+async def test_memory_is_promised_more_than_once_by_policy_alone_and_where_it_can_be(served: Served):
+    await served.ok("POST", "/pools", {"name": "empty"})
+    status, message, hint = await served.refused("PATCH", "/pools/empty", {"memory_oversubscription": 1.5})
+    assert status == 422
+    assert "cannot be promised more than once in pool empty" in message
+    assert "interposer" in hint
+    assert (await served.call("PATCH", "/pools/default", {"memory_oversubscription": 3}))[0] == 422
+    pool = await served.ok("PATCH", "/pools/default", {"memory_oversubscription": 2})
+    assert pool["memory_oversubscription"] == 2
+    compute = {"vendor": "nvidia", "slice": {"compute_percent": 10, "memory_bytes": 40 * GIB}}
+    await served.ok("POST", "/services", {"name": "fat", "spec": {"model": "demo", "replicas": 4, "compute": compute}})
+    await served.platform.passes()
+    assert (await served.ok("GET", "/services/fat"))["replicas_ready"] == 4
+    view = await served.ok("GET", "/pools/default/view")
+    cards = [device for device in view["nodes"][0]["devices"] if device["vendor"] == "nvidia"]
+    cards = [device for device in cards if device["shares"]]
+    assert [len(device["shares"]) for device in cards] == [2, 2]
+    assert {share["rounding"] for device in cards for share in device["shares"]} == {
+        "the pool promises memory up to 2 times"
+    }
+    assert all(0 < device["free_memory_bytes"] < 20 * GIB for device in cards)
+    # lowered again: what runs goes on, and nothing more is promised
+    await served.ok("PATCH", "/pools/default", {"memory_oversubscription": 1})
+    await served.platform.passes()
+    assert (await served.ok("GET", "/services/fat"))["replicas_ready"] == 4
+    status, message, _ = await served.refused("PATCH", "/services/fat", {"replicas": 8})
+    assert status == 422

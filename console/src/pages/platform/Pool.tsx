@@ -47,6 +47,7 @@ export function PoolPage() {
           [t("nodes.ramFree"), `${formatBytes(pool.host_memory_free_bytes)} / ${formatBytes(pool.host_memory_bytes)}`],
           [t("pools.storage"), `${formatBytes(pool.storage_used_bytes)} / ${formatBytes(pool.storage_bytes)}`],
           [t("pools.waiting"), pool.waiting],
+          ...(pool.memory_oversubscription > 1 ? [[t("pools.oversubscription"), formatNumber(pool.memory_oversubscription)] as [string, string]] : []),
           [t("pools.policy"), t(`pools.policies.${pool.policy ?? "spread"}`)],
         ]}
       />

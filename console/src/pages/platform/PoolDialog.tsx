@@ -32,6 +32,7 @@ export function PoolDialog({ open, editing, onClose }: { open: boolean; editing?
         <Form.Item name="policy" label={t("pools.policy")} extra={t(`pools.policyHints.${written?.policy ?? "spread"}`)}><Select options={POLICIES.map((value) => ({ value, label: t(`pools.policies.${value}`) }))} /></Form.Item>
         <Form.Item name="unlike" valuePropName="checked" label={t("pools.unlike")} extra={t("pools.unlikeHint")}><Switch /></Form.Item>
         <Form.Item name="labels" label={t("pools.labels")} extra={t("pools.labelsHint")} rules={[{ validator: (_, words: string[] | undefined) => ((words ?? []).every(isLabel) ? Promise.resolve() : Promise.reject(new Error(t("pools.labelWrong")))) }]}><Select mode="tags" open={false} suffixIcon={null} /></Form.Item>
+        <Form.Item name="memory_oversubscription" label={t("pools.oversubscription")} extra={t("pools.oversubscriptionHint")}><InputNumber min={1} max={2} step={0.1} placeholder="1" style={{ width: "100%" }} /></Form.Item>
         <Form.Item name="borrowing" valuePropName="checked" label={t("pools.borrowing")} extra={t("pools.borrowingHint")}><Switch /></Form.Item>
         <Quotas borrowing={written?.borrowing ?? false} />
         <Equivalent same={sameAs(written ?? {}, editing)} />

@@ -20,6 +20,7 @@ export interface PoolValues {
   policy?: Pool["policy"];
   unlike?: boolean;
   borrowing?: boolean;
+  memory_oversubscription?: number | null;
   labels?: string[];
   quotas?: QuotaValues[];
 }
@@ -58,6 +59,7 @@ export function valuesOf(pool: Pool): PoolValues {
     policy: pool.policy,
     unlike: pool.unlike,
     borrowing: pool.borrowing,
+    memory_oversubscription: pool.memory_oversubscription,
     labels: labelWords(pool.labels),
     quotas: pool.quotas.map(({ memory_bytes, ...quota }) => ({ ...quota, memory_gib: memory_bytes == null ? null : memory_bytes / GIB })),
   };
@@ -75,6 +77,7 @@ export function bodyOf(values: PoolValues): Body {
     policy: values.policy ?? "spread",
     unlike: values.unlike ?? true,
     borrowing: values.borrowing ?? false,
+    memory_oversubscription: values.memory_oversubscription ?? 1,
     labels: labelsOf(values.labels),
     quotas: (values.quotas ?? []).filter((quota) => quota.project).map(quotaOf),
   };
@@ -101,6 +104,7 @@ export function sameAs(values: PoolValues, editing?: Pool): Same {
     ["--purpose", body.purpose],
     ...body.windows.map(({ days, start, end, time_zone }) => ["--window", `${(days ?? []).join(",")} ${start}-${end} ${time_zone}`]),
     ...(body.policy !== (editing?.policy ?? "spread") ? [["--policy", body.policy]] : []),
+    ...(body.memory_oversubscription !== (editing?.memory_oversubscription ?? 1) ? [["--memory-oversubscription", String(body.memory_oversubscription)]] : []),
     ...(body.borrowing !== (editing?.borrowing ?? false) ? [[body.borrowing ? "--borrowing" : "--no-borrowing"]] : []),
     ...(body.unlike !== (editing?.unlike ?? true) ? [[body.unlike ? "--unlike" : "--alike"]] : []),
     ...labelWords(body.labels).map((word) => ["--label", word]),

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("pools", schema=None) as batch_op:
         batch_op.add_column(sa.Column("borrowing", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column("memory_oversubscription", sa.Double(), nullable=False, server_default="1"))
     with op.batch_alter_table("pool_quotas", schema=None) as batch_op:
         batch_op.add_column(sa.Column("lend_percent", sa.Integer(), nullable=False, server_default="100"))
         batch_op.add_column(sa.Column("borrow_percent", sa.Integer(), nullable=True))
@@ -37,5 +38,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("pools", schema=None) as batch_op:
         batch_op.alter_column("borrowing", server_default=None)
+        batch_op.alter_column("memory_oversubscription", server_default=None)
     with op.batch_alter_table("pool_quotas", schema=None) as batch_op:
         batch_op.alter_column("lend_percent", server_default=None)
