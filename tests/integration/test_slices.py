@@ -112,9 +112,9 @@ def test_borrowed_quota_goes_back_to_its_owner(platform: Platform) -> None:
     platform.cli("pool", "edit", "default", "--borrowing", *quotas)
     platform.cli("publish", "demo", "--engine", "echo", "--name", "mine", "--slice", "40%,1GiB")
     platform.cli("publish", "demo", "--engine", "echo", "--name", "lent", "--slice", "40%,1GiB")
-    shown = platform.cli("pool", "show", "default").stdout
-    assert "borrowed" in shown
-    assert "40 %" in shown
+    uses = {use.quota.project: use for use in platform.client.pools.view("default").quotas}
+    assert (uses["default"].borrowed.compute_percent, uses["lab"].lendable.compute_percent) == (40, 60)
+    assert "40 %" in platform.cli("pool", "show", "default").stdout
     platform.cli("publish", "demo", "--engine", "echo", "--name", "own", "--project", "lab", "--slice", "60%,1GiB")
     states = {service.name: service.state for service in platform.client.services.list()}
     assert (states["mine"], states["own"]) == ("ready", "ready")

@@ -126,7 +126,7 @@ def show_pool(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     if view.quotas:
         out.print()
         columns = ("project", "accelerators", "compute %", "memory")
-        loans = [("borrowed", lambda use: _amounts(use.borrowed)), ("lends", lambda use: _amounts(use.lendable))]
+        loans = [("borrows", lambda use: _amounts(use.borrowed)), ("lends", lambda use: _amounts(use.lendable))]
         shown: list[Any] = [(column, _quota_column(column)) for column in columns]
         print_table(view.quotas, shown + loans * view.pool.borrowing, empty="")
 
