@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage lock docs clean demo-slices bench-%
+.PHONY: run install install-dev compiled console test check e2e fuzz soak-usage soak-scheduler lock docs clean demo-slices bench-%
 
 run: compiled console
 	@exec .venv/bin/aicp quickstart
@@ -45,6 +45,10 @@ fuzz: install-dev
 # usage rows through a gateway's log and a control plane that are killed again and again; each must count once
 soak-usage: install-dev
 	@$(PY) benchmarks/soak_usage.py --rows $(or $(ROWS),10000000)
+
+# a million random operations of the scheduler over a store that is killed on the way
+soak-scheduler: install-dev
+	@$(PY) benchmarks/soak_scheduler.py --operations $(or $(OPERATIONS),1000000)
 
 # four small models in slices of this machine's processor, on a platform that comes and goes with it
 demo-slices: install-dev compiled

@@ -63,6 +63,7 @@ class Walker:
 def walker(tmp_path: Path) -> Iterator[Walker]:
     cluster = f"127.0.0.1:{free_ports()[0]}"
     places = {"AICP_ENVIRONMENTS_DIR": str(tmp_path / "environments"), "AICP_CLUSTER_ADDRESS": cluster}
+    places["AICP_SIMULATED_ACCELERATORS"] = "L20:1"
     platform = Platform(tmp_path / "data", **places, **PRIVATE).start()
     walker = Walker(platform)
     try:
@@ -140,6 +141,11 @@ def _pools(walker: Walker, call: Any, node: str) -> None:
     call("update_pool", "PATCH", "/pools/training", {"description": "At night"})
     call("update_node", "PATCH", f"/nodes/{node}", {"labels": {"zone": "a"}})
     call("delete_pool", "DELETE", "/pools/training")
+    call("defragment_pool", "POST", "/pools/default/defragmentation", {})
+    end = {"ends_at": "2999-01-01T00:00:00Z"}
+    wanted = {"pool": "default", "project": "default", "accelerators": 1, **end}
+    kept = call("create_reservation", "POST", "/reservations", wanted)
+    call("delete_reservation", "DELETE", f"/reservations/{kept['id']}")
     call("drain_node", "POST", f"/nodes/{node}/drain")
     answer = walker.http.delete(f"/api/v1/nodes/{node}")  # only a lost one may go, and here is none
     assert answer.status_code == 409, answer.text

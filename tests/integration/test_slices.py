@@ -101,3 +101,32 @@ def test_an_agent_that_is_killed_finds_the_slice_as_it_was_left(platform: Platfo
     platform.cli("service", "update", "part", "--slice", "40%,1.5GiB")
     eventually("the new size is held", lambda: "40 % of the card" in " ".join(replica_of(platform, "part").limits))
     assert replica_of(platform, "part").pid == before.pid
+
+
+def test_borrowed_quota_goes_back_to_its_owner(platform: Platform) -> None:
+    for service in platform.client.services.list():
+        platform.client.services.delete(service.name)
+    eventually("nothing runs", lambda: not platform.client.services.list())
+    platform.cli("project", "create", "lab")
+    quotas = ("--quota", "default:compute=40", "--quota", "lab:compute=60")
+    platform.cli("pool", "edit", "default", "--borrowing", *quotas)
+    platform.cli("publish", "demo", "--engine", "echo", "--name", "mine", "--slice", "40%,1GiB")
+    platform.cli("publish", "demo", "--engine", "echo", "--name", "lent", "--slice", "40%,1GiB")
+    uses = {use.quota.project: use for use in platform.client.pools.view("default").quotas}
+    assert (uses["default"].borrowed.compute_percent, uses["lab"].lendable.compute_percent) == (40, 60)
+    assert "40 %" in platform.cli("pool", "show", "default").stdout
+    platform.cli("publish", "demo", "--engine", "echo", "--name", "own", "--project", "lab", "--slice", "60%,1GiB")
+    states = {service.name: service.state for service in platform.client.services.list()}
+    assert (states["mine"], states["own"]) == ("ready", "ready")
+    why = platform.cli("service", "why", "lent").stdout
+    assert "asked" in why or "borrow" in why
+    told = [item.message for item in platform.client.services.get("lent").conditions]
+    assert any("which project lab needs itself now" in text for text in told)
+    platform.client.services.delete("own")
+    eventually("it comes back", lambda: platform.client.services.get("lent").state == "ready")
+    assert "Nothing to move" in platform.cli("pool", "defragment", "default", "--apply").stdout
+    wanted = ("--pool", "default", "--project", "lab", "--to", "2999-01-01")
+    refused = platform.cli("reservation", "create", *wanted, check=False)
+    assert refused.returncode != 0
+    assert "has 0 accelerators that fit" in refused.stdout + refused.stderr
+    assert "No reservations." in platform.cli("reservation", "ls").stdout

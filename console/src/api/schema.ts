@@ -1088,6 +1088,31 @@ export interface paths {
         patch: operations["update_pool"];
         trace?: never;
     };
+    "/api/v1/pools/{name}/defragmentation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Defragmentation
+         * @description Which replicas would move so that whole accelerators become free, and which waiting services that helps.
+         */
+        get: operations["get_defragmentation"];
+        put?: never;
+        /**
+         * Defragment Pool
+         * @description Has the moves done: a successor is ready on the other accelerator before a replica ends. 409 for a replica that
+         *     the proposal of this moment does not move.
+         */
+        post: operations["defragment_pool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/pools/{name}/view": {
         parameters: {
             query?: never;
@@ -1483,6 +1508,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reservations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reservations
+         * @description Reservations that have not ended, by their start.
+         */
+        get: operations["list_reservations"];
+        put?: never;
+        /**
+         * Create Reservation
+         * @description Keeps accelerators for one project between two times. 409 when there are not as many.
+         */
+        post: operations["create_reservation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reservations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Reservation
+         * @description Ends a reservation; what the project runs there goes on.
+         */
+        delete: operations["delete_reservation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3195,6 +3264,47 @@ export interface components {
             top_p?: number | null;
         };
         /**
+         * Defragmentation
+         * @description Moves that would free whole accelerators of a pool, and which waiting services find a place then.
+         */
+        Defragmentation: {
+            /**
+             * Freed
+             * @default []
+             */
+            freed: components["schemas"]["FreedAccelerator"][];
+            /**
+             * Helps
+             * @description services that wait and would find a place
+             * @default []
+             */
+            helps: string[];
+            /**
+             * Moves
+             * @default []
+             */
+            moves: components["schemas"]["ProposedMove"][];
+            /** Pool */
+            pool: string;
+            /**
+             * Under Way
+             * @description replicas that are being moved already
+             * @default []
+             */
+            under_way: string[];
+        };
+        /**
+         * DefragmentationOrder
+         * @description What to carry out of a proposal.
+         */
+        DefragmentationOrder: {
+            /**
+             * Replicas
+             * @description only the moves of these replicas; all when left out
+             */
+            replicas?: string[] | null;
+        };
+        /**
          * Destination
          * @description A service, or one model of an outside provider.
          */
@@ -3581,6 +3691,22 @@ export interface components {
              * @default []
              */
             suggestions: string[];
+        };
+        /**
+         * FreedAccelerator
+         * @description An accelerator that is free as a whole after the moves.
+         */
+        FreedAccelerator: {
+            /** Accelerator */
+            accelerator: string;
+            /** Device Id */
+            device_id: string;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Node */
+            node: string;
+            /** Vendor */
+            vendor: string;
         };
         /**
          * GatewayStatus
@@ -5124,6 +5250,23 @@ export interface components {
             /** Total */
             total: number;
         };
+        /** Page[Reservation] */
+        Page_Reservation_: {
+            /** Items */
+            items: components["schemas"]["Reservation"][];
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Total */
+            total: number;
+        };
         /** Page[Route] */
         Page_Route_: {
             /** Items */
@@ -5405,6 +5548,12 @@ export interface components {
              */
             accelerators_used: number;
             /**
+             * Borrowing
+             * @description projects use what others leave unused of their quotas
+             * @default false
+             */
+            borrowing: boolean;
+            /**
              * Closed
              * @description why it takes no new replica now
              */
@@ -5452,6 +5601,12 @@ export interface components {
              * @default 0
              */
             memory_free_bytes: number;
+            /**
+             * Memory Oversubscription
+             * @description how many times the memory of an accelerator may be promised to its slices
+             * @default 1
+             */
+            memory_oversubscription: number;
             /**
              * Memory Used Bytes
              * @description given to replicas
@@ -5538,6 +5693,12 @@ export interface components {
          */
         PoolCreate: {
             /**
+             * Borrowing
+             * @description projects use what others leave unused of their quotas
+             * @default false
+             */
+            borrowing?: boolean;
+            /**
              * Description
              * @default
              */
@@ -5549,6 +5710,12 @@ export interface components {
             labels?: {
                 [key: string]: string;
             };
+            /**
+             * Memory Oversubscription
+             * @description how many times the memory of an accelerator may be promised to its slices
+             * @default 1
+             */
+            memory_oversubscription?: number;
             /** Name */
             name: string;
             /** @default spread */
@@ -5681,6 +5848,9 @@ export interface components {
         /**
          * PoolQuota
          * @description What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
+         *
+         *     Where the pool's policy is to borrow, others may use up to `lend_percent` of it while it is unused, and the project
+         *     may hold up to `borrow_percent` of it more than its own; None is as much as others leave.
          */
         PoolQuota: {
             /**
@@ -5689,10 +5859,21 @@ export interface components {
              */
             accelerators?: number | null;
             /**
+             * Borrow Percent
+             * @description how much may be borrowed at most, in hundredths of the quota
+             */
+            borrow_percent?: number | null;
+            /**
              * Compute Percent
              * @description sum of compute; a whole accelerator is 100
              */
             compute_percent?: number | null;
+            /**
+             * Lend Percent
+             * @description how much of it others may borrow while unused
+             * @default 100
+             */
+            lend_percent?: number;
             /**
              * Memory Bytes
              * @description sum of accelerator memory
@@ -5712,12 +5893,16 @@ export interface components {
              * @default []
              */
             add_nodes?: string[];
+            /** Borrowing */
+            borrowing?: boolean | null;
             /** Description */
             description?: string | null;
             /** Labels */
             labels?: {
                 [key: string]: string;
             } | null;
+            /** Memory Oversubscription */
+            memory_oversubscription?: number | null;
             policy?: components["schemas"]["PoolOrder"] | null;
             purpose?: components["schemas"]["Purpose"] | null;
             /** Quotas */
@@ -5929,6 +6114,31 @@ export interface components {
             limits?: components["schemas"]["Limits"] | null;
         };
         /**
+         * ProposedMove
+         * @description A replica that would start again on another accelerator before it ends where it is. Names are None for what
+         *     belongs to another's project.
+         */
+        ProposedMove: {
+            /** Accelerator */
+            accelerator: string;
+            /** Compute Percent */
+            compute_percent: number;
+            /** From Accelerator */
+            from_accelerator: string;
+            /** From Node */
+            from_node: string;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Node */
+            node: string;
+            /** Project */
+            project: string | null;
+            /** Replica */
+            replica: string;
+            /** Service */
+            service: string | null;
+        };
+        /**
          * Provider
          * @description An outside provider without its credential.
          */
@@ -6059,7 +6269,25 @@ export interface components {
          * @description A project's quota in a pool, and what the project holds of it now.
          */
         QuotaUse: {
+            /**
+             * @description what of `held` is beyond the project's own quota
+             * @default {
+             *       "accelerators": 0,
+             *       "compute_percent": 0,
+             *       "memory_bytes": 0
+             *     }
+             */
+            borrowed: components["schemas"]["Held"];
             held: components["schemas"]["Held"];
+            /**
+             * @description what is unused and lent, whether somebody borrows it or not
+             * @default {
+             *       "accelerators": 0,
+             *       "compute_percent": 0,
+             *       "memory_bytes": 0
+             *     }
+             */
+            lendable: components["schemas"]["Held"];
             quota: components["schemas"]["PoolQuota"];
         };
         /**
@@ -6301,6 +6529,108 @@ export interface components {
              * @description what to send as `before` for the page after this one
              */
             next: string | null;
+        };
+        /**
+         * Reservation
+         * @description Accelerators that only one project may have for a time.
+         */
+        Reservation: {
+            /** Accelerators */
+            accelerators: components["schemas"]["ReservedAccelerator"][];
+            /**
+             * Active
+             * @description others are kept off now
+             */
+            active: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Ends At
+             * Format: date-time
+             */
+            ends_at: string;
+            /** Id */
+            id: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Pool */
+            pool: string;
+            /** Project */
+            project: string;
+            /**
+             * Starts At
+             * Format: date-time
+             */
+            starts_at: string;
+        };
+        /**
+         * ReservationCreate
+         * @description Accelerators of a pool that only one project may have between two times.
+         */
+        ReservationCreate: {
+            /**
+             * Accelerators
+             * @description how many; the platform chooses which
+             */
+            accelerators: number;
+            /**
+             * Ends At
+             * Format: date-time
+             */
+            ends_at: string;
+            /**
+             * Note
+             * @default
+             */
+            note?: string;
+            /** Pool */
+            pool: string;
+            /**
+             * Product
+             * @description of this product alone
+             */
+            product?: string | null;
+            /** Project */
+            project: string;
+            /**
+             * Starts At
+             * @description now when left out
+             */
+            starts_at?: string | null;
+            /**
+             * Vendor
+             * @description of this vendor alone; `cpu` reserves machines' processors
+             */
+            vendor?: string | null;
+        };
+        /**
+         * ReservedAccelerator
+         * @description One accelerator of a reservation. `held_by_others`: replicas of other projects still hold a part of it.
+         */
+        ReservedAccelerator: {
+            /** Accelerator */
+            accelerator: string;
+            /** Device Id */
+            device_id: string;
+            /**
+             * Held By Others
+             * @default 0
+             */
+            held_by_others: number;
+            /** Node */
+            node: string;
+            /** Node Id */
+            node_id: string;
+            /** Vendor */
+            vendor: string;
         };
         /**
          * Role
@@ -6898,7 +7228,8 @@ export interface components {
          *
          *     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
          *     device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
-         *     change while its process runs.
+         *     change while its process runs, `oversubscribable` that memory which the device does not have is refused to the
+         *     process that asks for it, and to no other, so that a pool may promise more than there is.
          */
         Slicing: {
             /** At Most */
@@ -6925,6 +7256,11 @@ export interface components {
              * @default
              */
             note: string;
+            /**
+             * Oversubscribable
+             * @default false
+             */
+            oversubscribable: boolean;
             /**
              * Policies
              * @default [
@@ -7551,6 +7887,8 @@ export type Choice = components['schemas']['Choice'];
 export type Compute = components['schemas']['Compute'];
 export type Condition = components['schemas']['Condition'];
 export type Defaults = components['schemas']['Defaults'];
+export type Defragmentation = components['schemas']['Defragmentation'];
+export type DefragmentationOrder = components['schemas']['DefragmentationOrder'];
 export type Destination = components['schemas']['Destination'];
 export type DeviceShare = components['schemas']['DeviceShare'];
 export type DirectorySource = components['schemas']['DirectorySource'];
@@ -7568,6 +7906,7 @@ export type EventPage = components['schemas']['EventPage'];
 export type File = components['schemas']['File'];
 export type FilePurpose = components['schemas']['FilePurpose'];
 export type Fit = components['schemas']['Fit'];
+export type FreedAccelerator = components['schemas']['FreedAccelerator'];
 export type GatewayStatus = components['schemas']['GatewayStatus'];
 export type HealthCode = components['schemas']['HealthCode'];
 export type HealthFinding = components['schemas']['HealthFinding'];
@@ -7642,6 +7981,7 @@ export type PageProject = components['schemas']['Page_Project_'];
 export type PageProvider = components['schemas']['Page_Provider_'];
 export type PageReplica = components['schemas']['Page_Replica_'];
 export type PageRequestLogRule = components['schemas']['Page_RequestLogRule_'];
+export type PageReservation = components['schemas']['Page_Reservation_'];
 export type PageRoute = components['schemas']['Page_Route_'];
 export type PageService = components['schemas']['Page_Service_'];
 export type PageServiceRevision = components['schemas']['Page_ServiceRevision_'];
@@ -7673,6 +8013,7 @@ export type Priority = components['schemas']['Priority'];
 export type Project = components['schemas']['Project'];
 export type ProjectCreate = components['schemas']['ProjectCreate'];
 export type ProjectUpdate = components['schemas']['ProjectUpdate'];
+export type ProposedMove = components['schemas']['ProposedMove'];
 export type Provider = components['schemas']['Provider'];
 export type ProviderCreate = components['schemas']['ProviderCreate'];
 export type ProviderEndpoint = components['schemas']['ProviderEndpoint'];
@@ -7689,6 +8030,9 @@ export type RequestCounts = components['schemas']['RequestCounts'];
 export type RequestLogRule = components['schemas']['RequestLogRule'];
 export type RequestLogRuleSet = components['schemas']['RequestLogRuleSet'];
 export type RequestPage = components['schemas']['RequestPage'];
+export type Reservation = components['schemas']['Reservation'];
+export type ReservationCreate = components['schemas']['ReservationCreate'];
+export type ReservedAccelerator = components['schemas']['ReservedAccelerator'];
 export type Role = components['schemas']['Role'];
 export type Rollback = components['schemas']['Rollback'];
 export type Route = components['schemas']['Route'];
@@ -15259,6 +15603,216 @@ export interface operations {
             };
         };
     };
+    get_defragmentation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Defragmentation"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    defragment_pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DefragmentationOrder"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Defragmentation"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_pool_view: {
         parameters: {
             query?: never;
@@ -18135,6 +18689,316 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["RequestBodies"];
                 };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_reservations: {
+        parameters: {
+            query?: {
+                /** @description of this pool alone */
+                pool?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Reservation_"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    create_reservation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReservationCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reservation"];
+                };
+            };
+            /** @description The request cannot be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The role does not allow it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description It does not exist, or not for this caller. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The present state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request is understood and wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many attempts; wait as long as Retry-After says. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A part that is needed does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_reservation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be understood. */
             400: {

@@ -5,6 +5,14 @@ import { api, need } from "../api/client";
 export const poolViewQuery = (name: string) =>
   queryOptions({ queryKey: ["pool", "view", name], refetchInterval: 5_000, queryFn: () => need(api.GET("/api/v1/pools/{name}/view", { params: { path: { name } } })) });
 
+/** Which replicas would move so that whole accelerators become free. */
+export const movesQuery = (name: string) =>
+  queryOptions({ queryKey: ["pool", "moves", name], refetchInterval: 5_000, queryFn: () => need(api.GET("/api/v1/pools/{name}/defragmentation", { params: { path: { name } } })) });
+
+/** Accelerators that only one project may have for a time. */
+export const reservationsQuery = (pool: string) =>
+  queryOptions({ queryKey: ["pool", "reservations", pool], refetchInterval: 10_000, queryFn: () => need(api.GET("/api/v1/reservations", { params: { query: { pool } } })) });
+
 /** Replicas of a service without a place. */
 export const waitingQuery = (name: string) =>
   queryOptions({ queryKey: ["replica", "waiting", name], refetchInterval: 5_000, queryFn: () => need(api.GET("/api/v1/services/{name}/waiting", { params: { path: { name } } })) });

@@ -38,7 +38,12 @@ def ways(device: Accelerator) -> list[Slicing]:
         return mig
     shares = [
         Slicing(mechanism="mps", at_most=_MPS_CLIENTS, note="a fault of one slice ends every slice of the device"),
-        Slicing(mechanism="interposer", policies=[SlicePolicy.CAP, SlicePolicy.WEIGHT], resizable=True),
+        Slicing(
+            mechanism="interposer",
+            policies=[SlicePolicy.CAP, SlicePolicy.WEIGHT],
+            resizable=True,
+            oversubscribable=True,
+        ),
     ]
     return [*shares, *mig]
 

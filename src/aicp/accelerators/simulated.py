@@ -71,7 +71,9 @@ def _device(index: int, card: CatalogAccelerator) -> Accelerator:
 def _way(way: Slicing) -> Slicing:
     """The shapes of the real card, held by nothing: the enforcer of the real one would look for a device."""
     note = f"Simulated: a real one is cut by {way.mechanism}, in the same shapes. Nothing is enforced. {way.note}"
-    return way.model_copy(update={"mechanism": "none", "isolated": False, "note": note})
+    return way.model_copy(
+        update={"mechanism": "none", "isolated": False, "oversubscribable": not way.profiles, "note": note}
+    )
 
 
 driver = SimulatedDriver()

@@ -30,6 +30,7 @@ from aicp.cli import (
     node_changes,
     nodes,
     platform,
+    pool_changes,
     pools,
     prices,
     publish,
@@ -107,7 +108,9 @@ node_changes.add_to(nodes.app)
 joining.add_to(nodes.app)
 app.add_typer(nodes.app, name="node")
 pools.app.command()(advice.advise)
+pools.app.command()(pool_changes.defragment)
 app.add_typer(pools.app, name="pool")
+app.add_typer(pool_changes.app, name="reservation")
 app.add_typer(accelerators.app, name="accelerator")
 app.add_typer(nodes.engine_app, name="engine")
 app.add_typer(identity.project_app, name="project")

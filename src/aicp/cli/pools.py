@@ -15,6 +15,7 @@ from aicp.cli.output import out, print_done, print_facts, print_json, print_tabl
 from aicp.cli.publish import bytes_of, given_of
 from aicp.core.errors import InvalidError
 from aicp.core.pool import (
+    Held,
     Pool,
     PoolCreate,
     PoolDevice,
@@ -33,7 +34,13 @@ app = typer.Typer(
 
 _BAR = 24
 _WINDOW = re.compile(r"^(?:([1-7](?:[-,][1-7])*)\s+)?(\d\d:\d\d)-(\d\d:\d\d)(?:\s+(\S+))?$")
-_QUOTA_FIELDS = {"accelerators": "accelerators", "compute": "compute_percent", "memory": "memory_bytes"}
+_QUOTA_FIELDS = {
+    "accelerators": "accelerators",
+    "compute": "compute_percent",
+    "memory": "memory_bytes",
+    "lend": "lend_percent",
+    "borrow": "borrow_percent",
+}
 PurposeOption = Annotated[Purpose | None, typer.Option(help="What its accelerators are for.")]
 WindowOption = Annotated[
     list[str] | None,
@@ -47,12 +54,24 @@ PolicyOption = Annotated[
 UnlikeOption = Annotated[
     bool | None, typer.Option("--unlike/--alike", help="Whether one replica may get cards of several products.")
 ]
+OversubscribeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-oversubscription",
+        help="How many times the memory of a card may be promised to its slices, 1 (usual) to 2.",
+    ),
+]
 QuotaOption = Annotated[
     list[str] | None,
     typer.Option(
         "--quota",
-        help="PROJECT:accelerators=4,compute=250,memory=64GiB (any of them), repeat for several. PROJECT: lifts one.",
+        help="PROJECT:accelerators=4,compute=250,memory=64GiB (any of them), and with --borrowing lend=50,borrow=100"
+        " in hundredths of the quota; repeat for several. PROJECT: lifts one.",
     ),
+]
+BorrowingOption = Annotated[
+    bool | None,
+    typer.Option("--borrowing/--no-borrowing", help="Whether projects use what others leave unused of their quotas."),
 ]
 
 
@@ -107,7 +126,9 @@ def show_pool(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     if view.quotas:
         out.print()
         columns = ("project", "accelerators", "compute %", "memory")
-        print_table(view.quotas, [(column, _quota_column(column)) for column in columns], empty="")
+        loans = [("borrows", lambda use: _amounts(use.borrowed)), ("lends", lambda use: _amounts(use.lendable))]
+        shown: list[Any] = [(column, _quota_column(column)) for column in columns]
+        print_table(view.quotas, shown + loans * view.pool.borrowing, empty="")
 
 
 def _facts(pool: Pool) -> Sequence[tuple[str, Any]]:
@@ -116,6 +137,8 @@ def _facts(pool: Pool) -> Sequence[tuple[str, Any]]:
         ("purpose", pool.purpose + (f": {pool.closed}" if pool.closed else "")),
         ("windows", [f"{item.days} {item.start}-{item.end} {item.time_zone}" for item in pool.windows]),
         ("policy", pool.policy + ("" if pool.unlike else ", one replica on cards of one product")),
+        ("memory promised", f"up to {pool.memory_oversubscription:g} times"),
+        ("quotas", "unused ones are lent" if pool.borrowing else "unused ones are kept free"),
         ("description", pool.description),
         ("labels", labels_text(pool.labels)),
         ("nodes", f"{pool.nodes_ready} of {pool.nodes} take replicas"),
@@ -140,6 +163,12 @@ def _holders(device: PoolDevice) -> str:
         + (f" {share.mechanism}" if share.mechanism else "")
         for share in device.shares
     )
+
+
+def _amounts(held: Held) -> str:
+    cards = "1 card" if held.accelerators == 1 else f"{held.accelerators} cards"
+    parts = [cards] * bool(held.accelerators) + [f"{held.compute_percent} %"] * bool(held.compute_percent)
+    return ", ".join(parts + [format_bytes(held.memory_bytes)] * bool(held.memory_bytes))
 
 
 def _quota_column(column: str) -> Any:
@@ -167,6 +196,8 @@ def create_pool(
     window: WindowOption = None,
     policy: PolicyOption = None,
     unlike: UnlikeOption = None,
+    borrowing: BorrowingOption = None,
+    oversubscribe: OversubscribeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -181,7 +212,7 @@ def create_pool(
         "windows": [parse_window(text) for text in window or []],
         "labels": changed_labels({}, label or []),
         "quotas": changed_quotas([], quota or []),
-        **given_of(policy=policy, unlike=unlike),
+        **given_of(policy=policy, unlike=unlike, borrowing=borrowing, memory_oversubscription=oversubscribe),
     }
     pool = pools.create(_checked(PoolCreate, given))
     if node:
@@ -198,6 +229,8 @@ def edit_pool(
     window: WindowOption = None,
     policy: PolicyOption = None,
     unlike: UnlikeOption = None,
+    borrowing: BorrowingOption = None,
+    oversubscribe: OversubscribeOption = None,
     label: LabelOption = None,
     quota: QuotaOption = None,
     node: Annotated[list[str] | None, typer.Option("--add-node", help="Node to move into it.")] = None,
@@ -207,6 +240,7 @@ def edit_pool(
     pools = connect(ctx).pools
     changes: dict[str, Any] = {"add_nodes": node or []}
     changes |= given_of(description=description, purpose=purpose, policy=policy, unlike=unlike)
+    changes |= given_of(borrowing=borrowing, memory_oversubscription=oversubscribe)
     if window:
         changes["windows"] = [parse_window(text) for text in window]
         changes.setdefault("purpose", Purpose.WINDOWS)

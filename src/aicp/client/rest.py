@@ -20,6 +20,7 @@ from aicp.client.identity import Keys, Projects, Users
 from aicp.client.joins import JoinTokens
 from aicp.client.listeners import Listeners
 from aicp.client.models import Jobs, Models
+from aicp.client.pool_changes import PoolMoves, Reservations
 from aicp.client.prices import Prices
 from aicp.client.records import Records
 from aicp.client.requests import Requests
@@ -59,6 +60,8 @@ class Client:
         self.nodes = Nodes(self.transport)
         self.join_tokens = JoinTokens(self.transport)
         self.pools = Pools(self.transport)
+        self.pool_moves = PoolMoves(self.transport)
+        self.reservations = Reservations(self.transport)
         self.accelerators = Accelerators(self.transport)
         self.engines = Engines(self.transport)
         self.files = Files(self.transport)

@@ -11,21 +11,26 @@ from aicp.core.accelerator import SIMULATED, Accelerator
 from aicp.core.launch import DeviceShare, ReplicaState
 from aicp.core.node import Node, NodeState
 from aicp.core.pool import (
+    Held,
     HeldShare,
     Pool,
     PoolDevice,
     PoolNode,
+    PoolQuota,
     PoolView,
     QuotaUse,
     WaitingNode,
     WaitingReplica,
 )
 from aicp.core.service import Service
+from aicp.scheduler.borrowing import borrowed, lendable
 from aicp.scheduler.gang import place_replica
-from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot
+from aicp.scheduler.placement import CPU, NodeCapacity, Refusal, Requirement, Snapshot
 from aicp.scheduler.quotas import Quotas, held
+from aicp.scheduler.reservations import with_reservations
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies
 from aicp.store.replicas import CHARGED, StoredReplica
+from aicp.store.reservations import StoredReservation, for_scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Look:
     services: Sequence[Service]
     requirements: Mapping[str, Requirement]
     now: datetime
+    reservations: Sequence[StoredReservation] = ()
 
     @property
     def charged(self) -> list[StoredReplica]:
@@ -55,9 +61,10 @@ class Look:
 
     def snapshot(self) -> Snapshot:
         """What decisions would be made on."""
-        return make_snapshot(
+        snapshot = make_snapshot(
             list(self.nodes), self.charged, closed_pools(self.pools, self.now), pool_policies(self.pools)
         )
+        return with_reservations(snapshot, for_scheduler(self.reservations), self.now)
 
 
 def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
@@ -84,6 +91,8 @@ def show_pool(pool: PoolIntent, look: Look, snapshot: Snapshot) -> Pool:
         closed=pool.closed(look.now),
         policy=pool.policy,
         unlike=pool.unlike,
+        borrowing=pool.borrowing,
+        memory_oversubscription=pool.memory_oversubscription,
         labels=dict(pool.labels or {}),
         vendors=sorted({card.vendor for _, card in cards}),
         products=dict(Counter(card.product for _, card in cards)),
@@ -119,11 +128,17 @@ def show_view(pool: PoolIntent, look: Look, visible: Collection[str] | None) -> 
         nodes=[_node(node, snapshot, shares, visible) for node in look.nodes if node.pool == pool.name],
         waiting=explain_waiting(look, snapshot, visible, pool=pool.name),
         quotas=[
-            QuotaUse(quota=quota, held=held(quotas.held_in(pool.name, quota.project, snapshot)))
+            _quota_use(quota, held(quotas.held_in(pool.name, quota.project, snapshot)), borrowing=pool.borrowing)
             for quota in pool.quotas
             if visible is None or quota.project in visible
         ],
     )
+
+
+def _quota_use(quota: PoolQuota, now: Held, *, borrowing: bool) -> QuotaUse:
+    if not borrowing:
+        return QuotaUse(quota=quota, held=now)
+    return QuotaUse(quota=quota, held=now, borrowed=borrowed(quota, now), lendable=lendable(quota, now))
 
 
 def explain_waiting(
@@ -194,12 +209,22 @@ def _node(node: Node, snapshot: Snapshot, shares: _Shares, visible: Collection[s
         cpu_cores_given=snapshot.cores_given(capacity) if capacity else 0,
         memory_bytes=capacity.memory_bytes if capacity else 0,
         memory_free_bytes=snapshot.memory_free(capacity) if capacity else 0,
-        devices=[_device(item, shares.get((node.id, item.vendor, item.device_id), []), visible) for item in devices],
+        devices=[
+            _device(item, shares.get((node.id, item.vendor, item.device_id), []), visible, _promised(item, capacity))
+            for item in devices
+        ],
     )
 
 
+def _promised(device: Accelerator, node: NodeCapacity | None) -> int:
+    """Memory of a device that may be promised at all."""
+    factor = next((item.memory_factor for item in node.devices if item.device_id == device.device_id), 1) if node else 1
+    allows = any(way.oversubscribable for way in device.slicing)
+    return int(device.memory_bytes * factor) if allows else device.memory_bytes
+
+
 def _device(
-    device: Accelerator, shares: list[tuple[StoredReplica, DeviceShare]], visible: Collection[str] | None
+    device: Accelerator, shares: list[tuple[StoredReplica, DeviceShare]], visible: Collection[str] | None, promised: int
 ) -> PoolDevice:
     memory = sum(_memory(share, device) for _, share in shares)
     compute = sum(share.compute_percent for _, share in shares)
@@ -217,7 +242,7 @@ def _device(
         slicing=device.slicing,
         shares=[_share(item, share, device, visible) for item, share in shares],
         free_compute_percent=max(0, 100 - compute),
-        free_memory_bytes=max(0, device.memory_bytes - memory),
+        free_memory_bytes=max(0, min(device.memory_bytes, promised - memory)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ from aicp.store.pools import DEFAULT_POOL, PoolIntent
 from aicp.store.pools import Pools as StoredPools
 from aicp.store.projects import Projects
 from aicp.store.replicas import Replicas
+from aicp.store.reservations import Reservations
 from aicp.store.revisions import Revisions
 from aicp.store.services import Services
 
@@ -92,6 +94,8 @@ class Pools:
                 tuple(wanted.quotas),
                 wanted.policy,
                 wanted.unlike,
+                wanted.borrowing,
+                wanted.memory_oversubscription,
             )
             await StoredPools(tx).add(pool, self._clock.now())
             await Events(tx).audit(caller, self._clock.now(), "pool.create", "pool", wanted.name)
@@ -109,6 +113,7 @@ class Pools:
             pool = _changed(before, wanted)
             await _require_projects(tx, list(pool.quotas))
             await StoredPools(tx).change(pool)
+            await _require_oversubscribable(tx, before, pool)
             moved = [await _move(tx, node_id, name) for node_id in wanted.add_nodes]
             message = f"Moved {', '.join(moved)} into it." if moved else ""
             details = difference(_said(before), _said(pool))
@@ -161,7 +166,7 @@ async def look_at(tx: Transaction, now: datetime) -> Look:
     requirements: dict[str, Requirement] = {}
     for item in pending:
         revision = await Revisions(tx).get(item.service_id, item.replica.generation)
-        requirements[item.replica.id] = revision.requirement
+        requirements[item.replica.id] = replace(revision.requirement, project=item.project)
     return Look(
         pools=await StoredPools(tx).list(),
         nodes=await Nodes(tx).all(),
@@ -169,6 +174,7 @@ async def look_at(tx: Transaction, now: datetime) -> Look:
         services=await Services(tx).all(),
         requirements=requirements,
         now=now,
+        reservations=await Reservations(tx).list(now),
     )
 
 
@@ -200,6 +206,8 @@ def _changed(pool: PoolIntent, wanted: PoolUpdate) -> PoolIntent:
         quotas=pool.quotas if wanted.quotas is None else tuple(wanted.quotas),
         policy=wanted.policy or pool.policy,
         unlike=pool.unlike if wanted.unlike is None else wanted.unlike,
+        borrowing=pool.borrowing if wanted.borrowing is None else wanted.borrowing,
+        memory_oversubscription=wanted.memory_oversubscription or pool.memory_oversubscription,
     )
 
 
@@ -219,6 +227,20 @@ async def _require_projects(tx: Transaction, quotas: list[PoolQuota]) -> None:
             )
 
 
+async def _require_oversubscribable(tx: Transaction, before: PoolIntent, pool: PoolIntent) -> None:
+    """Raises InvalidError where memory is to be promised more than once and no accelerator's slices allow it."""
+    if pool.memory_oversubscription <= before.memory_oversubscription:
+        return
+    name = pool.name
+    devices = [item for node in await Nodes(tx).all(name) if node.status for item in node.status.accelerators]
+    if not any(way.oversubscribable for item in devices for way in item.slicing):
+        raise InvalidError(
+            f"Memory cannot be promised more than once in pool {name}: no accelerator there is cut in a way that"
+            " refuses memory to the process that asks for it alone.",
+            hint="`interposer` does; MIG, MPS, and the processor's control groups do not. Leave it at 1.",
+        )
+
+
 def _said(pool: PoolIntent) -> dict[str, Any]:
     return {
         "description": pool.description,
@@ -226,6 +248,8 @@ def _said(pool: PoolIntent) -> dict[str, Any]:
         "windows": [window.model_dump(mode="json") for window in pool.windows],
         "policy": pool.policy.value,
         "unlike": pool.unlike,
+        "borrowing": pool.borrowing,
+        "memory_oversubscription": pool.memory_oversubscription,
         "labels": dict(pool.labels or {}),
         "quotas": [quota.model_dump(mode="json") for quota in pool.quotas],
     }

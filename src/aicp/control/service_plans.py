@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aicp.core.access import Caller
@@ -19,7 +20,7 @@ from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Transaction
 from aicp.store.models import Models
 from aicp.store.nodes import Nodes
-from aicp.store.pools import Pools
+from aicp.store.pools import Pools, pool_quotas
 from aicp.store.services import Services
 
 _LARGER = "fewer or smaller replicas, another pool, or a larger quota from a platform admin"
@@ -55,10 +56,8 @@ class ServicePlans:
         engines = {engine: self._engines.get(engine) for engine in self._engines.names()}
         request = PlanRequest(name or model.name, spec, model, version)
         own = request.name
-        freed = {own} | await _weaker(tx, spec.priority)
-        planned = make_plan(
-            request, await Nodes(tx).all(spec.pool), snapshot.without(lambda item: item.service in freed), engines
-        )
+        gives_way = await _gives_way(tx, project, spec.pool, snapshot, {own} | await _weaker(tx, spec.priority))
+        planned = make_plan(request, await Nodes(tx).all(spec.pool), snapshot.without(gives_way), engines)
         over = await _over_quota(tx, project, own, planned.requirement, spec.replicas)
         if over and planned.plan.fit.fits:
             fit = Fit(fits=False, reason=f"{over}.", suggestions=[_LARGER])
@@ -103,13 +102,22 @@ async def _weaker(tx: Transaction, priority: int) -> set[str]:
     return {item.name for item in found if item.spec.preemptible and item.spec.priority < priority}
 
 
+async def _gives_way(
+    tx: Transaction, project: str, pool: str, snapshot: Snapshot, freed: set[str]
+) -> Callable[[Commitment], bool]:
+    """Picks what makes room for a service of `project`: services in `freed`, and what runs on quota that it lent."""
+    ways = (await quotas_of(tx, pool)).reclaimable(pool, project, snapshot)
+    return lambda item: item.service in freed or any(way(item) for way in ways[:1])
+
+
 async def require_room(
     tx: Transaction, project: str, service: str, need: Requirement, replicas: int, priority: int = 0
 ) -> None:
     """Raises InvalidError unless that many replicas fit and the quota of `project` allows them, what the service
     holds now, and what makes room for its priority, counting as free."""
+    snapshot = await Pools(tx).snapshot()
     freed = {service} | await _weaker(tx, priority)
-    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service in freed)
+    snapshot = snapshot.without(await _gives_way(tx, project, need.pool, snapshot, freed))
     for number in range(replicas):
         answer = place_replica(need, snapshot, service)
         if isinstance(answer, Refusal):
@@ -123,7 +131,7 @@ async def require_room(
 
 async def _over_quota(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> str | None:
     """Why the quota of `project` does not allow that many replicas of `service`, in words; None where it does."""
-    quotas = await pool_quotas(tx, need.pool)
+    quotas = await quotas_of(tx, need.pool)
     quotas = replace(quotas, projects={**quotas.projects, service: project})
     snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
     before, asked = snapshot, list[Allocation]()
@@ -136,11 +144,9 @@ async def _over_quota(tx: Transaction, project: str, service: str, need: Require
     return quotas.refusal(need.pool, project, before, asked)
 
 
-async def pool_quotas(tx: Transaction, name: str) -> Quotas:
+async def quotas_of(tx: Transaction, name: str) -> Quotas:
     """The quotas of a pool, with the project of every service."""
-    pool = await Pools(tx).get(name)
-    limits = {(pool.name, quota.project): quota for quota in pool.quotas}
-    return Quotas(limits, {item.name: item.project for item in await Services(tx).all()})
+    return pool_quotas([await Pools(tx).get(name)], await Services(tx).all())
 
 
 async def require_surge(tx: Transaction, service: str, need: Requirement) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from aicp.control.service_plans import pool_quotas, require_room
+from aicp.control.service_plans import quotas_of, require_room
 from aicp.core.errors import InvalidError
 from aicp.core.launch import Allocation
 from aicp.core.quantity import format_bytes
@@ -108,7 +108,7 @@ async def _require_room(
         asked.append(replica.allocation if answer is None else answer.allocation)
         snapshot = snapshot.without(lambda other, changed=replica.id: other.replica_id == changed)
         snapshot = snapshot.plus(Commitment(replica.id, service.name, asked[-1]))
-    over = (await pool_quotas(tx, need.pool)).refusal(need.pool, service.project, others, asked)
+    over = (await quotas_of(tx, need.pool)).refusal(need.pool, service.project, others, asked)
     if over:
         _refuse(f"The slices of {service.name} cannot become that large: {over}.")
 

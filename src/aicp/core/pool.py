@@ -81,12 +81,20 @@ def takes_inference(purpose: Purpose, windows: list[TrainingWindow], at: datetim
 
 
 class PoolQuota(Request):
-    """What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing."""
+    """What all replicas of a project may hold of a pool at once; None is no limit, 0 is nothing.
+
+    Where the pool's policy is to borrow, others may use up to `lend_percent` of it while it is unused, and the project
+    may hold up to `borrow_percent` of it more than its own; None is as much as others leave.
+    """
 
     project: str = Field(pattern=NAME_PATTERN)
     accelerators: int | None = Field(default=None, ge=0, description="accelerators at once, whole or in part")
     compute_percent: int | None = Field(default=None, ge=0, description="sum of compute; a whole accelerator is 100")
     memory_bytes: int | None = Field(default=None, ge=0, description="sum of accelerator memory")
+    lend_percent: int = Field(default=100, ge=0, le=100, description="how much of it others may borrow while unused")
+    borrow_percent: int | None = Field(
+        default=None, ge=0, le=100_000, description="how much may be borrowed at most, in hundredths of the quota"
+    )
 
 
 class Held(Value):
@@ -97,11 +105,18 @@ class Held(Value):
     memory_bytes: int = 0
 
 
+Oversubscription = Annotated[
+    float, Field(ge=1, le=2, description="how many times the memory of an accelerator may be promised to its slices")
+]
+
+
 class QuotaUse(Value):
     """A project's quota in a pool, and what the project holds of it now."""
 
     quota: PoolQuota
     held: Held
+    borrowed: Held = Field(default=Held(), description="what of `held` is beyond the project's own quota")
+    lendable: Held = Field(default=Held(), description="what is unused and lent, whether somebody borrows it or not")
 
 
 class Pool(Value):
@@ -118,6 +133,8 @@ class Pool(Value):
     closed: str | None = Field(default=None, description="why it takes no new replica now")
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
+    borrowing: bool = Field(default=False, description="projects use what others leave unused of their quotas")
+    memory_oversubscription: Oversubscription = 1.0
     labels: Labels = {}
     vendors: list[str] = []
     products: dict[str, int] = Field(default={}, description="product -> accelerators of it")
@@ -162,6 +179,8 @@ class PoolCreate(Request):
     windows: list[TrainingWindow] = Field(default=[], max_length=50)
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = Field(default=True, description="one replica may get accelerators of several products")
+    borrowing: bool = Field(default=False, description="projects use what others leave unused of their quotas")
+    memory_oversubscription: Oversubscription = 1.0
     labels: Labels = {}
     quotas: Quotas = []
 
@@ -187,6 +206,8 @@ class PoolUpdate(Request):
     windows: list[TrainingWindow] | None = Field(default=None, max_length=50)
     policy: PoolOrder | None = None
     unlike: bool | None = None
+    borrowing: bool | None = None
+    memory_oversubscription: Oversubscription | None = None
     labels: Labels | None = None
     quotas: Quotas | None = None
     add_nodes: list[str] = Field(default=[], description="ids or names of nodes to move into the pool")

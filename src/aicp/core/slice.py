@@ -80,7 +80,8 @@ class Slicing(Value):
 
     With `profiles` only these shapes exist; without, any multiple of the units. `at_most` limits how many slices a
     device may carry; `isolated` says that a fault of one slice cannot disturb another, `resizable` that a slice can
-    change while its process runs.
+    change while its process runs, `oversubscribable` that memory which the device does not have is refused to the
+    process that asks for it, and to no other, so that a pool may promise more than there is.
     """
 
     mechanism: str
@@ -91,6 +92,7 @@ class Slicing(Value):
     policies: list[SlicePolicy] = [SlicePolicy.CAP]
     isolated: bool = False
     resizable: bool = False
+    oversubscribable: bool = False
     note: str = ""
 
 

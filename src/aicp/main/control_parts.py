@@ -34,12 +34,14 @@ from aicp.control.metrics import Metrics
 from aicp.control.models import Models
 from aicp.control.nodes import Nodes
 from aicp.control.playground import Playground, connect_gateway
+from aicp.control.pool_moves import PoolMoves
 from aicp.control.pools import Pools
 from aicp.control.prices import Prices
 from aicp.control.projects import Projects
 from aicp.control.providers import Outside, Providers
 from aicp.control.public_routes import PublicRoutes
 from aicp.control.request_log import RequestLog
+from aicp.control.reservations import Reservations
 from aicp.control.routes import RouteTables
 from aicp.control.service_uses import version_uses
 from aicp.control.services import Services
@@ -176,6 +178,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
             uses=version_uses,
         ),
         Nodes: Nodes(*shared, base.cluster.ray if base.cluster else None),
+        PoolMoves: PoolMoves(*shared),
         Pools: Pools(*shared),
         Playground: Playground(*shared, base.pepper, _gateway(base.settings)),
         Prices: Prices(*shared, base.settings.currency),
@@ -183,6 +186,7 @@ def build_use_cases(base: Foundation, sessions: Sessions) -> Mapping[type, objec
         Providers: Providers(*shared, base.outside),
         PublicRoutes: PublicRoutes(*shared, base.outside),
         RequestLog: RequestLog(*shared),
+        Reservations: Reservations(*shared),
         RouteTables: RouteTables(
             *shared, base.engines, base.outside, pepper=base.pepper, currency=base.settings.currency
         ),

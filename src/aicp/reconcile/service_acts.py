@@ -27,6 +27,7 @@ from aicp.scheduler.service_world import (
     Resize,
     RollBack,
     Start,
+    Stay,
     Stop,
     Wait,
 )
@@ -79,6 +80,8 @@ class ServiceActs:
                 await self._create(action)
             case Preempt():
                 await self._preempt(action)
+            case Stay():
+                await self._stay(action)
             case NoteStray() | StopStray():
                 await self._act_on_stray(action)
             case _:
@@ -180,12 +183,25 @@ class ServiceActs:
                 )
                 for service_id, kind, text in told:
                     service = await Services(tx).get(self.names[service_id])
-                    condition = Condition(type=kind, status=True, reason="Priority", message=text, at=now)
+                    condition = Condition(type=kind, status=True, reason=action.cause, message=text, at=now)
                     await Services(tx).set_condition(service_id, condition)
                     what = f"service.{kind.lower()}"
                     await Events(tx).note(
                         now, what, "service", service.name, text, project=service.project, severity="warning"
                     )
+        self._bell.ring("replica", action.replica_id)
+
+    async def _stay(self, action: Stay) -> None:
+        """Gives a move up, and says why."""
+        name = self.names[action.service_id]
+        async with self._database.transaction() as tx:
+            if await Replicas(tx).move(action.replica_id, None, None):
+                project = (await Services(tx).get(name)).project
+                replica, reason = action.replica_id, action.reason
+                text = f"Replica {replica} of {name} stays where it is: {reason}."
+                await Events(tx).note(
+                    self._clock.now(), "service.stays", "service", name, text, project=project, severity="warning"
+                )
         self._bell.ring("replica", action.replica_id)
 
     async def _promote(self, action: Promote) -> None:

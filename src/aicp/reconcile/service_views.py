@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -10,15 +11,17 @@ from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
 from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
-from aicp.scheduler.quotas import Quotas
+from aicp.scheduler.reservations import with_reservations
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
-from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, with_priorities
+from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, pool_quotas, with_priorities
 from aicp.store.replicas import CHARGED, StoredReplica
+from aicp.store.reservations import StoredReservation, for_scheduler, reserved_devices
 from aicp.store.revisions import READY, Revision
 
 _START_TIMEOUT_SECONDS = 1800.0
 """Last resort over all tries of one replica; the node ends a single start that hangs much earlier."""
 _DEFAULT_DRAIN_SECONDS = 60.0
+_MOVES = "it goes on with another accelerator, so that its own becomes free"
 _ASLEEP = "Nobody uses it now; the next request wakes it"
 
 
@@ -44,17 +47,19 @@ class StoredServices:
     gateways: list[GatewayStatus]
     route: tuple[str, frozenset[str]] | None
     pools: list[PoolIntent]
+    reservations: list[StoredReservation] = field(default_factory=list[StoredReservation])
 
 
 def make_world(stored: StoredServices, now: datetime) -> World:
     """What should be and what is."""
     drain = {service.id: service.spec.drain_seconds for service in stored.services}
     leaving = {node.id for node in stored.nodes if node.draining}
+    reserved = reserved_devices(stored.reservations, now)
     views = tuple(
         _view(
             item,
             drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)),
-            moving=not item.node_ids.isdisjoint(leaving),
+            moving=_why_moving(item, leaving, reserved, now),
         )
         for item in stored.replicas
     )
@@ -62,9 +67,8 @@ def make_world(stored: StoredServices, now: datetime) -> World:
     desired = tuple(_desired(service, stored) for service in stored.services if service.id in stored.revisions)
     snapshot = make_snapshot(stored.nodes, charged, closed_pools(stored.pools, now), pool_policies(stored.pools))
     snapshot = with_priorities(snapshot, stored.services)
-    projects = {service.name: service.project for service in stored.services}
-    limits = {(pool.name, quota.project): quota for pool in stored.pools for quota in pool.quotas}
-    return World(desired, Actual(views, snapshot, Quotas(limits, projects)))
+    snapshot = with_reservations(snapshot, for_scheduler(stored.reservations), now)
+    return World(desired, Actual(views, snapshot, pool_quotas(stored.pools, stored.services)))
 
 
 def _desired(service: Service, stored: StoredServices) -> Desired:
@@ -110,7 +114,7 @@ def _wanted(spec: ServiceSpec, service: Service) -> int:
     return spec.autoscale.first(spec.replicas) if service.scale is None else service.scale.wanted
 
 
-def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:
+def _view(item: StoredReplica, *, drained: bool, moving: str | None) -> ReplicaView:
     replica = item.replica
     return ReplicaView(
         id=replica.id,
@@ -128,13 +132,31 @@ def _view(item: StoredReplica, *, drained: bool, moving: bool) -> ReplicaView:
         restarts=replica.restarts,
         running=item.running,
         drained=drained,
-        moving=moving,
+        moving=moving is not None,
+        moving_why=moving or "",
+        target=item.moving_to if moving == _MOVES else None,
         fault=item.fault,
         troubled_at=item.troubled_at,
         loading_at=item.loading_at,
         ready_at=replica.ready_at,
         ended_at=replica.ended_at,
     )
+
+
+def _why_moving(
+    item: StoredReplica, leaving: set[str], reserved: Mapping[tuple[str, str, str], str], now: datetime
+) -> str | None:
+    """Why a replica is to go on elsewhere; None where it is not. It serves until its successor does."""
+    given = item.replica.allocations
+    if not item.node_ids.isdisjoint(leaving):
+        return "its node is being drained" if len(given) > 1 else f"node {item.replica.node} is being drained"
+    for key in ((one.node_id, share.vendor, share.device_id) for one in given for share in one.devices):
+        project = reserved.get(key)
+        if project not in (None, item.project):
+            return f"its accelerator is reserved for project {project}"
+    if item.moving_to is not None and item.moving_until is not None and now < item.moving_until:
+        return _MOVES
+    return None
 
 
 def _drained(item: StoredReplica, stored: StoredServices, now: datetime, drain_seconds: float) -> bool:

@@ -23,7 +23,7 @@ from aicp.reconcile.service_acts import ServiceAction, ServiceActs
 from aicp.reconcile.service_views import StoredServices, World, make_world
 from aicp.reconcile.strays import NoteStray, StopStray, Strays
 from aicp.runners.base import Runner, TellsReporters
-from aicp.scheduler.service_world import Action, Create, Preempt, Promote, Remove, Report, RollBack, Start
+from aicp.scheduler.service_world import Action, Create, Preempt, Promote, Remove, Report, RollBack, Start, Stay
 from aicp.scheduler.services import decide
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
@@ -31,6 +31,7 @@ from aicp.store.gateways import Gateways
 from aicp.store.nodes import Nodes
 from aicp.store.pools import Pools
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.reservations import Reservations
 from aicp.store.revisions import Revisions
 from aicp.store.routes import RouteStates
 from aicp.store.services import Services
@@ -115,7 +116,7 @@ class ServiceReconciler:
             await Services(tx).set_condition(self._service_of(action), condition)
 
     def _service_of(self, action: Action) -> str:
-        if isinstance(action, Create | Preempt | Promote | RollBack | Report | Remove):
+        if isinstance(action, Create | Preempt | Stay | Promote | RollBack | Report | Remove):
             return action.service_id
         return self._owners.get(action.replica_id, "")
 
@@ -133,6 +134,7 @@ class ServiceReconciler:
                 gateways=await Gateways(tx).live(self._clock.now()),
                 route=await RouteStates(tx).current(),
                 pools=await Pools(tx).list(),
+                reservations=await Reservations(tx).list(self._clock.now()),
             )
 
     async def _write_observed(self, stored: StoredServices, seen: Mapping[str, ObservedReplica]) -> bool:

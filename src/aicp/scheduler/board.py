@@ -249,9 +249,16 @@ class Board:
             yield from self._whole(need, search)
 
     def _parts(self, search: Search, *, cut: bool = True) -> Iterator[Chosen]:
-        """Single slices: cards that are cut already by how little they would have left, then cards to be cut."""
+        """Single slices: cards that are cut already by how little they would have left, then cards to be cut; those
+        that are reserved for the project before all others."""
+        reserved = [item for item in search.kinds if item[0].device.reserved_for is not None]
+        others = [item for item in search.kinds if item[0].device.reserved_for is None]
+        for kinds in (reserved, others):
+            yield from self._parts_of(kinds, cut=cut)
+
+    def _parts_of(self, kinds: Sequence[tuple[Kind, tuple[Sized, ...]]], *, cut: bool) -> Iterator[Chosen]:
         heap: list[tuple[int, float, int, list[Entry], int, int, SliceSize]] = []
-        for kind, sizes in search.kinds:
+        for kind, sizes in kinds:
             for rank, (size, _) in enumerate(sizes):
                 levels = kind.cut.get(size.mechanism)
                 if levels is not None:
@@ -266,7 +273,7 @@ class Board:
                 heapq.heapreplace(heap, (rank, left, number, entries, place + 1, level, size))
             else:
                 heapq.heappop(heap)
-        for kind, sizes in search.kinds if cut else ():
+        for kind, sizes in kinds if cut else ():
             yield from self._uncut(kind, sizes)
 
     def _uncut(self, kind: Kind, sizes: Sequence[Sized]) -> Iterator[Chosen]:

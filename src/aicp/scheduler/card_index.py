@@ -13,14 +13,14 @@ from dataclasses import replace
 
 from aicp.core.slice import SliceRequest, SliceSize, Slicing, size_slice
 from aicp.scheduler.resources import CPU, Device, NodeCapacity
-from aicp.scheduler.room import DeviceRoom, NodeRoom, cuttable_bytes
+from aicp.scheduler.room import DeviceRoom, NodeRoom, cuttable_bytes, largest_bytes
 
 Entry = tuple[int, int]
 """(what it is ordered by, number of the card or node)."""
 
 
 Sized = tuple[SliceSize, int]
-"""A slice, and how much memory the slices of such a card may have together where nobody else holds any."""
+"""A slice, and how much memory one of such a card may have at most where nobody else holds any."""
 
 
 class Kind:
@@ -48,13 +48,13 @@ class Kind:
         found: list[Sized] = []
         for way in self.device.slicing:
             size = size_slice(asked, way)
-            most = self.cuttable(way)
+            most = largest_bytes(self._clean, way)
             if size is not None and (size.memory_bytes <= most or self.device.vendor == CPU):
                 found.append((size, most))
         return found
 
     def cuttable(self, way: Slicing) -> int:
-        """Memory that the slices of such a card may have together where nobody else holds any."""
+        """Memory that may be promised to the slices of such a card together where nobody else holds any."""
         return cuttable_bytes(self._clean, way)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aicp.core.launch import DeviceShare
@@ -29,11 +30,14 @@ class Proposal:
     freed: tuple[tuple[str, str], ...] = ()
 
 
-def defragment(snapshot: Snapshot, pool: str, at_most: int = 20) -> Proposal:
+def defragment(
+    snapshot: Snapshot, pool: str, at_most: int = 20, needs: Mapping[str, Requirement] | None = None
+) -> Proposal:
     """What to move so that cards become free, at most so many moves; the cards that need the fewest come first.
 
     A card is emptied altogether or left alone, and no other card is cut for it. Replicas with slices of several cards
-    or on several nodes stay where they are.
+    or on several nodes stay where they are. `needs` says what each replica that may move needs; without it all may,
+    and need what they have.
     """
     board = Board(snapshot)
     names = {node.id: node.name for node in snapshot.nodes if node.pool == pool}
@@ -42,9 +46,9 @@ def defragment(snapshot: Snapshot, pool: str, at_most: int = 20) -> Proposal:
     filled: set[tuple[str, str, str]] = set()
     for card, items in sorted(_cut_cards(snapshot, names).items(), key=lambda pair: (len(pair[1]), pair[0])):
         node_id, _, device_id = card
-        if card in filled or len(moves) + len(items) > at_most or not all(map(_is_movable, items)):
+        if card in filled or len(moves) + len(items) > at_most or not all(_is_movable(item, needs) for item in items):
             continue
-        found = _empty(board, card, items, pool)
+        found = _empty(board, card, [(item, _need(item, pool, needs)) for item in items])
         if found is None:
             continue
         for item, place in zip(items, found, strict=True):
@@ -66,44 +70,41 @@ def _cut_cards(snapshot: Snapshot, names: dict[str, str]) -> dict[tuple[str, str
     return {card: items for card, items in cards.items() if all(members[item.replica_id] == 1 for item in items)}
 
 
-def _is_movable(item: Commitment) -> bool:
-    return len(item.allocation.devices) == 1
+def _is_movable(item: Commitment, needs: Mapping[str, Requirement] | None) -> bool:
+    return len(item.allocation.devices) == 1 and (needs is None or item.replica_id in needs)
 
 
-def _empty(board: Board, card: tuple[str, str, str], items: list[Commitment], pool: str) -> list[Placement] | None:
+def _empty(
+    board: Board, card: tuple[str, str, str], items: list[tuple[Commitment, Requirement]]
+) -> list[Placement] | None:
     """New places for all slices of a card, counted on the board; None, and nothing changed, where one finds none."""
     node_id, vendor, device_id = card
     held = DeviceShare(vendor=vendor, device_id=device_id, index=0)
-    for item in items:
+    for item, _ in items:
         board.remove(item.service, item.allocation)
     # Taken as a whole meanwhile, so that nothing goes back to it.
     board.hold(node_id, held)
-    found: list[Placement] = []
-    for item in sorted(items, key=lambda item: -item.allocation.devices[0].memory_bytes):
-        place = board.place(_need(item, pool), item.service, cut=False)
+    found: dict[str, Placement] = {}
+    for item, need in sorted(items, key=lambda pair: -pair[0].allocation.devices[0].memory_bytes):
+        place = board.place(need, item.service, cut=False)
         if place is None:
             break
         board.add(item.service, place.allocation)
-        found.append(place)
+        found[item.replica_id] = place
     board.release(node_id, held)
     if len(found) == len(items):
-        return [found[place] for place in _original_order(items)]
-    for item, place in zip(
-        sorted(items, key=lambda item: -item.allocation.devices[0].memory_bytes), found, strict=False
-    ):
-        board.remove(item.service, place.allocation)
-    for item in items:
+        return [found[item.replica_id] for item, _ in items]
+    for item, _ in items:
+        if item.replica_id in found:
+            board.remove(item.service, found[item.replica_id].allocation)
         board.add(item.service, item.allocation)
     return None
 
 
-def _original_order(items: list[Commitment]) -> list[int]:
-    by_size = sorted(range(len(items)), key=lambda place: -items[place].allocation.devices[0].memory_bytes)
-    return [by_size.index(place) for place in range(len(items))]
-
-
-def _need(item: Commitment, pool: str) -> Requirement:
-    """What a replica needs, read off what it has; rounded shapes stay as they are."""
+def _need(item: Commitment, pool: str, needs: Mapping[str, Requirement] | None) -> Requirement:
+    """What a replica needs; where nobody says, read off what it has: rounded shapes stay as they are."""
+    if needs is not None:
+        return needs[item.replica_id]
     [share] = item.allocation.devices
     asked = SliceRequest(compute_percent=share.compute_percent, memory_bytes=share.memory_bytes, policy=share.policy)
     return Requirement(

@@ -136,7 +136,7 @@ def bind_slices(need: Requirement, node: NodeCapacity, chosen: Sequence[tuple[De
             mechanism=size.mechanism,
             policy=size.policy,
             profile=size.profile,
-            rounding=size.rounding,
+            rounding=_noted(item.device, size),
         )
         for item, size in chosen
     ]
@@ -145,6 +145,15 @@ def bind_slices(need: Requirement, node: NodeCapacity, chosen: Sequence[tuple[De
         cores = sum((item.device.cores or node.cpu_cores) * size.compute_percent / 100 for item, size in chosen)
         memory = sum(size.memory_bytes for _, size in chosen)
     return Allocation(node_id=node.id, devices=shares, cpu_cores=cores, memory_bytes=memory)
+
+
+def _noted(device: Device, size: SliceSize) -> str | None:
+    """What was rounded, and that memory may be promised more than once where the pool's policy says so."""
+    allows = any(way.oversubscribable for way in device.slicing if way.mechanism == size.mechanism)
+    if device.memory_factor == 1 or not allows:
+        return size.rounding
+    note = f"the pool promises memory up to {device.memory_factor:g} times"
+    return note if size.rounding is None else f"{size.rounding}; {note}"
 
 
 def _cpu_shares(need: Requirement, node: NodeCapacity) -> list[DeviceShare]:

@@ -3,23 +3,29 @@
 What finds no place now may find one when others that leave already have left; else replicas of a lower priority that
 allow it are stopped for it, as few as possible. Such a place is kept: nothing of a lower priority takes it meanwhile,
 so that what was stopped does not come back to where it is stopped again.
+
+Of projects with quotas the one that uses the least of its own comes first among equal priorities. What would borrow
+quota of others comes after all that does not, whatever its priority, and nothing is stopped for it; the owner of a
+quota has replicas on borrowed quota stopped, and these before any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from aicp.core.launch import Allocation
 from aicp.scheduler.batch import explain, in_order, place_on
 from aicp.scheduler.board import Board
 from aicp.scheduler.gang import place_members, place_replica
+from aicp.scheduler.moving import Target, place_exactly
 from aicp.scheduler.pending import Pending
 from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, relief
 from aicp.scheduler.preemption import make_room, ranked
 from aicp.scheduler.quotas import QuotaLedger, Quotas
-from aicp.scheduler.service_world import Action, Place, Preempt, Wait
+from aicp.scheduler.service_world import Action, Place, Preempt, Stay, Wait
 
 EVICTIONS = 8
 """Replicas for which others are stopped in one pass; the rest follows in the next, a second later."""
@@ -28,6 +34,7 @@ _EXPLAINED = 4000
 _RELIEVED = 20_000
 """What to stop is suggested up to so many looks at nodes in a pass."""
 _MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and make room."
+_TAKING_BACK = "Waiting: replicas on borrowed quota finish their requests and make room."
 _LEAVING = "Waiting: another replica finishes its requests and makes room."
 _TURN = "Waiting: replicas of a higher priority are given room first."
 _Members = Sequence[Placement]
@@ -37,8 +44,8 @@ _Members = Sequence[Placement]
 class Waiting:
     """A replica without a place.
 
-    `reason` is what was said last. `replaced` are allocations of its service that go when it serves: a quota does not
-    count them.
+    `reason` is what was said last. `target` is the only place where it may go. `replaced` are allocations of its
+    service that go when it serves: a quota does not count them.
     """
 
     id: str
@@ -49,16 +56,19 @@ class Waiting:
     reason: str | None = None
     replaced: tuple[Allocation, ...] = ()
     may_preempt: bool = False
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A replica that may be stopped for one of a higher priority: whose it is."""
+    """A replica that may be stopped: for one of a higher priority where it is `preemptible`, in any case where it runs
+    on quota that its owner takes back. And whose it is."""
 
     service_id: str
     service: str
     project: str
     priority: int
+    preemptible: bool = True
 
 
 def place_waiting(
@@ -76,6 +86,7 @@ def place_waiting(
     ordered = sorted(waiting, key=lambda item: -item.need.priority)
     for _, items in groupby(ordered, key=lambda item: item.need.priority):
         turn.take(list(items))
+    turn.lend()
     return turn.finish()
 
 
@@ -85,18 +96,26 @@ class _Pass:
     ) -> None:
         self._board = Board(snapshot)
         self._snapshot = snapshot
+        self._quotas = quotas
         self._ledger = QuotaLedger(quotas, snapshot)
         self._victims = dict(victims)
         self._gone = {item.replica_id for item in snapshot.commitments if item.replica_id in set(leaving)}
         self._made: list[Commitment] = []
         self._later: Board | None = None
         self._hopeless: set[Requirement] = set()
+        self._unreclaimable: set[Requirement] = set()
         self._refused: list[Waiting] = []
+        self._borrowers: list[Waiting] = []
+        self._lends = False
         self._evictions = 0
         self._actions: list[Action] = []
 
     def take(self, items: Sequence[Waiting]) -> None:
         """All of one priority."""
+        for item in items:
+            if item.target is not None:
+                self._move(item, item.target)
+        items = [item for item in items if item.target is None]
         if self._evictions >= EVICTIONS:
             for item in items:
                 self._wait(item, _TURN)
@@ -108,7 +127,7 @@ class _Pass:
         for replica_id, members in outcome.placements.items():
             self._placed(by_id[replica_id], members)
         refused = set(outcome.refusals)
-        for item in in_order(item for item in pending if item.id in limited):
+        for item in self._in_turn((item for item in pending if item.id in limited), by_id):
             found = place_members(self._board, item.need, item.service)
             if found is None:
                 refused.add(item.id)
@@ -118,6 +137,23 @@ class _Pass:
                 _take_back(self._board, item.service, found)
         for item in in_order(item for item in pending if item.id in refused):
             self._make_room(by_id[item.id])
+
+    def lend(self) -> None:
+        """All that would borrow, after what does not; nothing is stopped for it."""
+        self._lends = True
+        borrowers = sorted(self._borrowers, key=lambda item: -item.need.priority)
+        for _, items in groupby(borrowers, key=lambda item: item.need.priority):
+            self.take([replace(item, may_preempt=False) for item in items])
+
+    def _in_turn(self, items: Iterable[Pending], by_id: Mapping[str, Waiting]) -> Iterator[Pending]:
+        queues: dict[tuple[str, str], deque[Pending]] = {}
+        for item in in_order(items):
+            queues.setdefault((item.need.pool, by_id[item.id].project), deque()).append(item)
+        while queues:
+            first = min(queues, key=lambda key: (self._ledger.used_share(*key), key))
+            yield queues[first].popleft()
+            if not queues[first]:
+                del queues[first]
 
     def finish(self) -> list[Action]:
         """All that was decided, with a reason for each that waits for nothing in particular."""
@@ -139,6 +175,16 @@ class _Pass:
             self._wait(item, f"Waiting: {known[need]}.{tries}")
         return self._actions
 
+    def _move(self, item: Waiting, target: Target) -> None:
+        """Puts a successor to the place that was chosen for it and nowhere else."""
+        found = place_exactly(item.need, target.allocation, self._snapshot.plus(*self._made), item.service)
+        if isinstance(found, Refusal):
+            reason = f"its new place is not free any more ({found.sentence})"
+            self._actions.append(Stay(target.replica_id, item.service_id, reason))
+        elif self._within_quota(item, [found]):
+            self._board.add(item.service, found.allocation)
+            self._placed(item, [found])
+
     def _placed(self, item: Waiting, members: _Members) -> None:
         """Notes what the board counts already."""
         self._keep(item, members)
@@ -156,6 +202,9 @@ class _Pass:
     def _within_quota(self, item: Waiting, members: _Members) -> bool:
         # What is replaced does not count: a quota must not keep a service from being updated or moved.
         more = [member.allocation for member in members]
+        if not self._lends and self._ledger.borrows(item.need.pool, item.project, item.replaced, *more):
+            self._borrowers.append(item)
+            return False
         over = self._ledger.refusal(item.need.pool, item.project, item.replaced, *more)
         if over is not None:
             self._wait(item, f"Waiting: {over}.")
@@ -164,8 +213,10 @@ class _Pass:
     def _make_room(self, item: Waiting) -> None:
         """A place that becomes free by itself, or by stopping others; else it is refused."""
         need = item.need
-        weaker = item.may_preempt and any(victim.priority < need.priority for victim in self._victims.values())
-        if need in self._hopeless or not (self._gone or weaker):
+        weaker = item.may_preempt and need not in self._hopeless
+        weaker = weaker and any(self._weaker(replica_id, need) for replica_id in self._victims)
+        ways = self._reclaims(item)
+        if not (self._gone or ways or weaker):
             self._refused.append(item)
             return
         later = self._then()
@@ -173,38 +224,69 @@ class _Pass:
         if found is not None:
             if self._within_quota(item, found):
                 self._claim(item, found)
-                self._wait(item, _MAKING_ROOM if item.reason == _MAKING_ROOM else _LEAVING)
+                self._wait(item, item.reason if item.reason in (_MAKING_ROOM, _TAKING_BACK) else _LEAVING)
             else:
                 _take_back(later, item.service, found)
-        elif weaker and self._evictions >= EVICTIONS:
+        elif (weaker or ways) and self._evictions >= EVICTIONS:
             self._wait(item, _TURN)
-        elif not weaker or not self._evict(item):
+        elif not self._reclaim(item, ways) and not (weaker and self._evict(item)):
             self._refused.append(item)
 
+    def _reclaims(self, item: Waiting) -> list[Callable[[Commitment], bool]]:
+        """Ways to take back the quota of an item's project, in the order to be tried."""
+        if not item.may_preempt or self._lends or item.need in self._unreclaimable:
+            return []
+        ways = self._quotas.reclaimable(item.need.pool, item.project, self._future())
+        if not ways:
+            self._unreclaimable.add(item.need)
+        return ways
+
+    def _reclaim(self, item: Waiting, ways: Sequence[Callable[[Commitment], bool]]) -> bool:
+        """Stops what runs on borrowed quota, as little as possible; whether the item is dealt with."""
+        for is_lent in ways:
+            found = self._stop(
+                item,
+                lambda held, is_lent=is_lent: is_lent(held) and held.replica_id in self._victims,
+                is_lent=True,
+            )
+            if found:
+                return True
+        if ways:
+            self._unreclaimable.add(item.need)
+        return False
+
     def _evict(self, item: Waiting) -> bool:
-        """Stops as few as possible so that there is room; whether the item is dealt with."""
+        """Stops what is less important, as little as possible; whether the item is dealt with."""
         need = item.need
+        if self._stop(item, lambda held: self._weaker(held.replica_id, need)):
+            return True
+        self._hopeless.add(need)
+        return False
+
+    def _stop(self, item: Waiting, may_evict: Callable[[Commitment], bool], *, is_lent: bool = False) -> bool:
         future = ranked(self._future(), {held: victim.priority for held, victim in self._victims.items()})
-        answer = make_room(need, future, item.service, lambda held: self._weaker(held.replica_id, need))
+        answer = make_room(item.need, future, item.service, may_evict)
         if isinstance(answer, Refusal) or not answer.victims:
-            self._hopeless.add(need)
+            return False
+        if is_lent and not self._quotas.spares_own(item.need.pool, answer.victims, future):
             return False
         if not self._within_quota(item, answer.placements):
             return True
         self._evictions += 1
         for replica_id in answer.victims:
             victim = self._victims.pop(replica_id)
-            reason, gain = _words(item, victim, replica_id)
-            self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain))
+            reason, gain = (_loan_words if is_lent else _words)(item, victim, replica_id)
+            cause = "Borrowed" if is_lent else "Priority"
+            self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain, cause))
         self._gone.update(answer.victims)
         self._claim(item, answer.placements)
         self._later = None
-        self._wait(item, _MAKING_ROOM)
+        self._wait(item, _TAKING_BACK if is_lent else _MAKING_ROOM)
         return True
 
     def _weaker(self, replica_id: str, need: Requirement) -> bool:
         victim = self._victims.get(replica_id)
-        return victim is not None and victim.priority < need.priority
+        return victim is not None and victim.preemptible and victim.priority < need.priority
 
     def _claim(self, item: Waiting, members: _Members) -> None:
         """Keeps a place that is not free yet: nobody else is put on its cards in this pass."""
@@ -244,4 +326,14 @@ def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
         f"It makes room for {winner}, whose priority {item.need.priority} is higher than {victim.priority};"
         " it comes back when there is room.",
         f"No place was free, so {loser} of the lower priority {victim.priority} makes room.",
+    )
+
+
+def _loan_words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
+    pool, owner, borrower = item.need.pool, item.project, victim.project
+    return (
+        f"It ran on borrowed quota of pool {pool}, which project {owner} needs itself now;"
+        " it comes back when there is quota to borrow.",
+        f"No place was free within the quota of project {owner}, so replica {replica_id} of project {borrower}"
+        " on borrowed quota makes room.",
     )

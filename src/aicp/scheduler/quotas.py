@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aicp.core.launch import Allocation
 from aicp.core.pool import Held, PoolQuota
-from aicp.core.quantity import format_bytes
-from aicp.scheduler.placement import CPU, Snapshot
+from aicp.scheduler.borrowing import (
+    WORDS,
+    Standing,
+    is_within,
+    keeps_its_own,
+    on_loan,
+    refuse_loan,
+    used_share,
+)
+from aicp.scheduler.resources import CPU, Commitment, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """All quotas by (pool, project), and the project of each service by its name."""
+    """All quotas by (pool, project), the project of each service by its name, and the pools in which projects borrow
+    what others leave unused."""
 
     limits: Mapping[tuple[str, str], PoolQuota] = field(default_factory=dict[tuple[str, str], PoolQuota])
     projects: Mapping[str, str] = field(default_factory=dict[str, str])
+    borrowing: frozenset[str] = frozenset()
 
     def held_in(self, pool: str, project: str, snapshot: Snapshot) -> list[Allocation]:
         """What the replicas of a project hold of a pool."""
@@ -34,7 +44,52 @@ class Quotas:
         if quota is None:
             return None
         now = self.held_in(pool, project, snapshot)
-        return over_quota(quota, pool, held(now), held([*now, *more]))
+        then = held([*now, *more])
+        if pool in self.borrowing:
+            return refuse_loan(pool, quota, held(now), then, self._others(pool, project, snapshot))
+        return over_quota(quota, pool, held(now), then)
+
+    def _others(self, pool: str, project: str, snapshot: Snapshot) -> list[Standing]:
+        return [
+            (quota, held(self.held_in(pool, quota.project, snapshot)))
+            for quota in self._of(pool)
+            if quota.project != project
+        ]
+
+    def _of(self, pool: str) -> list[PoolQuota]:
+        return [quota for (where, _), quota in self.limits.items() if where == pool]
+
+    def _holders(self, pool: str, snapshot: Snapshot) -> dict[str, list[tuple[str, int, Allocation]]]:
+        """Replicas, their priorities and what they hold of a pool, by project."""
+        nodes = {node.id for node in snapshot.nodes if node.pool == pool}
+        found: dict[str, list[tuple[str, int, Allocation]]] = {}
+        for item in snapshot.commitments:
+            if item.allocation.node_id in nodes:
+                entry = (item.replica_id, item.priority, item.allocation)
+                found.setdefault(self.projects.get(item.service, ""), []).append(entry)
+        return found
+
+    def reclaimable(self, pool: str, project: str, snapshot: Snapshot) -> list[Callable[[Commitment], bool]]:
+        """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: what
+        borrowing projects would give up first, then whatever they hold. Empty where nobody else borrows."""
+        if pool not in self.borrowing or (pool, project) not in self.limits:
+            return []
+        holders = self._holders(pool, snapshot)
+        lent: set[str] = set()
+        all_of: set[str] = set()
+        for quota in self._of(pool):
+            theirs = holders.get(quota.project, [])
+            first = [] if quota.project == project else on_loan(quota, theirs, held)
+            lent.update(first)
+            all_of.update(item[0] for item in theirs if first)
+        if not lent:
+            return []
+        return [lambda item: item.replica_id in lent, lambda item: item.replica_id in all_of]
+
+    def spares_own(self, pool: str, victims: Iterable[str], snapshot: Snapshot) -> bool:
+        """Whether stopping `victims` takes from no project what lies within its own quota."""
+        gone, holders = set(victims), self._holders(pool, snapshot)
+        return all(keeps_its_own(quota, holders.get(quota.project, []), gone, held) for quota in self._of(pool))
 
 
 class _Tally:
@@ -66,6 +121,7 @@ class QuotaLedger:
 
     def __init__(self, quotas: Quotas, snapshot: Snapshot) -> None:
         self._limits = quotas.limits
+        self._borrowing = quotas.borrowing
         self._tallies = {key: _Tally() for key in quotas.limits}
         pools = {node.id: node.pool for node in snapshot.nodes} if self._tallies else {}
         for item in snapshot.commitments if self._tallies else ():
@@ -89,6 +145,31 @@ class QuotaLedger:
         quota = self._limits.get((pool, project))
         if quota is None:
             return None
+        now, then = self._change(pool, project, leaving, more)
+        if pool not in self._borrowing:
+            return over_quota(quota, pool, now, then)
+        others = [
+            (quota, self._tallies[key].held())
+            for key, quota in self._limits.items()
+            if key[0] == pool and key[1] != project
+        ]
+        return refuse_loan(pool, quota, now, then, others)
+
+    def borrows(self, pool: str, project: str, leaving: Sequence[Allocation], *more: Allocation) -> bool:
+        """Whether `more` lies beyond the project's own quota, in a pool where it may borrow."""
+        quota = self._limits.get((pool, project))
+        if quota is None or pool not in self._borrowing:
+            return False
+        return not is_within(quota, self._change(pool, project, leaving, more)[1])
+
+    def used_share(self, pool: str, project: str) -> float:
+        """How much of its own quota a project uses: who uses the least comes first."""
+        quota = self._limits.get((pool, project))
+        return 0.0 if quota is None else used_share(quota, self._tallies[pool, project].held())
+
+    def _change(
+        self, pool: str, project: str, leaving: Sequence[Allocation], more: Sequence[Allocation]
+    ) -> tuple[Held, Held]:
         tally = self._tallies[pool, project]
         for item in leaving:
             tally.add(item, -1)
@@ -100,7 +181,7 @@ class QuotaLedger:
             tally.add(item, -1)
         for item in leaving:
             tally.add(item)
-        return over_quota(quota, pool, now, then)
+        return now, then
 
 
 def held(allocations: Iterable[Allocation]) -> Held:
@@ -118,23 +199,11 @@ def over_quota(quota: PoolQuota, pool: str, now: Held, then: Held) -> str | None
 
     What is already too much (the quota was lowered) stops only what would add to it.
     """
-    limits = (
-        (quota.accelerators, now.accelerators, then.accelerators, _count),
-        (quota.compute_percent, now.compute_percent, then.compute_percent, _percent),
-        (quota.memory_bytes, now.memory_bytes, then.memory_bytes, format_bytes),
-    )
-    for limit, before, after, said in limits:
+    for name, say in WORDS.items():
+        limit, before, after = getattr(quota, name), getattr(now, name), getattr(then, name)
         if limit is not None and after > limit and after > before:
             return (
-                f"project {quota.project} may hold {said(limit)} of pool {pool} at once,"
-                f" it holds {said(before)} and would hold {said(after)}"
+                f"project {quota.project} may hold {say(limit)} of pool {pool} at once,"
+                f" it holds {say(before)} and would hold {say(after)}"
             )
     return None
-
-
-def _count(value: float) -> str:
-    return "1 accelerator" if value == 1 else f"{value:.0f} accelerators"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0f} % of compute"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aicp.core.quantity import format_bytes
 from aicp.core.slice import SliceRequest, size_slice
 from aicp.scheduler.resources import CPU, Requirement
-from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom, Part, cuttable_bytes
+from aicp.scheduler.room import CPU_SHARING, DeviceRoom, NodeRoom, Part, largest_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,17 @@ def _has_accelerators(need: Requirement, room: NodeRoom) -> NodeReason | None:
         text = f"its largest accelerator has {format_bytes(largest)}"
         return NodeReason(room.node.name, "memory", text, need.accelerator_memory_bytes, largest)
     text = f"{free} of {len(mine)} accelerators are free"
+    kept, who = _reserved(need, room)
+    if kept:
+        text = f"{free} of {len(mine)} accelerators are free, and {kept} more are reserved for {who}"
     return NodeReason(room.node.name, "accelerators", text, need.accelerators, free)
+
+
+def _reserved(need: Requirement, room: NodeRoom) -> tuple[int, str]:
+    """How many accelerators of the kind are reserved for others, and for whom."""
+    names = [item.device.reserved_for for item in room.of_vendor(need.vendor) if item.device.reserved_for]
+    others = [name for name in names if name != need.project]
+    return len(others), ", ".join(sorted(set(others)))
 
 
 def _can_be_cut(need: Requirement, room: NodeRoom) -> NodeReason | None:
@@ -141,14 +151,14 @@ def _can_be_cut(need: Requirement, room: NodeRoom) -> NodeReason | None:
         names = ", ".join(sorted({way.mechanism for item in mine for way in item.device.slicing}))
         text = f"{best.device.label} is cut by {names}, which does not know the policy {need.slice.policy.value}"
         return NodeReason(room.node.name, "size", text)
-    most = Part(100, max(cuttable_bytes(best.device, way) for way in best.device.slicing))
+    most = Part(100, max(largest_bytes(best.device, way) for way in best.device.slicing))
     text = f"the most of {best.device.label} is {_part(most)}; {_asked(need.slice)} were asked"
     return NodeReason(room.node.name, "size", text, need.slice.memory_bytes, most.memory_bytes)
 
 
 def _could_ever(asked: SliceRequest, item: DeviceRoom) -> bool:
     sizes = ((way, size_slice(asked, way)) for way in item.device.slicing)
-    return any(size is not None and size.memory_bytes <= cuttable_bytes(item.device, way) for way, size in sizes)
+    return any(size is not None and size.memory_bytes <= largest_bytes(item.device, way) for way, size in sizes)
 
 
 def _has_slice(need: Requirement, room: NodeRoom) -> NodeReason | None:
@@ -166,6 +176,9 @@ def _has_slice(need: Requirement, room: NodeRoom) -> NodeReason | None:
         key=lambda pair: (_nearness(asked, pair[1]), -pair[0].device.index),
     )
     text = f"largest free part is {_part(part)} of {nearest.device.label}; {_asked(asked)} were asked"
+    kept, who = _reserved(need, room)
+    if kept:
+        text = f"{text}, and {kept} more accelerators are reserved for {who}"
     return NodeReason(room.node.name, "slice", text, 1, _nearness(asked, part))
 
 

@@ -58,7 +58,8 @@ class Device:
     """One accelerator of a node; `foreign_bytes` is memory held by processes that are not replicas.
 
     `slicing` says in which ways it can be cut, the best first; `cores` how many a `cpu` device has; `reserved_for`
-    the only project that may have it.
+    the only project that may have it; `memory_factor` how many times its memory may be promised to slices, where what
+    holds them allows more than once.
     """
 
     vendor: str
@@ -71,6 +72,7 @@ class Device:
     slicing: tuple[Slicing, ...] = ()
     cores: float | None = None
     reserved_for: str | None = None
+    memory_factor: float = 1.0
 
     @property
     def untouched(self) -> bool:
@@ -122,11 +124,13 @@ class Commitment:
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
     """How a pool is filled. `unlike` allows one replica on accelerators of several products; `near` is the label
-    whose value the nodes of a gang had better share, e.g. `rack`."""
+    whose value the nodes of a gang had better share, e.g. `rack`. `memory_factor` is how many times the memory of a
+    device may be promised to its slices."""
 
     order: Order = Order.SPREAD
     unlike: bool = True
     near: str | None = None
+    memory_factor: float = 1.0
 
 
 _USUAL = PoolPolicy()

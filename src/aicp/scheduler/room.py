@@ -85,7 +85,8 @@ class DeviceRoom:
         """The largest slice that `way` could still make; `host_free` is the node's free memory, for vendor `cpu`."""
         if self.device.vendor == CPU:
             return Part(100 - self.compute, host_free)
-        return Part(100 - self.compute, max(0, cuttable_bytes(self.device, way) - self.memory))
+        left = max(0, cuttable_bytes(self.device, way) - self.memory)
+        return Part(100 - self.compute, min(left, largest_bytes(self.device, way)))
 
     def size(self, asked: SliceRequest, host_free: int) -> SliceSize | None:
         """The slice that this device would give for what is asked, by the best way that has room for it."""
@@ -100,7 +101,13 @@ class DeviceRoom:
 
 
 def cuttable_bytes(device: Device, way: Slicing) -> int:
-    """Memory of a device that its slices may have together."""
+    """Memory of a device that may be promised to its slices together."""
+    own = largest_bytes(device, way)
+    return int(own * device.memory_factor) if way.oversubscribable else own
+
+
+def largest_bytes(device: Device, way: Slicing) -> int:
+    """Memory that one slice may have: never more than there is."""
     reserve = 0 if way.profiles or device.vendor == CPU else SLICE_RESERVE_BYTES
     return max(0, device.memory_bytes - device.foreign_bytes - reserve)
 
@@ -203,7 +210,8 @@ class NodeRoom:
         return [by_id[device_id] for device_id in nearest(list(by_id), need.accelerators, self.node.links)]
 
     def parts(self, need: Requirement) -> list[tuple[DeviceRoom, SliceSize]]:
-        """Devices that have room for the slice, those that are cut already and then the fullest first."""
+        """Devices that have room for the slice: those reserved for the project, those that are cut already, then the
+        fullest first."""
         assert need.slice is not None
         free = self.memory_free // need.devices if need.vendor == CPU else self.memory_free
         found = [(item, size) for item in self.usable(need) if (size := item.size(need.slice, free)) is not None]
@@ -218,4 +226,4 @@ def is_usable(need: Requirement, device: Device) -> bool:
 def _tightness(room: DeviceRoom, size: SliceSize) -> tuple[float, ...]:
     memory = max(1, room.device.memory_bytes)
     left = (100 - room.compute - size.compute_percent) / 100 + (memory - room.memory - size.memory_bytes) / memory
-    return (not room.slices, left, room.device.memory_bytes, room.device.index)
+    return (not room.device.reserved_for, not room.slices, left, room.device.memory_bytes, room.device.index)

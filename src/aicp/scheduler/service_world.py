@@ -71,7 +71,10 @@ class ReplicaView:
     drained: bool = False
     """No gateway routes to it any more and none waits for it, or its drain time is over."""
     moving: bool = False
-    """Its node is being drained: it serves until a replica elsewhere does."""
+    """Its node is being drained, or it is wanted elsewhere: it serves until a replica there does."""
+    moving_why: str = ""
+    target: Allocation | None = None
+    """Where its successor goes, when it moves for another reason than its node."""
     fault: str | None = None
     """Set when it is being stopped because it failed."""
     troubled_at: datetime | None = None
@@ -146,13 +149,24 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Preempt:
-    """Drain a replica so that one of a higher priority finds room: `winner`, a service, is given its place."""
+    """Drain a replica so that one of a higher priority, or the owner of the quota that it borrows, finds room:
+    `winner`, a service, is given its place. `cause` is why, in one word."""
 
     replica_id: str
     service_id: str
     winner_id: str
     reason: str
     winner_reason: str
+    cause: str = "Priority"
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A move is given up: the replica goes on where it is."""
+
+    replica_id: str
+    service_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +209,4 @@ class Remove:
     service_id: str
 
 
-Action = Create | Place | Wait | Start | Resize | Drain | Preempt | Stop | Promote | RollBack | Report | Remove
+Action = Create | Place | Wait | Start | Resize | Drain | Preempt | Stay | Stop | Promote | RollBack | Report | Remove

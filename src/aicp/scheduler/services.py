@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from aicp.core.launch import ReplicaState
 from aicp.scheduler.gang import place_replica
+from aicp.scheduler.moving import give_up, open_targets
 from aicp.scheduler.placement import Commitment, Placement, Refusal, Snapshot
 from aicp.scheduler.placing import Victim, Waiting, place_waiting
 from aicp.scheduler.quotas import Quotas
@@ -40,6 +41,7 @@ from aicp.scheduler.service_world import (
     Resize,
     RollBack,
     Start,
+    Stay,
     Stop,
     Wait,
 )
@@ -65,6 +67,7 @@ _ORDER: Sequence[type] = (
     RollBack,
     Drain,
     Preempt,
+    Stay,
     Stop,
     Promote,
     Resize,
@@ -116,11 +119,12 @@ def decide(desired: Sequence[Desired], actual: Actual, now: datetime) -> list[Ac
 def _victims(
     desired: Sequence[Desired], owned: Mapping[str, Sequence[ReplicaView]], leaving: Collection[str]
 ) -> dict[str, Victim]:
-    """Replicas that may be stopped for one of a higher priority."""
+    """Replicas that may be stopped for others, see placing.py."""
     return {
-        replica.id: Victim(service.service_id, service.name, service.project, service.requirement.priority)
+        replica.id: Victim(
+            service.service_id, service.name, service.project, service.requirement.priority, service.preemptible
+        )
         for service in desired
-        if service.preemptible
         for replica in owned[service.service_id]
         if replica.state in LIVE and replica.allocation is not None and replica.id not in leaving
     }
@@ -152,6 +156,9 @@ def _decide_service(
     service, resized, snapshot = _resizes(service, kept, snapshot, quotas)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
+    failed = failures_in_a_row(_of_template(replicas, service))
+    if failed:
+        actions.extend(give_up(service.service_id, kept, f"its successor did not start ({failed[0].reason})"))
     step.waiting.extend(_waiting(service, replicas, kept))
     actions.extend(
         Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
@@ -253,7 +260,7 @@ def _surplus(service: Desired, replicas: Sequence[ReplicaView], snapshot: Snapsh
 
 def _leaves(replica: ReplicaView, service: Desired) -> str:
     if replica.generation == service.template:
-        return f"node {replica.node} is being drained"
+        return replica.moving_why or f"node {replica.node} is being drained"
     return f"replaced by revision {service.template}"
 
 
@@ -300,6 +307,7 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
     held = sum(replica.state != ReplicaState.PENDING for replica in kept)
     needed = 0 if failures_in_a_row(_of_template(replicas, service)) else service.replicas - held
     pending = [replica for replica in kept if replica.state == ReplicaState.PENDING]
+    targets = open_targets(replicas, LIVE)
     return [
         Waiting(
             id=replica.id,
@@ -310,6 +318,7 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
             reason=replica.reason,
             replaced=replaced,
             may_preempt=number < needed,
+            target=targets[number] if number < len(targets) else None,
         )
         for number, replica in enumerate(pending)
     ]

@@ -18,9 +18,12 @@ from aicp.core.node import Node, NodeState, TaintEffect
 from aicp.core.pool import PoolOrder, PoolQuota, Purpose, TrainingWindow, takes_inference
 from aicp.core.service import Service
 from aicp.scheduler.placement import CPU, Commitment, Device, NodeCapacity, PoolPolicy, Snapshot
+from aicp.scheduler.quotas import Quotas
+from aicp.scheduler.reservations import with_reservations
 from aicp.store.database import Base, Transaction
 from aicp.store.nodes import Nodes
 from aicp.store.replicas import Holding, Replicas, StoredReplica
+from aicp.store.reservations import ReservationRow, Reservations, for_scheduler
 
 DEFAULT_POOL = "default"
 
@@ -36,6 +39,8 @@ class PoolRow(Base):
     windows: Mapped[list[Any]] = mapped_column(default=list)
     placing: Mapped[str] = mapped_column(String(10), default=PoolOrder.SPREAD)
     unlike: Mapped[bool] = mapped_column(default=True)
+    borrowing: Mapped[bool] = mapped_column(default=False)
+    memory_oversubscription: Mapped[float] = mapped_column(default=1.0)
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
@@ -50,6 +55,8 @@ class PoolQuotaRow(Base):
     accelerators: Mapped[int | None]
     compute_percent: Mapped[int | None]
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    lend_percent: Mapped[int] = mapped_column(default=100)
+    borrow_percent: Mapped[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class PoolIntent:
     quotas: tuple[PoolQuota, ...] = ()
     policy: PoolOrder = PoolOrder.SPREAD
     unlike: bool = True
+    borrowing: bool = False
+    memory_oversubscription: float = 1.0
 
     def closed(self, now: datetime | None) -> str | None:
         """Why it takes no new replica, in words; windows count only where a time is given."""
@@ -98,14 +107,16 @@ class Pools:
         await self._set_quotas(pool)
 
     async def remove(self, name: str) -> None:
-        """Forgets a pool and its quotas. Raises NotFoundError."""
+        """Forgets a pool with its quotas and reservations. Raises NotFoundError."""
         await self._session.delete(await self._row(name))
         await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.pool == name))
+        await self._session.execute(delete(ReservationRow).where(ReservationRow.pool == name))
         await self._session.flush()
 
     async def forget_project(self, project: str) -> None:
-        """Takes a project's quotas away in every pool."""
+        """Takes a project's quotas and reservations away in every pool."""
         await self._session.execute(delete(PoolQuotaRow).where(PoolQuotaRow.project == project))
+        await self._session.execute(delete(ReservationRow).where(ReservationRow.project == project))
 
     async def list(self) -> list[PoolIntent]:
         """All pools by name."""
@@ -125,11 +136,15 @@ class Pools:
         return await self._read(await self._row(name))
 
     async def snapshot(self, now: datetime | None = None) -> Snapshot:
-        """All nodes with all that is given away, at this moment; without `now`, windows of training do not count."""
+        """All nodes with all that is given away, at this moment; without `now`, neither windows of training nor
+        reservations count."""
         nodes = await Nodes(self._tx).all()
         charged = await Replicas(self._tx).charged()
         pools = await self.list()
-        return make_snapshot(nodes, charged, closed_pools(pools, now), pool_policies(pools))
+        snapshot = make_snapshot(nodes, charged, closed_pools(pools, now), pool_policies(pools))
+        if now is None:
+            return snapshot
+        return with_reservations(snapshot, for_scheduler(await Reservations(self._tx).list(now)), now)
 
     async def _read(self, row: PoolRow) -> PoolIntent:
         query = select(PoolQuotaRow).where(PoolQuotaRow.pool == row.name).order_by(PoolQuotaRow.project)
@@ -156,6 +171,8 @@ def _columns(pool: PoolIntent) -> dict[str, Any]:
         "labels": dict(pool.labels or {}),
         "placing": pool.policy,
         "unlike": pool.unlike,
+        "borrowing": pool.borrowing,
+        "memory_oversubscription": pool.memory_oversubscription,
     }
 
 
@@ -168,15 +185,28 @@ def _intent(row: PoolRow, quotas: Sequence[PoolQuotaRow]) -> PoolIntent:
         labels=row.labels,
         policy=PoolOrder(row.placing),
         unlike=row.unlike,
+        borrowing=row.borrowing,
+        memory_oversubscription=row.memory_oversubscription,
         quotas=tuple(
             PoolQuota(
                 project=quota.project,
                 accelerators=quota.accelerators,
                 compute_percent=quota.compute_percent,
                 memory_bytes=quota.memory_bytes,
+                lend_percent=quota.lend_percent,
+                borrow_percent=quota.borrow_percent,
             )
             for quota in quotas
         ),
+    )
+
+
+def pool_quotas(pools: Sequence[PoolIntent], services: Sequence[Service]) -> Quotas:
+    """The quotas of `pools`, which of these borrow, and the project of every service."""
+    return Quotas(
+        {(pool.name, quota.project): quota for pool in pools for quota in pool.quotas},
+        {service.name: service.project for service in services},
+        frozenset(pool.name for pool in pools if pool.borrowing),
     )
 
 
@@ -187,7 +217,9 @@ def closed_pools(pools: Sequence[PoolIntent], now: datetime | None) -> dict[str,
 
 def pool_policies(pools: Sequence[PoolIntent]) -> dict[str, PoolPolicy]:
     """How each pool is filled."""
-    return {pool.name: PoolPolicy(pool.policy, pool.unlike) for pool in pools}
+    return {
+        pool.name: PoolPolicy(pool.policy, pool.unlike, memory_factor=pool.memory_oversubscription) for pool in pools
+    }
 
 
 def with_priorities(snapshot: Snapshot, services: Sequence[Service]) -> Snapshot:
@@ -218,13 +250,17 @@ def make_snapshot(
         held.setdefault(holding.allocation.node_id, []).append(holding)
     commitments = tuple(Commitment(item.replica_id, item.service, item.allocation) for item in holdings)
     return Snapshot(
-        tuple(_capacity(node, held.get(node.id, []), closed or {}) for node in nodes if node.status),
+        tuple(
+            _capacity(node, held.get(node.id, []), closed or {}, (policies or {}).get(node.pool, PoolPolicy()))
+            for node in nodes
+            if node.status
+        ),
         commitments,
         policies or {},
     )
 
 
-def _capacity(node: Node, held: list[Holding], closed: Mapping[str, str]) -> NodeCapacity:
+def _capacity(node: Node, held: list[Holding], closed: Mapping[str, str], policy: PoolPolicy) -> NodeCapacity:
     assert node.status is not None
     host = next((item for item in node.status.accelerators if item.vendor == CPU), None)
     own = sum(item.memory_bytes or 0 for item in held)
@@ -266,6 +302,7 @@ def _capacity(node: Node, held: list[Holding], closed: Mapping[str, str]) -> Nod
                 healthy=item.health != "failed",
                 slicing=tuple(item.slicing),
                 cores=item.cores,
+                memory_factor=policy.memory_factor,
             )
             for item in node.status.accelerators
         ),

@@ -48,6 +48,8 @@ class ReplicaRow(Base):
     fault: Mapped[str | None] = mapped_column(Text)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    moving_to: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    moving_until: Mapped[datetime | None]
     limits: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     members: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     group_port: Mapped[int | None]
@@ -84,6 +86,8 @@ class StoredReplica:
     loading_at: datetime | None
     draining_at: datetime | None
     group_port: int | None = None
+    moving_to: Allocation | None = None
+    moving_until: datetime | None = None
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -249,6 +253,17 @@ class Replicas:
         values = {"allocation": allocation.model_dump(mode="json")}
         await self._session.execute(update(ReplicaRow).where(ReplicaRow.id == replica_id).values(**values))
 
+    async def move(self, replica_id: str, to: Allocation | None, until: datetime | None) -> bool:
+        """Notes where a replica's successor goes until a time; None: it stays. Whether that is news."""
+        values = {"moving_to": None if to is None else to.model_dump(mode="json"), "moving_until": until}
+        changed = await self._session.scalars(
+            update(ReplicaRow)
+            .where(ReplicaRow.id == replica_id, ReplicaRow.moving_until.is_distinct_from(until))
+            .values(**values)
+            .returning(ReplicaRow.id)
+        )
+        return changed.first() is not None
+
     async def forget(self, ended_before: datetime) -> list[str]:
         """Removes rows that ended before; answers their ids."""
         rows = await self._session.scalars(
@@ -316,4 +331,6 @@ def _stored(row: ReplicaRow) -> StoredReplica:
         loading_at=row.loading_at,
         draining_at=row.draining_at,
         group_port=row.group_port,
+        moving_to=None if row.moving_to is None else Allocation.model_validate(row.moving_to),
+        moving_until=row.moving_until,
     )

@@ -122,7 +122,16 @@ async def test_a_pool_is_made_changed_and_removed(served: Served):
         "POST", "/pools", {"name": "shared", "purpose": "windows", "windows": [window], "quotas": [quota]}
     )
     assert (made["purpose"], made["windows"], made["nodes"]) == ("windows", [window], 0)
-    assert made["quotas"] == [{"project": "lab", "accelerators": 2, "compute_percent": None, "memory_bytes": None}]
+    assert made["quotas"] == [
+        {
+            "project": "lab",
+            "accelerators": 2,
+            "compute_percent": None,
+            "memory_bytes": None,
+            "lend_percent": 100,
+            "borrow_percent": None,
+        }
+    ]
     changed = await served.ok("PATCH", "/pools/shared", {"purpose": "both", "labels": {"zone": "a"}})
     assert (changed["purpose"], changed["windows"], changed["labels"]) == ("both", [], {"zone": "a"})
     assert len(changed["quotas"]) == 1

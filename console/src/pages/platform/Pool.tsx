@@ -21,7 +21,9 @@ import { useMay } from "../../queries/session";
 import { DeviceBars } from "./DeviceBars";
 import { PoolDialog } from "./PoolDialog";
 import { PoolHistory } from "./PoolHistory";
+import { PoolMoves } from "./PoolMoves";
 import { PoolQuotas } from "./PoolQuotas";
+import { PoolReservations } from "./PoolReservations";
 import { PurposeTag } from "./Pools";
 
 /** One pool: its nodes with every accelerator and slice, who waits and why, and how quotas stand. */
@@ -46,6 +48,7 @@ export function PoolPage() {
           [t("nodes.ramFree"), `${formatBytes(pool.host_memory_free_bytes)} / ${formatBytes(pool.host_memory_bytes)}`],
           [t("pools.storage"), `${formatBytes(pool.storage_used_bytes)} / ${formatBytes(pool.storage_bytes)}`],
           [t("pools.waiting"), pool.waiting],
+          ...(pool.memory_oversubscription > 1 ? [[t("pools.oversubscription"), formatNumber(pool.memory_oversubscription)] as [string, string]] : []),
           [t("pools.policy"), t(`pools.policies.${pool.policy ?? "spread"}`)],
           [t("pools.unlike"), t(pool.unlike ? "word.yes" : "word.no")],
         ]}
@@ -57,7 +60,9 @@ export function PoolPage() {
         items={[
           { key: "map", label: t("pools.map"), children: <PoolMap view={view.data} /> },
           { key: "waiting", label: t("pools.waiting"), children: waiting.length ? <WaitingList waiting={waiting} /> : <section className="panel"><div className="quiet" style={{ padding: 16 }}>{t("pools.nobodyWaits")}</div></section> },
-          { key: "quotas", label: t("pools.quotas"), children: <PoolQuotas quotas={view.data.quotas} /> },
+          { key: "quotas", label: t("pools.quotas"), children: <PoolQuotas quotas={view.data.quotas} borrowing={pool.borrowing} /> },
+          { key: "reservations", label: t("pools.reservations"), children: <PoolReservations pool={pool.name} /> },
+          { key: "moves", label: t("pools.movesTab"), children: <PoolMoves pool={pool.name} /> },
           { key: "history", label: t("pools.history"), children: <PoolHistory pool={pool.name} /> },
           { key: "events", label: t("events.title"), children: <Events kind="pool" name={pool.name} /> },
           { key: "yaml", label: "YAML", children: <Code text={toYaml(pool)} /> },

@@ -32,7 +32,9 @@ export function PoolDialog({ open, editing, onClose }: { open: boolean; editing?
         <Form.Item name="policy" label={t("pools.policy")} extra={t(`pools.policyHints.${written?.policy ?? "spread"}`)}><Select options={POLICIES.map((value) => ({ value, label: t(`pools.policies.${value}`) }))} /></Form.Item>
         <Form.Item name="unlike" valuePropName="checked" label={t("pools.unlike")} extra={t("pools.unlikeHint")}><Switch /></Form.Item>
         <Form.Item name="labels" label={t("pools.labels")} extra={t("pools.labelsHint")} rules={[{ validator: (_, words: string[] | undefined) => ((words ?? []).every(isLabel) ? Promise.resolve() : Promise.reject(new Error(t("pools.labelWrong")))) }]}><Select mode="tags" open={false} suffixIcon={null} /></Form.Item>
-        <Quotas />
+        <Form.Item name="memory_oversubscription" label={t("pools.oversubscription")} extra={t("pools.oversubscriptionHint")}><InputNumber min={1} max={2} step={0.1} placeholder="1" style={{ width: "100%" }} /></Form.Item>
+        <Form.Item name="borrowing" valuePropName="checked" label={t("pools.borrowing")} extra={t("pools.borrowingHint")}><Switch /></Form.Item>
+        <Quotas borrowing={written?.borrowing ?? false} />
         <Equivalent same={sameAs(written ?? {}, editing)} />
       </Form>
     </Drawer>
@@ -62,7 +64,7 @@ function Windows() {
   );
 }
 
-function Quotas() {
+function Quotas({ borrowing }: { borrowing: boolean }) {
   const { t } = useTranslation();
   const none = t("limits.none");
   return (
@@ -75,6 +77,8 @@ function Quotas() {
               <Form.Item name={[name, "accelerators"]} style={{ flex: 1 }}><InputNumber aria-label={t("nodes.accelerators")} title={t("nodes.accelerators")} min={0} precision={0} placeholder={none} style={{ width: "100%" }} /></Form.Item>
               <Form.Item name={[name, "compute_percent"]} style={{ flex: 1 }}><InputNumber aria-label={t("pools.computePercent")} title={t("pools.computePercent")} min={0} precision={0} suffix="%" placeholder={none} style={{ width: "100%" }} /></Form.Item>
               <Form.Item name={[name, "memory_gib"]} style={{ flex: 1 }}><InputNumber aria-label={t("nodes.memoryAll")} title={t("nodes.memoryAll")} min={0} suffix="GiB" placeholder={none} style={{ width: "100%" }} /></Form.Item>
+              <Form.Item name={[name, "lend_percent"]} hidden={!borrowing} style={{ flex: 1 }}><InputNumber aria-label={t("pools.lend")} title={t("pools.lend")} min={0} max={100} precision={0} suffix="%" placeholder="100" style={{ width: "100%" }} /></Form.Item>
+              <Form.Item name={[name, "borrow_percent"]} hidden={!borrowing} style={{ flex: 1 }}><InputNumber aria-label={t("pools.borrow")} title={t("pools.borrow")} min={0} precision={0} suffix="%" placeholder={none} style={{ width: "100%" }} /></Form.Item>
               <Button type="text" icon={<MinusCircleOutlined />} aria-label={t("action.remove")} onClick={() => remove(name)} />
             </div>
           ))}

@@ -6,10 +6,11 @@ import { Meter } from "../../parts/Meter";
 import { Panel } from "../../parts/Page";
 
 /** What each project may hold of a pool, and what it holds now. */
-export function PoolQuotas({ quotas }: { quotas: QuotaUse[] }) {
+export function PoolQuotas({ quotas, borrowing }: { quotas: QuotaUse[]; borrowing: boolean }) {
   const { t } = useTranslation();
   return (
     <Panel flush>
+      <div className="small quiet" style={{ padding: 16 }}>{t(borrowing ? "pools.borrowingOn" : "pools.borrowingOff")}</div>
       <Table<QuotaUse>
         size="middle"
         pagination={false}
@@ -22,10 +23,26 @@ export function PoolQuotas({ quotas }: { quotas: QuotaUse[] }) {
           { title: t("nodes.accelerators"), render: (_, row) => <Use held={row.held.accelerators} limit={row.quota.accelerators} say={formatNumber} label={t("nodes.accelerators")} /> },
           { title: t("pools.computePercent"), render: (_, row) => <Use held={row.held.compute_percent} limit={row.quota.compute_percent} say={formatNumber} label={t("pools.computePercent")} /> },
           { title: t("nodes.memoryAll"), render: (_, row) => <Use held={row.held.memory_bytes} limit={row.quota.memory_bytes} say={formatBytes} label={t("nodes.memoryAll")} /> },
+          ...(borrowing
+            ? [
+                { title: t("pools.borrowed"), render: (_: unknown, row: QuotaUse) => <Loan held={row.borrowed} /> },
+                { title: t("pools.lendable"), render: (_: unknown, row: QuotaUse) => <Loan held={row.lendable} /> },
+              ]
+            : []),
         ]}
       />
     </Panel>
   );
+}
+
+function Loan({ held }: { held: QuotaUse["held"] }) {
+  const { t } = useTranslation();
+  const parts = [
+    held.accelerators > 0 && t("pools.loanCards", { count: held.accelerators }),
+    held.compute_percent > 0 && `${formatNumber(held.compute_percent)} %`,
+    held.memory_bytes > 0 && formatBytes(held.memory_bytes),
+  ].filter(Boolean);
+  return <span className="num small">{parts.join(", ") || "–"}</span>;
 }
 
 function Use({ held, limit, say, label }: { held: number; limit?: number | null; say: (value: number) => string; label: string }) {

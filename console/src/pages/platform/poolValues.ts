@@ -8,6 +8,8 @@ export interface QuotaValues {
   accelerators?: number | null;
   compute_percent?: number | null;
   memory_gib?: number | null;
+  lend_percent?: number | null;
+  borrow_percent?: number | null;
 }
 
 export interface PoolValues {
@@ -17,6 +19,8 @@ export interface PoolValues {
   windows?: Partial<TrainingWindow>[];
   policy?: Pool["policy"];
   unlike?: boolean;
+  borrowing?: boolean;
+  memory_oversubscription?: number | null;
   labels?: string[];
   quotas?: QuotaValues[];
 }
@@ -54,6 +58,8 @@ export function valuesOf(pool: Pool): PoolValues {
     windows: pool.windows,
     policy: pool.policy,
     unlike: pool.unlike,
+    borrowing: pool.borrowing,
+    memory_oversubscription: pool.memory_oversubscription,
     labels: labelWords(pool.labels),
     quotas: pool.quotas.map(({ memory_bytes, ...quota }) => ({ ...quota, memory_gib: memory_bytes == null ? null : memory_bytes / GIB })),
   };
@@ -70,6 +76,8 @@ export function bodyOf(values: PoolValues): Body {
     windows: purpose === "windows" ? (values.windows ?? []).map(windowOf) : [],
     policy: values.policy ?? "spread",
     unlike: values.unlike ?? true,
+    borrowing: values.borrowing ?? false,
+    memory_oversubscription: values.memory_oversubscription ?? 1,
     labels: labelsOf(values.labels),
     quotas: (values.quotas ?? []).filter((quota) => quota.project).map(quotaOf),
   };
@@ -81,8 +89,8 @@ function windowOf({ days, start, end, time_zone }: Partial<TrainingWindow>): Tra
   return { days: days?.length ? [...days].sort() : [1, 2, 3, 4, 5, 6, 7], start: start ?? "", end: end ?? "", time_zone: time_zone || "UTC" };
 }
 
-function quotaOf({ project = "", accelerators, compute_percent, memory_gib }: QuotaValues): PoolQuota {
-  return { project, accelerators: accelerators ?? null, compute_percent: compute_percent ?? null, memory_bytes: memory_gib == null ? null : Math.round(memory_gib * GIB) };
+function quotaOf({ project = "", accelerators, compute_percent, memory_gib, lend_percent, borrow_percent }: QuotaValues): PoolQuota {
+  return { project, lend_percent: lend_percent ?? 100, borrow_percent: borrow_percent ?? null, accelerators: accelerators ?? null, compute_percent: compute_percent ?? null, memory_bytes: memory_gib == null ? null : Math.round(memory_gib * GIB) };
 }
 
 /** The same as a command and as a request. */
@@ -96,6 +104,8 @@ export function sameAs(values: PoolValues, editing?: Pool): Same {
     ["--purpose", body.purpose],
     ...body.windows.map(({ days, start, end, time_zone }) => ["--window", `${(days ?? []).join(",")} ${start}-${end} ${time_zone}`]),
     ...(body.policy !== (editing?.policy ?? "spread") ? [["--policy", body.policy]] : []),
+    ...(body.memory_oversubscription !== (editing?.memory_oversubscription ?? 1) ? [["--memory-oversubscription", String(body.memory_oversubscription)]] : []),
+    ...(body.borrowing !== (editing?.borrowing ?? false) ? [[body.borrowing ? "--borrowing" : "--no-borrowing"]] : []),
     ...(body.unlike !== (editing?.unlike ?? true) ? [[body.unlike ? "--unlike" : "--alike"]] : []),
     ...labelWords(body.labels).map((word) => ["--label", word]),
     ...dropped,
@@ -107,7 +117,7 @@ export function sameAs(values: PoolValues, editing?: Pool): Same {
     : { command: ["aicp", "pool", "create", name, ...words], method: "POST", path: "/api/v1/pools", body: { name, ...body } };
 }
 
-function quotaWords({ accelerators, compute_percent, memory_bytes }: PoolQuota): string {
-  const limits = [["accelerators", accelerators], ["compute", compute_percent], ["memory", memory_bytes == null ? null : `${memory_bytes / GIB}GiB`]];
+function quotaWords({ accelerators, compute_percent, memory_bytes, lend_percent, borrow_percent }: PoolQuota): string {
+  const limits = [["accelerators", accelerators], ["compute", compute_percent], ["memory", memory_bytes == null ? null : `${memory_bytes / GIB}GiB`], ["lend", lend_percent === 100 ? null : lend_percent], ["borrow", borrow_percent]];
   return limits.flatMap(([name, limit]) => (limit == null ? [] : [`${name}=${limit}`])).join(",");
 }

@@ -1,4 +1,4 @@
-"""Quotas, borrowing, preemption, defragmentation, reservations and purposes of pools."""
+"""Preemption, defragmentation, reservations and purposes of pools."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import pytest
 from aicp.core.quantity import GIB
 from aicp.core.slice import SliceRequest, Slicing
 from aicp.scheduler.defragmentation import defragment
-from aicp.scheduler.pending import Pending
 from aicp.scheduler.placement import Commitment, Device, NodeCapacity, Placement, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.preemption import Eviction, make_room
 from aicp.scheduler.purpose import PoolPurpose, Purpose, Window, open_for
-from aicp.scheduler.queues import Ledger, Quota, place_queue
 from aicp.scheduler.reservations import Reservation, with_reservations
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)  # a Monday
@@ -39,68 +37,6 @@ def run(world: Snapshot, replica: str, need: Requirement, service: str = "") -> 
     answer = place(need, world, service or replica)
     assert isinstance(answer, Placement)
     return world.plus(Commitment(replica, service or replica, answer.allocation, need.project, need.priority))
-
-
-QUOTA = Quota("a", "default", 2)
-LENDING = (Quota("a", "default", 2, "lab", borrow=1), Quota("b", "default", 2, "lab"))
-
-
-def test_a_quota_holds_back_what_is_beyond_it_and_says_so():
-    pending = [Pending("first", "x", cards(2, "a")), Pending("second", "y", part(10, project="a"))]
-    outcome = place_queue(pending, snapshot(), [QUOTA])
-    assert list(outcome.placements) == ["first"]
-    assert outcome.refusals["second"].sentence == (
-        "project a uses 2 of 2 accelerators of pool default, and 0.1 more were asked;"
-        " stop something or ask for a larger quota"
-    )
-
-
-def test_slices_count_as_their_share():
-    pending = [Pending(f"r{i}", "x", part(50, project="a")) for i in range(6)]
-    assert len(place_queue(pending, snapshot(), [QUOTA]).placements) == 4
-
-
-def test_unused_quota_is_lent_within_the_cohort_up_to_a_limit():
-    pending = [Pending(f"r{i}", "x", cards(1, "a")) for i in range(4)]
-    outcome = place_queue(pending, snapshot(), LENDING)
-    assert len(outcome.placements) == 3
-    assert "may borrow 1; 1 more were asked" in outcome.refusals["r3"].sentence
-
-
-def test_a_cohort_that_has_nothing_to_lend_says_so():
-    world = run(snapshot(), "b1", cards(2, "b"))
-    outcome = place_queue([Pending("r", "x", cards(3, "a"))], world, LENDING)
-    assert outcome.refusals["r"].sentence == (
-        "project a uses 0 of 2 accelerators of pool default, and cohort lab has 2 to lend; 3 were asked"
-    )
-
-
-def test_who_uses_least_of_its_quota_comes_first():
-    pending = [Pending(f"a{i}", "x", cards(1, "a")) for i in range(2)]
-    pending += [Pending(f"b{i}", "y", cards(1, "b")) for i in range(2)]
-    outcome = place_queue(pending, snapshot(1, 2), [replace(item, borrow=None) for item in LENDING])
-    assert sorted(outcome.placements) == ["a0", "b0"]
-
-
-def test_quota_of_what_finds_no_card_goes_to_what_does():
-    pending = [Pending("large", "x", cards(2, "a", nodes=3)), Pending("small", "y", cards(1, "a"))]
-    outcome = place_queue(pending, snapshot(), [Quota("a", "default", 6)])
-    assert list(outcome.placements) == ["small"]
-    assert "3 nodes were asked, and pool default has 1" in outcome.refusals["large"].sentence
-
-
-def test_the_owner_takes_back_what_was_lent():
-    world = snapshot()
-    for number in range(3):
-        world = run(world, f"a{number}", cards(1, "a"))
-    world = run(world, "other", cards(1, "c"))
-    need = cards(1, "b")
-    eviction = make_room(need, world, "b", Ledger(LENDING, world).reclaimable(need))
-    assert isinstance(eviction, Eviction)
-    assert len(eviction.victims) == 1
-    assert eviction.victims[0].startswith("a")
-    beyond = cards(3, "b")
-    assert isinstance(make_room(beyond, world, "b", Ledger(LENDING, world).reclaimable(beyond)), Refusal)
 
 
 def test_preemption_takes_the_fewest_of_the_least_important():

@@ -1,0 +1,128 @@
+"""Quota that one project leaves unused and others use meanwhile, and how its owner gets it back. Pure.
+
+A pool's policy allows it. What is lent at all is never more than what owners leave unused, and the owner of a quota
+gets it back by stopping replicas of projects that use more than their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from aicp.core.launch import Allocation
+from aicp.core.pool import Held, PoolQuota
+from aicp.core.quantity import format_bytes
+
+_FIELDS = ("accelerators", "compute_percent", "memory_bytes")
+Standing = tuple[PoolQuota, Held]
+"""A project's quota and what the project holds."""
+
+
+def say_accelerators(value: float) -> str:
+    """As people count them."""
+    return "1 accelerator" if value == 1 else f"{value:.0f} accelerators"
+
+
+def say_compute(value: float) -> str:
+    """In hundredths of an accelerator."""
+    return f"{value:.0f} % of compute"
+
+
+WORDS: dict[str, Callable[[float], str]] = {
+    "accelerators": say_accelerators,
+    "compute_percent": say_compute,
+    "memory_bytes": format_bytes,
+}
+"""How an amount of each thing that a quota limits is told."""
+
+
+def borrowed(quota: PoolQuota, held: Held) -> Held:
+    """What a project holds beyond its own quota."""
+    return Held(**{name: _beyond(quota, held, name) for name in _FIELDS})
+
+
+def lendable(quota: PoolQuota, held: Held) -> Held:
+    """What of its quota a project leaves unused and lends; where it has no limit it lends nothing either."""
+    return Held(**{name: _spare(quota, held, name) for name in _FIELDS})
+
+
+def is_within(quota: PoolQuota, held: Held) -> bool:
+    """Whether a project that holds this borrows nothing."""
+    return not any(_beyond(quota, held, name) for name in _FIELDS)
+
+
+def used_share(quota: PoolQuota, held: Held) -> float:
+    """How much of its own quota a project uses, in the respect in which it uses the most of it."""
+    limits = [(getattr(quota, name), getattr(held, name)) for name in _FIELDS]
+    return max((used / max(1, limit) for limit, used in limits if limit is not None), default=0.0)
+
+
+def refuse_loan(pool: str, quota: PoolQuota, now: Held, then: Held, others: Sequence[Standing]) -> str | None:
+    """Why a project that holds `now` may not come to `then` on what `others` leave unused; None where it may."""
+    for name in _FIELDS:
+        limit, say = getattr(quota, name), WORDS[name]
+        more = _beyond(quota, then, name)
+        if limit is None or not more or getattr(then, name) <= getattr(now, name):
+            continue
+        project, own = quota.project, say(limit)
+        most = None if quota.borrow_percent is None else limit * quota.borrow_percent // 100
+        if most is not None and more > most:
+            return (
+                f"project {project} may hold {own} of pool {pool} at once and borrow {say(most)},"
+                f" and would borrow {say(more)}"
+            )
+        taken = {item.project: _beyond(item, held, name) for item, held in others}
+        free = max(0, sum(_spare(item, held, name) for item, held in others) - sum(taken.values()))
+        if more > free:
+            who = ", ".join(f"{name} {say(amount)}" for name, amount in sorted(taken.items()) if amount) or "nobody"
+            return (
+                f"project {project} may hold {own} of pool {pool} at once and would borrow {say(more)};"
+                f" other projects leave {say(free)} to borrow, and who borrows already: {who}"
+            )
+    return None
+
+
+def _beyond(quota: PoolQuota, held: Held, name: str) -> int:
+    limit = getattr(quota, name)
+    return 0 if limit is None else max(0, getattr(held, name) - limit)
+
+
+def _spare(quota: PoolQuota, held: Held, name: str) -> int:
+    limit = getattr(quota, name)
+    if limit is None:
+        return 0
+    return max(0, min(limit * quota.lend_percent // 100, limit - getattr(held, name)))
+
+
+def on_loan(
+    quota: PoolQuota,
+    holders: Iterable[tuple[str, int, Allocation]],
+    hold: Callable[[Iterable[Allocation]], Held],
+) -> list[str]:
+    """Replicas (id, priority, allocation) of a borrowing project that go first: those without which it is within its
+    own quota again, of the lowest priority and the newest id first."""
+    left = sorted(holders, key=lambda item: (-item[1], item[0]))
+    gone: list[str] = []
+    while left and not is_within(quota, hold(allocation for _, _, allocation in left)):
+        gone.append(left.pop()[0])
+    return gone
+
+
+def keeps_its_own(
+    quota: PoolQuota,
+    holders: Collection[tuple[str, int, Allocation]],
+    victims: Collection[str],
+    hold: Callable[[Iterable[Allocation]], Held],
+) -> bool:
+    """Whether each of the victims is stopped while the project still borrows, the smallest first."""
+    left = {replica_id: allocation for replica_id, _, allocation in holders}
+    mine = [replica_id for replica_id in left if replica_id in victims]
+
+    def size(replica_id: str) -> tuple[int, ...]:
+        held = hold([left[replica_id]])
+        return (held.accelerators, held.compute_percent, held.memory_bytes)
+
+    for replica_id in sorted(mine, key=size):
+        if is_within(quota, hold(left.values())):
+            return False
+        del left[replica_id]
+    return True
