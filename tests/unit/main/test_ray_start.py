@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from aicp.main.ray_membership import read_membership, write_membership
 from aicp.main.ray_start import head_command, node_command, ray_variables, state_environment, temporary_directory
 from aicp.main.settings import load_settings
 from aicp.main.up import child_plans
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    """The short directory that a member's Ray has is made as soon as it is named."""
+    yield
+    temporary_directory(tmp_path).rmdir()
 
 
 def member(tmp_path: Path) -> RayMember:
