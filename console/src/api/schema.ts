@@ -5498,7 +5498,8 @@ export interface components {
         };
         /**
          * PlatformVersion
-         * @description What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one.
+         * @description What runs here. `head_patience_seconds`: for how long nodes go on without the runner's head, if it has one;
+         *     `head_answers`: whether it is there.
          */
         PlatformVersion: {
             /**
@@ -5507,6 +5508,8 @@ export interface components {
              * @constant
              */
             api: "v1";
+            /** Head Answers */
+            head_answers: boolean | null;
             /** Head Patience Seconds */
             head_patience_seconds: number | null;
             /**

@@ -114,9 +114,7 @@ def why(ctx: typer.Context, name: str, json_: JsonFlag = False) -> None:
     print_table(
         [(item.replica, node) for item in waiting for node in item.nodes],
         [("replica", lambda row: row[0]), ("node", lambda row: row[1].node), ("why not", lambda row: row[1].reason)],
-        empty=f"No replica of {name} is held back by a node."
-        if waiting
-        else f"No replica of {name} waits for a place.",
+        empty=f"No replica of {name} {'is held back by a node' if waiting else 'waits for a place'}.",
     )
 
 

@@ -149,7 +149,7 @@ def _why_moving(
     """Why a replica is to go on elsewhere; None where it is not. It serves until its successor does."""
     given = item.replica.allocations
     if not item.node_ids.isdisjoint(leaving):
-        return "its node is being drained" if len(given) > 1 else f"node {item.replica.node} is being drained"
+        return "one of its nodes is being drained" if len(given) > 1 else f"node {item.replica.node} is being drained"
     for key in ((one.node_id, share.vendor, share.device_id) for one in given for share in one.devices):
         project = reserved.get(key)
         if project not in (None, item.project):
