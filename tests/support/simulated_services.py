@@ -54,7 +54,7 @@ class SimulatedServices:
 
     def actual(self) -> Actual:
         held = tuple(
-            Commitment(item.id, item.service, given, priority=self._priority(item.service_id))
+            Commitment(item.id, item.service, given)
             for item in self.replicas.values()
             if item.allocation is not None and item.state in _HELD
             for given in (item.allocation, *item.followers)
