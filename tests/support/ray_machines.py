@@ -36,8 +36,9 @@ def unavailable() -> str | None:
         return "not run: ray is not installed (pip install --require-hashes -r requirements/ray.txt)"
     if os.geteuid() != 0 or not (shutil.which("ip") and shutil.which("unshare") and shutil.which("ss")):
         return "not run: network namespaces need root, and the packages iproute2 and util-linux"
-    made = subprocess.run(["ip", "netns", "add", "aicpraytry"], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "del", "aicpraytry"], capture_output=True, check=False)
+    name = f"aicpraytry{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
     return f"not run: no network namespaces here ({made.stderr.decode().strip()})" if made.returncode else None
 
 

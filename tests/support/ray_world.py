@@ -25,6 +25,8 @@ from aicp.core.node import NodeState
 from aicp.main.ray_start import temporary_directory
 from aicp.telemetry.processes import environment_of, pids_marked
 
+_GONE = "gone"
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
@@ -94,7 +96,8 @@ class RayWorld(World):
         own = [one for one in _sockets([]) if self._is_ours(one[2])]
         there = _sockets(["ip", "netns", "exec", self.machine.name])
         found = [Listening(self.machine.gateway, port, *_role(pid)) for _, port, pid in own]
-        return found + [Listening(self.machine.host, port, *_role(pid)) for _, port, pid in there]
+        found += [Listening(self.machine.host, port, *_role(pid)) for _, port, pid in there]
+        return [one for one in found if one.role != _GONE]
 
     def _is_ours(self, pid: int) -> bool:
         if self.redis.process is not None and pid == self.redis.process.pid:
@@ -118,7 +121,11 @@ def _sockets(enter: list[str]) -> list[tuple[str, int, int]]:
 
 def _role(pid: int) -> tuple[str, Path]:
     """`control`, `agent` ... for the platform's processes, the program's name for others; and the membership."""
-    command, member = psutil.Process(pid).cmdline(), Path(environment_of(pid).get("AICP_RAY_MEMBER", ""))
+    try:
+        command = psutil.Process(pid).cmdline() or [_GONE]
+    except psutil.NoSuchProcess:
+        command = [_GONE]  # it ended between the two looks
+    member = Path(environment_of(pid).get("AICP_RAY_MEMBER", ""))
     if "aicp.main.server" in command:
         return command[command.index("aicp.main.server") + 1], member
     return Path(command[0].split()[0]).name, member

@@ -6610,7 +6610,7 @@ export interface components {
             starts_at?: string | null;
             /**
              * Vendor
-             * @description of this vendor alone; `cpu` reserves machines' processors
+             * @description of this vendor alone; processors cannot be reserved
              */
             vendor?: string | null;
         };

@@ -17,6 +17,7 @@ from aicp.cli.connection import JsonFlag, YesFlag, connect, target_of
 from aicp.cli.marks import LABEL_HELP, changed_labels, labels_text
 from aicp.cli.output import err, print_done, print_json, print_table
 from aicp.cli.platform import running_supervisor, start_supervisor, stop_platform
+from aicp.cli.pools import checked
 from aicp.core.errors import InvalidError, UnavailableError
 from aicp.core.join import JoinTokenCreate, JoinWish
 
@@ -39,7 +40,8 @@ def token(
     json_: JsonFlag = False,
 ) -> None:
     """Make a token with which further machines join; it is shown this once."""
-    wanted = JoinTokenCreate(hours=hours, uses=uses, pool=pool, labels=changed_labels({}, label or []))
+    asked = {"hours": hours, "uses": uses, "pool": pool, "labels": changed_labels({}, label or [])}
+    wanted = checked(JoinTokenCreate, asked)
     made = connect(ctx).join_tokens.create(wanted)
     if json_:
         return print_json(made)

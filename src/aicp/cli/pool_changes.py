@@ -9,6 +9,7 @@ import typer
 
 from aicp.cli.connection import JsonFlag, YesFlag, connect
 from aicp.cli.output import out, print_done, print_json, print_table
+from aicp.cli.pools import checked
 from aicp.core.pool_change import Defragmentation, ReservationCreate
 from aicp.core.quantity import format_bytes
 
@@ -106,17 +107,9 @@ def create_reservation(
     json_: JsonFlag = False,
 ) -> None:
     """Keep cards of a pool for one project for a time."""
-    wanted = ReservationCreate(
-        pool=pool,
-        project=project,
-        accelerators=cards,
-        vendor=vendor,
-        product=product,
-        starts_at=None if start is None else start.astimezone(),
-        ends_at=until.astimezone(),
-        note=note,
-    )
-    made = connect(ctx).reservations.create(wanted)
+    asked = {"pool": pool, "project": project, "accelerators": cards, "vendor": vendor, "product": product}
+    times = {"starts_at": None if start is None else start.astimezone(), "ends_at": until.astimezone()}
+    made = connect(ctx).reservations.create(checked(ReservationCreate, {**asked, **times, "note": note}))
     kept = ", ".join(f"{item.node}: {item.accelerator}" for item in made.accelerators)
     print_done(made, f"{made.id} keeps {kept} for project {project}.", as_json=json_)
 

@@ -214,7 +214,7 @@ def create_pool(
         "quotas": changed_quotas([], quota or []),
         **given_of(policy=policy, unlike=unlike, borrowing=borrowing, memory_oversubscription=oversubscribe),
     }
-    pool = pools.create(_checked(PoolCreate, given))
+    pool = pools.create(checked(PoolCreate, given))
     if node:
         pool = pools.update(name, PoolUpdate(add_nodes=node))
     print_done(pool, f"Pool {name} is there with {pool.nodes} nodes.", as_json=json_)
@@ -248,7 +248,7 @@ def edit_pool(
         present = pools.get(name)
         changes["labels"] = changed_labels(present.labels, label or [])
         changes["quotas"] = changed_quotas(present.quotas, quota or [])
-    pool = pools.update(name, _checked(PoolUpdate, changes))
+    pool = pools.update(name, checked(PoolUpdate, changes))
     print_done(pool, f"Pool {name} is changed.", as_json=json_)
 
 
@@ -274,7 +274,7 @@ def parse_window(text: str) -> TrainingWindow:
         given["days"] = _days(days)
     if zone:
         given["time_zone"] = zone
-    return _checked(TrainingWindow, given)
+    return checked(TrainingWindow, given)
 
 
 def _days(text: str) -> list[int]:
@@ -297,7 +297,7 @@ def changed_quotas(present: Sequence[PoolQuota], given: Sequence[str]) -> list[P
             )
         quotas.pop(project, None)
         if limits:
-            quotas[project] = _checked(PoolQuota, {"project": project, **_limits(limits)})
+            quotas[project] = checked(PoolQuota, {"project": project, **_limits(limits)})
     return list(quotas.values())
 
 
@@ -311,7 +311,8 @@ def _limits(text: str) -> Mapping[str, Any]:
     return values
 
 
-def _checked(shape: Any, values: Mapping[str, Any]) -> Any:
+def checked(shape: Any, values: Mapping[str, Any]) -> Any:
+    """What a person typed as the request `shape`. Raises InvalidError that names what is wrong."""
     try:
         return shape.model_validate(values)
     except ValidationError as error:

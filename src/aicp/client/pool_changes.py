@@ -31,8 +31,7 @@ class Reservations:
 
     def list(self, pool: str | None = None) -> list[Reservation]:
         """Those that have not ended, by their start."""
-        query = "" if pool is None else f"?pool={pool}"
-        return self._transport.get(f"/api/v1/reservations{query}", Page[Reservation]).items
+        return self._transport.get("/api/v1/reservations", Page[Reservation], {"pool": pool}).items
 
     def create(self, wanted: ReservationCreate) -> Reservation:
         """Keeps accelerators for one project between two times."""

@@ -50,6 +50,11 @@ class RayDoor(Protocol):
         """By whose certificates (PEM) members know each other now."""
         ...
 
+    def expect(self, *, removal: bool) -> None:
+        """Notes that a member is about to be removed, so that a crash before `expel` is made up for at the next start;
+        or that none is."""
+        ...
+
     def expel(self) -> None:
         """Has all of Ray take papers of another authority, which only nodes get."""
         ...
@@ -167,7 +172,9 @@ class Joins:
         ray = self._open().ray
         if ray is None or await asyncio.to_thread(ray.authority) == authority:
             return None
-        return await asyncio.to_thread(ray.admit, parse_mutual(node.address).host)
+        papers = await asyncio.to_thread(ray.admit, parse_mutual(node.address).host)
+        await self.member(identity)  # it may have been removed meanwhile, and what was made is of the new authority
+        return papers
 
     async def member(self, identity: str | None) -> Node:
         """The node that a caller proved to be. Raises UnauthorizedError for others, and for one that was removed."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from aicp.control.joins import RayDoor
 from aicp.core.access import Caller
 from aicp.core.bell import Bell
 from aicp.core.clock import Clock
-from aicp.core.errors import ConflictError, UnavailableError
+from aicp.core.errors import AicpError, ConflictError, UnavailableError
 from aicp.core.event import difference
 from aicp.core.identity import Permission
 from aicp.core.launch import ReplicaState
@@ -25,6 +27,7 @@ from aicp.store.events import Events
 from aicp.store.nodes import Nodes as StoredNodes
 from aicp.store.pools import Pools as StoredPools
 from aicp.store.replicas import Replicas, StoredReplica
+from aicp.store.reservations import Reservations
 from aicp.store.revisions import Revisions
 
 
@@ -79,7 +82,7 @@ class Nodes:
         async with self._database.transaction() as tx:
             before = await StoredNodes(tx).get(node_id)
             if wanted.pool is not None and wanted.pool != before.pool:
-                await require_movable(tx, before, wanted.pool)
+                await require_movable(tx, before, wanted.pool, self._clock.now())
             await StoredNodes(tx).change(before.id, pool=wanted.pool, labels=wanted.labels, taints=wanted.taints)
             if wanted.cordoned is not None:
                 await StoredNodes(tx).cordon(before.id, wanted.cordoned, f"Cordoned by {caller.user}.")
@@ -125,6 +128,18 @@ class Nodes:
         A joined node's certificate is not taken any more, and Ray lets it in no more. Raises ConflictError for others.
         """
         caller.require(Permission.NODE_WRITE)
+        if self._ray is None:
+            await self._forget(caller, node_id)
+            return
+        await asyncio.to_thread(self._ray.expect, removal=True)
+        try:
+            node = await self._forget(caller, node_id)
+        except AicpError:
+            await asyncio.to_thread(self._ray.expect, removal=False)
+            raise
+        await _put_out(self._ray, node)  # after it is known as removed: it must get no new papers
+
+    async def _forget(self, caller: Caller, node_id: str) -> Node:
         async with self._database.transaction() as tx:
             node = await StoredNodes(tx).get(node_id)
             if node.state != NodeState.LOST and is_mutual(node.address):
@@ -137,9 +152,8 @@ class Nodes:
                 )
             await StoredNodes(tx).remove(node.id)
             await Events(tx).audit(caller, self._clock.now(), "node.remove", "node", node.name)
-        if self._ray is not None and is_mutual(node.address):
-            await _put_out(self._ray, node)  # after it is known as removed: it must get no new papers
         self._ring(node.id)
+        return node
 
     async def _drain_plan(self, tx: Transaction, node_id: str) -> DrainPlan:
         node = await StoredNodes(tx).get(node_id)
@@ -156,7 +170,8 @@ class Nodes:
                 known[replica.id] = Move(replica.id, coming[item.service_id].pop())
             else:
                 revision = await Revisions(tx).get(item.service_id, replica.generation)
-                leaving.append(Leaving(replica.id, replica.service, revision.requirement))
+                need = replace(revision.requirement, project=item.project)  # its project's reservations are for it
+                leaving.append(Leaving(replica.id, replica.service, need))
         moves = plan_moves(node.id, leaving, await StoredPools(tx).snapshot(self._clock.now()))
         known |= {move.replica_id: move for move in moves}
         return DrainPlan(
@@ -198,7 +213,10 @@ def _said(node: Node) -> dict[str, Any]:
 
 async def _put_out(ray: RayDoor, node: Node) -> None:
     try:
-        await asyncio.to_thread(ray.expel)
+        if is_mutual(node.address):
+            await asyncio.to_thread(ray.expel)
+        else:
+            await asyncio.to_thread(ray.expect, removal=False)
     except OSError as error:
         raise UnavailableError(
             f"Node {node.name!r} was removed, but it is still a member of Ray: {error.strerror or error}.",
@@ -216,9 +234,21 @@ async def _require_empty(tx: Transaction, node: Node) -> None:
         )
 
 
-async def require_movable(tx: Transaction, node: Node, pool: str) -> None:
+async def _require_unreserved(tx: Transaction, node: Node, now: datetime) -> None:
+    found = await Reservations(tx).list(now)
+    kept = [item.id for item in found if any(where == node.id for where, _, _ in item.devices)]
+    if kept:
+        raise ConflictError(
+            f"Node {node.name!r} has accelerators that are reserved in its pool: {', '.join(kept)}.",
+            hint="End the reservation first: aicp reservation rm ID.",
+            code="reserved",
+        )
+
+
+async def require_movable(tx: Transaction, node: Node, pool: str, now: datetime) -> None:
     """Raises ConflictError while a node that is to go to `pool` holds replicas, NotFoundError for no such pool."""
     await StoredPools(tx).get(pool)
+    await _require_unreserved(tx, node, now)
     services = sorted({item.replica.service for item in await Replicas(tx).charged() if node.id in item.node_ids})
     if services:
         raise ConflictError(

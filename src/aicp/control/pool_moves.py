@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aicp.control.pool_views import Look
 from aicp.control.pools import look_at
@@ -15,16 +15,15 @@ from aicp.core.identity import Permission
 from aicp.core.launch import DeviceShare, ReplicaState
 from aicp.core.pool_change import Defragmentation, DefragmentationOrder, FreedAccelerator, ProposedMove
 from aicp.scheduler.defragmentation import Move, Proposal, defragment
-from aicp.scheduler.placement import Commitment, Placement, Requirement, Snapshot, place
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.moving import MOVE_TIME
+from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot
 from aicp.store.database import Database, Transaction
 from aicp.store.events import Events
 from aicp.store.pools import Pools as StoredPools
 from aicp.store.pools import with_priorities
 from aicp.store.replicas import Replicas, StoredReplica
 from aicp.store.revisions import Revisions
-
-MOVE_TIME = timedelta(minutes=15)
-"""Within this time a successor must serve; afterwards the replica stays where it is."""
 
 
 class PoolMoves:
@@ -94,7 +93,12 @@ async def _propose(tx: Transaction, caller: Caller, pool: str, now: datetime) ->
     await StoredPools(tx).get(pool)
     look = await look_at(tx, now)
     snapshot = with_priorities(look.snapshot(), look.services)
-    going = [item.replica.id for item in look.charged if item.moving_until is not None and item.moving_until > now]
+    here = {node.id for node in look.nodes if node.pool == pool}
+    going = [
+        item.replica.id
+        for item in look.charged
+        if item.moving_until is not None and item.moving_until > now and item.node_id in here
+    ]
     needs = await _movable(tx, look, pool)
     proposal = defragment(snapshot, pool, needs=needs) if not going else Proposal()
     visible = caller.visible_projects(Permission.SERVICE_READ)
@@ -147,11 +151,21 @@ async def _movable(tx: Transaction, look: Look, pool: str) -> dict[str, Requirem
     """What each replica that serves and stays needs: only these may move."""
     templates = {service.id: service for service in look.services if service.spec.pool == pool}
     leaving = {node.id for node in look.nodes if node.draining}
+    present = {
+        (node.id, device.vendor, device.device_id)
+        for node in look.nodes
+        for device in (node.status.accelerators if node.status else ())
+    }
     needs: dict[str, Requirement] = {}
     for item in look.charged:
         service = templates.get(item.service_id)
         if service is None or item.replica.state != ReplicaState.READY or item.node_id in leaving:
             continue
+        held = [
+            (item.node_id, share.vendor, share.device_id) for one in item.replica.allocations for share in one.devices
+        ]
+        if not present.issuperset(held):
+            continue  # its node does not tell of its accelerator now
         newest = (await Revisions(tx).newest(service.id))[service.id][0]
         if newest.template == item.replica.generation:
             priority = newest.spec.priority
@@ -176,9 +190,9 @@ def _helped(
         if need.pool != pool or service in found or not (visible is None or item.project in visible):
             continue
         need = replace(need, project=item.project)
-        if not isinstance(place(need, snapshot, service), Placement):
-            answer = place(need, after, service)
-            if isinstance(answer, Placement):
-                after = after.plus(Commitment(item.replica.id, service, answer.allocation))
+        if isinstance(place_replica(need, snapshot, service), Refusal):
+            answer = place_replica(need, after, service)
+            if not isinstance(answer, Refusal):
+                after = after.plus(*(Commitment(item.replica.id, service, one.allocation) for one in answer))
                 found.append(service)
     return found

@@ -114,7 +114,7 @@ class Pools:
             await _require_projects(tx, list(pool.quotas))
             await StoredPools(tx).change(pool)
             await _require_oversubscribable(tx, before, pool)
-            moved = [await _move(tx, node_id, name) for node_id in wanted.add_nodes]
+            moved = [await _move(tx, node_id, name, self._clock.now()) for node_id in wanted.add_nodes]
             message = f"Moved {', '.join(moved)} into it." if moved else ""
             details = difference(_said(before), _said(pool))
             await Events(tx).audit(
@@ -143,6 +143,7 @@ class Pools:
                     hint="Move its nodes to another pool, and move or delete its services, first.",
                     code="not_empty",
                 )
+            await _require_unreserved(tx, name, self._clock.now())
             await StoredPools(tx).remove(name)
             await Events(tx).audit(caller, self._clock.now(), "pool.delete", "pool", name)
         self._bell.ring("pool", name)
@@ -211,12 +212,22 @@ def _changed(pool: PoolIntent, wanted: PoolUpdate) -> PoolIntent:
     )
 
 
-async def _move(tx: Transaction, node_id: str, pool: str) -> str:
+async def _move(tx: Transaction, node_id: str, pool: str, now: datetime) -> str:
     node = await Nodes(tx).get(node_id)
     if node.pool != pool:
-        await require_movable(tx, node, pool)
+        await require_movable(tx, node, pool, now)
         await Nodes(tx).change(node.id, pool=pool)
     return node.name
+
+
+async def _require_unreserved(tx: Transaction, pool: str, now: datetime) -> None:
+    kept = [item.id for item in await Reservations(tx).list(now) if item.pool == pool]
+    if kept:
+        raise ConflictError(
+            f"Pool {pool!r} has reservations: {', '.join(kept)}.",
+            hint="End them first: aicp reservation rm ID.",
+            code="reserved",
+        )
 
 
 async def _require_projects(tx: Transaction, quotas: list[PoolQuota]) -> None:

@@ -67,7 +67,7 @@ class Reservations:
                 "Processors are shared in time and cannot be reserved.", hint="Reserve accelerators of another vendor."
             )
         async with self._database.transaction() as tx:
-            await Pools(tx).get(wanted.pool)
+            await Pools(tx).lock(wanted.pool)
             if await Projects(tx).find(wanted.project) is None:
                 raise InvalidError(
                     f"There is no project {wanted.project!r}.", hint="`aicp project list` shows those that exist."
@@ -121,27 +121,37 @@ async def _snapshot(tx: Transaction) -> Snapshot:
 def _choose(wanted: ReservationCreate, snapshot: Snapshot, taken: Collection[_Key], *, at_once: bool) -> Sequence[_Key]:
     """Free accelerators first, then the project's own, then, for a later time, those of others."""
     holders = _holders(snapshot)
-    fitting: list[tuple[int, str, int, _Key]] = []
-    reserved = held = 0
+    fitting: list[tuple[bool, int, str, int, _Key]] = []
+    reserved = held = away = 0
     for node, device in _devices(wanted, snapshot):
         key = (node.id, device.vendor, device.device_id)
         others = len(holders.get(key, set()) - {wanted.project})
         if key in taken:
             reserved += 1
+        elif at_once and node.unschedulable is not None:
+            away += 1
         elif at_once and others:
             held += 1
         else:
             order = 2 if others else 1 if key in holders else 0
-            fitting.append((order, node.name, device.index, key))
+            fitting.append((node.unschedulable is not None, order, node.name, device.index, key))
     pool, asked, found = wanted.pool, wanted.accelerators, len(fitting)
+    if not (fitting or reserved or held or away) and (wanted.vendor or wanted.product):
+        kinds = {f"{device.product} ({device.vendor})" for node in snapshot.nodes if node.pool == pool
+                 for device in node.devices if device.vendor != CPU}  # fmt: skip
+        kind = " ".join(word for word in (wanted.vendor, wanted.product) if word)
+        raise InvalidError(
+            f"Pool {pool!r} has no accelerator {kind}.", hint=f"It has: {', '.join(sorted(kinds)) or 'none'}."
+        )
     if found < asked:
         raise ConflictError(
             f"Pool {pool!r} has {found} accelerators that fit and can be reserved then,"
-            f" {asked} were asked; {reserved} are reserved already and {held} are held by others now.",
+            f" {asked} were asked; {reserved} are reserved already, {held} are held by others now and {away} are on"
+            " nodes that take no replicas.",
             hint="Ask for fewer, or for a later time: what others run there can move until then.",
             code="not_enough",
         )
-    return [key for _, _, _, key in sorted(fitting)[:asked]]
+    return [key for *_, key in sorted(fitting)[:asked]]
 
 
 def _devices(wanted: ReservationCreate, snapshot: Snapshot) -> list[tuple[NodeCapacity, Device]]:

@@ -14,8 +14,8 @@ from aicp.core.registry import Registry
 from aicp.core.service import Fit, Plan, ServiceSpec
 from aicp.engines.base import Engine
 from aicp.planner.plan import Planned, PlanRequest, make_plan
-from aicp.scheduler.gang import place_replica
-from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot, relief
+from aicp.scheduler.gang import place_replica, relief
+from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot
 from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Transaction
 from aicp.store.models import Models

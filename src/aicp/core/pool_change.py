@@ -55,7 +55,7 @@ class ReservationCreate(Request):
     pool: str = Field(pattern=NAME_PATTERN)
     project: str = Field(pattern=NAME_PATTERN)
     accelerators: int = Field(ge=1, le=100_000, description="how many; the platform chooses which")
-    vendor: str | None = Field(default=None, description="of this vendor alone; `cpu` reserves machines' processors")
+    vendor: str | None = Field(default=None, description="of this vendor alone; processors cannot be reserved")
     product: str | None = Field(default=None, description="of this product alone")
     starts_at: AwareDatetime | None = Field(default=None, description="now when left out")
     ends_at: AwareDatetime

@@ -51,6 +51,8 @@ def open_cluster(settings: Settings, clock: Clock) -> Cluster | None:
     host = _outside_address() if host in ("0.0.0.0", "::") else host
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     ray = RayMembers(settings) if settings.runner == "ray" else None
+    if ray is not None:
+        ray.resume()
     return Cluster(authority, shown, settings.node_lease_seconds, ray)
 
 

@@ -24,6 +24,7 @@ class RayMembers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._expected = settings.data_dir / "run" / "ray-removal"
 
     def admit(self, address: str) -> RayAdmission:
         """See RayDoor."""
@@ -49,6 +50,19 @@ class RayMembers:
         """See RayDoor."""
         return trust(self._settings).authority
 
+    def expect(self, *, removal: bool) -> None:
+        """See RayDoor."""
+        if removal:
+            self._expected.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._expected.touch(mode=0o600)
+        else:
+            self._expected.unlink(missing_ok=True)
+
+    def resume(self) -> None:
+        """Ends what an earlier process may have been killed in: a node removed, and Ray not told of it."""
+        if self._expected.exists():
+            self.expel()
+
     def expel(self) -> None:
         """See RayDoor. Ray knows no list of revoked papers, and one token for all: everybody's are taken back.
 
@@ -59,3 +73,4 @@ class RayMembers:
             head = read_identity(json.loads((self._settings.data_dir / "run" / "ray-head.json").read_text()))
             if head is not None and head.alive():
                 os.kill(head.pid, signal.SIGKILL)  # the supervisor starts it again
+        self.expect(removal=False)

@@ -9,10 +9,12 @@ import threading
 from pathlib import Path
 
 from aicp.client.joins import renew_ray_papers
+from aicp.core.clock import SystemClock
 from aicp.core.errors import AicpError, InvalidError, UnauthorizedError
 from aicp.core.join import RayAdmission
 from aicp.core.ray_member import RayMember
 from aicp.main.joined_state import read_state
+from aicp.security.authority import needs_renewal
 from aicp.security.ray_trust import RayPapers
 
 MEMBERSHIP = "membership.json"
@@ -33,7 +35,9 @@ def renew_membership(data_dir: Path, member: RayMember, node_id: str) -> bool:
     if state is None:
         return False
     tls = state.membership(data_dir).credentials.client
-    papers = asyncio.run(renew_ray_papers(state.control_url(), tls, member.authority.read_text()))
+    # a certificate that ends some day is replaced long before, as if its authority were another one
+    ends = needs_renewal(member.certificate, SystemClock().now())
+    papers = asyncio.run(renew_ray_papers(state.control_url(), tls, "" if ends else member.authority.read_text()))
     if papers is not None:
         become_member(member.directory, papers, node_id)
     return papers is not None
@@ -72,4 +76,6 @@ def write_membership(member: RayMember, node_id: str, reconnect_seconds: int) ->
     """The way to `read_membership`."""
     said = {"head": member.head, "address": member.address, "node_id": node_id, "reconnect_seconds": reconnect_seconds}
     member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (member.directory / MEMBERSHIP).write_text(json.dumps(said))
+    unfinished = member.directory / f".{MEMBERSHIP}.new"
+    unfinished.write_text(json.dumps(said))
+    unfinished.replace(member.directory / MEMBERSHIP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -43,10 +44,24 @@ def state_environment(redis: str, authority: Path | None, directory: Path) -> di
     parts = urlsplit(redis)
     trusted = {"RAY_REDIS_CA_CERT": str(authority.absolute())} if authority and parts.scheme == "rediss" else {}
     return trusted | {
-        "RAY_REDIS_ADDRESS": f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}",
+        "RAY_REDIS_ADDRESS": f"{parts.scheme}://{_bracketed(parts.hostname or '')}:{parts.port or 6379}",
         "RAY_REDIS_PASSWORD": unquote(parts.password or ""),
-        "RAY_external_storage_namespace": temporary_directory(directory).name,
+        "RAY_external_storage_namespace": _state_name(directory),
     }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _state_name(directory: Path) -> str:
+    """What this platform's state is called in a Redis that others may use as well; made once."""
+    path = directory / "state-name"
+    if not path.exists():
+        unfinished = path.with_name(".state-name.new")
+        unfinished.write_text(f"aicp-{secrets.token_hex(8)}")
+        unfinished.replace(path)
+    return path.read_text()
 
 
 def end_leftovers(member: RayMember) -> None:

@@ -10,7 +10,8 @@ from aicp.core.quantity import format_bytes, parse_bytes
 from aicp.core.service import Fit, ServiceSpec
 from aicp.core.slice import round_memory
 from aicp.planner.sizing import USABLE_SHARE, Attempt, Size, cannot_span, given_bytes, make_size, try_size
-from aicp.scheduler.placement import CPU, Placement, Requirement, Snapshot, place, relief
+from aicp.scheduler.gang import place_replica, relief
+from aicp.scheduler.placement import CPU, Refusal, Requirement, Snapshot
 
 _MOST_NODES = 16
 _SMALLER = (("int8", 8), ("int4", 4))
@@ -140,7 +141,7 @@ def _quantized(spec: ServiceSpec, size: Size, snapshot: Snapshot, given: int | N
         if given is not None:
             enough = size.needed_bytes - saved <= given
         else:
-            enough = isinstance(place(smaller, snapshot), Placement)
+            enough = not isinstance(place_replica(smaller, snapshot), Refusal)
         if saved and enough:
             return [f"an {name} version of the model (about {format_bytes(weights - saved)} of weights)"]
     return []

@@ -88,7 +88,8 @@ def _part(part: ReplicaPart, report: ObservedMember | None, nodes: NodeLook, sta
     if part.node_id in nodes.lost:
         fenced = part.node_id in nodes.fenced
         return _gone(part, ReplicaState.FENCED if fenced else ReplicaState.LOST, "Its node does not answer.")
-    if part.node_id in nodes.reporting and started and part.state is not None:
+    # one that was never heard of and whose node was silent for a while: where that is back, nothing of it is there
+    if part.node_id in nodes.reporting and (part.state == ReplicaState.LOST or (started and part.state is not None)):
         return _gone(part, ReplicaState.STOPPED, part.reason or "Its node came back without it.")
     return part
 

@@ -11,6 +11,7 @@ from aicp.core.launch import ReplicaState
 from aicp.core.node import Node
 from aicp.core.service import Service, ServiceSpec
 from aicp.reconcile.strays import StrayAction
+from aicp.scheduler.moving import MOVE_TIME
 from aicp.scheduler.reservations import with_reservations
 from aicp.scheduler.service_world import Actual, Desired, ReplicaView, Status
 from aicp.store.pools import PoolIntent, closed_pools, make_snapshot, pool_policies, pool_quotas, with_priorities
@@ -60,6 +61,7 @@ def make_world(stored: StoredServices, now: datetime) -> World:
             item,
             drained=_drained(item, stored, now, drain.get(item.service_id, _DEFAULT_DRAIN_SECONDS)),
             moving=_why_moving(item, leaving, reserved, now),
+            overdue=item.moving_until is not None and item.moving_to is not None and now >= item.moving_until,
         )
         for item in stored.replicas
     )
@@ -114,7 +116,7 @@ def _wanted(spec: ServiceSpec, service: Service) -> int:
     return spec.autoscale.first(spec.replicas) if service.scale is None else service.scale.wanted
 
 
-def _view(item: StoredReplica, *, drained: bool, moving: str | None) -> ReplicaView:
+def _view(item: StoredReplica, *, drained: bool, moving: str | None, overdue: bool) -> ReplicaView:
     replica = item.replica
     return ReplicaView(
         id=replica.id,
@@ -135,6 +137,8 @@ def _view(item: StoredReplica, *, drained: bool, moving: str | None) -> ReplicaV
         moving=moving is not None,
         moving_why=moving or "",
         target=item.moving_to if moving == _MOVES else None,
+        moved_at=None if item.moving_until is None else item.moving_until - MOVE_TIME,
+        overdue=overdue,
         fault=item.fault,
         troubled_at=item.troubled_at,
         loading_at=item.loading_at,

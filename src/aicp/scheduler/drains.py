@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aicp.scheduler.placement import Commitment, Placement, Requirement, Snapshot, place
+from aicp.scheduler.gang import place_replica
+from aicp.scheduler.placement import Commitment, Refusal, Requirement, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,11 @@ def plan_moves(node_id: str, leaving: Sequence[Leaving], snapshot: Snapshot) -> 
     tried = replace(snapshot, nodes=nodes)
     moves: list[Move] = []
     for item in leaving:
-        answer = place(item.requirement, tried, item.service)
-        if isinstance(answer, Placement):
-            tried = tried.plus(Commitment(f"moved-{item.replica_id}", item.service, answer.allocation))
-            moves.append(Move(item.replica_id, answer.node))
-        else:
+        answer = place_replica(item.requirement, tried, item.service)
+        if isinstance(answer, Refusal):
             moves.append(Move(item.replica_id, None, f"{answer.sentence}."))
+        else:
+            moved = f"moved-{item.replica_id}"
+            tried = tried.plus(*(Commitment(moved, item.service, one.allocation) for one in answer))
+            moves.append(Move(item.replica_id, answer[0].node))
     return moves

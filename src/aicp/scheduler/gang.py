@@ -85,3 +85,14 @@ def _place_on(
         used.add(board.number(found.allocation.node_id))
         made.append(found)
     return tuple(made)
+
+
+def relief(need: Requirement, snapshot: Snapshot, service: str) -> list[str]:
+    """Names of other services each of which would make room if it were stopped, at most three."""
+    names = {item.service for item in snapshot.commitments} - {service}
+    found: list[str] = []
+    for name in sorted(names):
+        without = snapshot.without(lambda item, name=name: item.service == name)
+        if not isinstance(place_replica(need, without, service), Refusal):
+            found.append(name)
+    return found[:3]

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from aicp.core.launch import Allocation, ReplicaState
 from aicp.scheduler.placement import Placement, Refusal, Requirement, Snapshot, place
 from aicp.scheduler.service_world import ReplicaView, Stay
+
+MOVE_TIME = timedelta(minutes=15)
+"""Within this time a successor must serve; afterwards the replica stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +28,42 @@ class Target:
 
 def open_targets(replicas: Sequence[ReplicaView], live: frozenset[ReplicaState]) -> list[Target]:
     """Targets of a service's replicas for which no successor has been placed yet."""
-    taken = [_places(item.allocation) for item in replicas if item.allocation and item.state in live]
-    return [
-        Target(item.id, item.target)
-        for item in replicas
-        if item.target is not None and item.moving and item.state in live and _places(item.target) not in taken
-    ]
+    movers = [item for item in replicas if item.target is not None and item.moving and item.state in live]
+    later = [item for item in replicas if item.allocation and item.state in live and not item.moving]
+    found: list[Target] = []
+    for item in movers:
+        assert item.target is not None
+        successor = next((other for other in later if _succeeds(other, item)), None)
+        if successor is None:
+            found.append(Target(item.id, item.target))
+        else:
+            later.remove(successor)
+    return found
+
+
+def _succeeds(other: ReplicaView, mover: ReplicaView) -> bool:
+    """Whether another replica was made for the place of a mover's target; one may have been there before."""
+    assert other.allocation is not None
+    assert mover.target is not None
+    made = mover.moved_at is not None and other.created_at >= mover.moved_at
+    return made and _places(other.allocation) == _places(mover.target)
 
 
 def _places(allocation: Allocation) -> tuple[str, frozenset[tuple[str, str]]]:
     return allocation.node_id, frozenset((share.vendor, share.device_id) for share in allocation.devices)
 
 
-def give_up(service_id: str, replicas: Sequence[ReplicaView], reason: str) -> list[Stay]:
-    """All moves of a service end, its replicas stay where they are."""
-    return [Stay(item.id, service_id, reason) for item in replicas if item.moving and item.target is not None]
+def give_up(service_id: str, replicas: Sequence[ReplicaView], failed: Sequence[ReplicaView]) -> list[Stay]:
+    """Moves that end, because their time is over or because a start `failed` since; their replicas stay."""
+    stays: list[Stay] = []
+    for item in replicas:
+        if item.overdue:
+            stays.append(Stay(item.id, service_id, "its successor did not serve in time"))
+        elif item.moving and item.target is not None:
+            since = [one for one in failed if item.moved_at is None or one.created_at >= item.moved_at]
+            if since:
+                stays.append(Stay(item.id, service_id, f"its successor did not start ({since[0].reason})"))
+    return stays
 
 
 def place_exactly(need: Requirement, target: Allocation, snapshot: Snapshot, service: str) -> Placement | Refusal:

@@ -39,7 +39,6 @@ __all__ = [
     "Requirement",
     "Snapshot",
     "place",
-    "relief",
 ]
 
 
@@ -169,14 +168,3 @@ def _cpu_shares(need: Requirement, node: NodeCapacity) -> list[DeviceShare]:
         for device in node.devices
         if device.vendor == CPU
     ][:1]
-
-
-def relief(need: Requirement, snapshot: Snapshot, service: str) -> list[str]:
-    """Names of other services each of which would make room if it were stopped, at most three."""
-    names = {item.service for item in snapshot.commitments} - {service}
-    room = [
-        name
-        for name in sorted(names)
-        if isinstance(place(need, snapshot.without(lambda item, name=name: item.service == name), service), Placement)
-    ]
-    return room[:3]

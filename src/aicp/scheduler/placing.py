@@ -19,10 +19,10 @@ from itertools import groupby
 from aicp.core.launch import Allocation
 from aicp.scheduler.batch import explain, in_order, place_on
 from aicp.scheduler.board import Board
-from aicp.scheduler.gang import place_members, place_replica
+from aicp.scheduler.gang import place_members, place_replica, relief
 from aicp.scheduler.moving import Target, place_exactly
 from aicp.scheduler.pending import Pending
-from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot, relief
+from aicp.scheduler.placement import CPU, Commitment, Placement, Refusal, Requirement, Snapshot
 from aicp.scheduler.preemption import make_room, ranked
 from aicp.scheduler.quotas import QuotaLedger, Quotas
 from aicp.scheduler.service_world import Action, Place, Preempt, Stay, Wait

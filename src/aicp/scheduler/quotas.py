@@ -113,7 +113,8 @@ class _Tally:
 
     def held(self) -> Held:
         """The sum now."""
-        return Held(accelerators=len(self._cards), compute_percent=self._compute, memory_bytes=self._memory)
+        cards = sum(count > 0 for count in self._cards.values())
+        return Held(accelerators=cards, compute_percent=self._compute, memory_bytes=self._memory)
 
 
 class QuotaLedger:

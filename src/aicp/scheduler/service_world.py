@@ -75,6 +75,10 @@ class ReplicaView:
     moving_why: str = ""
     target: Allocation | None = None
     """Where its successor goes, when it moves for another reason than its node."""
+    moved_at: datetime | None = None
+    """When that was ordered."""
+    overdue: bool = False
+    """It was to move so, and the time for it is over."""
     fault: str | None = None
     """Set when it is being stopped because it failed."""
     troubled_at: datetime | None = None

@@ -53,6 +53,8 @@ BACKOFF_LIMIT = timedelta(minutes=5)
 STABLE_AFTER = timedelta(minutes=10)
 """A replica that served this long and then fails starts the back-off anew."""
 
+_HOLDING = (ReplicaState.DRAINING, ReplicaState.LOST)
+"""They hold what they were given, without being alive."""
 LIVE = frozenset(
     {
         ReplicaState.PENDING,
@@ -156,9 +158,7 @@ def _decide_service(
     service, resized, snapshot = _resizes(service, kept, snapshot, quotas)
     actions.extend(resized)
     actions.extend(_missing(service, replicas, kept, now))
-    failed = failures_in_a_row(_of_template(replicas, service))
-    if failed:
-        actions.extend(give_up(service.service_id, kept, f"its successor did not start ({failed[0].reason})"))
+    actions.extend(give_up(service.service_id, kept, failures_in_a_row(_of_template(replicas, service))))
     step.waiting.extend(_waiting(service, replicas, kept))
     actions.extend(
         Start(replica.id) for replica in kept if replica.state != ReplicaState.PENDING and not replica.running
@@ -302,6 +302,7 @@ def _waiting(service: Desired, replicas: Sequence[ReplicaView], kept: Sequence[R
         allocation
         for replica in replicas
         if replica.allocation is not None and replica.id not in staying
+        if replica.state in LIVE or replica.state in _HOLDING
         for allocation in (replica.allocation, *replica.followers)
     )
     held = sum(replica.state != ReplicaState.PENDING for replica in kept)
@@ -334,12 +335,12 @@ def _next_try(current: Iterable[ReplicaView], now: datetime) -> datetime:
 
 
 def failures_in_a_row(current: Iterable[ReplicaView]) -> list[ReplicaView]:
-    """The newest ended replicas up to the first that did not fail, or served long before it did."""
+    """The newest ended replicas up to the first that did not fail, or served long before it did, or serves."""
     failed: list[ReplicaView] = []
     for replica in sorted(current, key=lambda item: (item.created_at, item.id), reverse=True):
-        if replica.state in LIVE:
+        if replica.state in LIVE and replica.ready_at is None:
             continue
-        if not has_failed(replica) or _served_long(replica):
+        if replica.state in LIVE or not has_failed(replica) or _served_long(replica):
             break
         failed.append(replica)
     return failed

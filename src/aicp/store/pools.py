@@ -135,6 +135,11 @@ class Pools:
         """One pool. Raises NotFoundError that names those that exist."""
         return await self._read(await self._row(name))
 
+    async def lock(self, name: str) -> None:
+        """One transaction at a time decides about a pool from here on. Raises NotFoundError as `get` does."""
+        await self._row(name)
+        await self._session.execute(select(PoolRow.name).where(PoolRow.name == name).with_for_update())
+
     async def snapshot(self, now: datetime | None = None) -> Snapshot:
         """All nodes with all that is given away, at this moment; without `now`, neither windows of training nor
         reservations count."""

@@ -123,5 +123,9 @@ def for_scheduler(stored: Iterable[StoredReservation]) -> list[Reservation]:
 
 def reserved_devices(stored: Iterable[StoredReservation], now: datetime) -> dict[tuple[str, str, str], str]:
     """The project for which each accelerator (node, vendor, device) is kept now."""
-    active = (item for item in stored if item.starts_at <= now < item.ends_at)
-    return {device: item.project for item in active for device in item.devices}
+    found: dict[tuple[str, str, str], str] = {}
+    for item in stored:
+        if item.starts_at <= now < item.ends_at:
+            for device in item.devices:
+                found.setdefault(device, item.project)
+    return found

@@ -167,7 +167,7 @@ async def test_reserved_cards_are_the_project_s_alone_and_others_move_away_when_
     assert status == 409
     assert message == (
         "Pool 'default' has 0 accelerators that fit and can be reserved then, 3 were asked;"
-        " 3 are reserved already and 0 are held by others now."
+        " 3 are reserved already, 0 are held by others now and 0 are on nodes that take no replicas."
     )
     assert "later time" in hint
     await served.ok("DELETE", f"/reservations/{made['id']}")
@@ -227,7 +227,7 @@ async def test_who_holds_a_card_when_its_reservation_begins_goes_on_elsewhere_wi
         ({"vendor": "cpu"}, 422, "cannot be reserved"),
         ({"ends_at": "2001-01-01T00:00:00Z"}, 422, "which is over"),
         ({"accelerators": 4}, 409, "has 3 accelerators that fit"),
-        ({"product": "H100"}, 409, "has 0 accelerators that fit"),
+        ({"product": "H100"}, 422, "has no accelerator H100"),
     ],
     ids=["project", "pool", "processors", "over", "too many", "no such card"],
 )
@@ -239,6 +239,18 @@ async def test_a_reservation_that_cannot_be_met_is_refused(
     assert found == status, message
     assert words in message
     assert hint
+
+
+async def test_what_is_reserved_stays_in_its_pool_and_nodes_that_take_nothing_are_left_out(served: Served):
+    body = {"pool": "default", "project": "lab", "accelerators": 1, "ends_at": window(served, 0, 1)["ends_at"]}
+    made = await served.ok("POST", "/reservations", body)
+    await served.ok("POST", "/pools", {"name": "other"})
+    status, message, hint = await served.refused("PATCH", "/nodes/node_a", {"pool": "other"})
+    assert (status, made["id"] in message, hint) == (409, True, "End the reservation first: aicp reservation rm ID.")
+    await served.ok("DELETE", f"/reservations/{made['id']}")
+    await served.ok("PATCH", "/nodes/node_a", {"cordoned": True})
+    status, message, _ = await served.refused("POST", "/reservations", body)
+    assert (status, "3 are on nodes that take no replicas" in message) == (409, True)
 
 
 async def test_only_who_may_write_nodes_reserves_and_moves(served: Served):

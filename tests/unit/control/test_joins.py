@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,11 @@ class RayPapers:
     """Who asked for papers of Ray; each expulsion makes another authority."""
 
     def __init__(self) -> None:
-        self.admitted, self.expelled = list[str](), 0
+        self.admitted, self.expelled, self.expected = list[str](), 0, False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def admit(self, address: str) -> RayAdmission:
+        self.meanwhile()
         self.admitted.append(address)
         texts = {"certificate": "c", "key": "k", "token": "t"}
         return RayAdmission(
@@ -124,8 +128,12 @@ class RayPapers:
     def authority(self) -> str:
         return f"authority {self.expelled}"
 
+    def expect(self, *, removal: bool) -> None:
+        self.expected = removal
+
     def expel(self) -> None:
-        self.expelled += 1
+        assert self.expected, "a crash before it would be made up for"
+        self.expelled, self.expected = self.expelled + 1, False
 
 
 async def test_who_stays_gets_new_papers_of_ray_when_a_machine_is_removed(door: Door) -> None:
@@ -143,6 +151,24 @@ async def test_who_stays_gets_new_papers_of_ray_when_a_machine_is_removed(door: 
     assert ray.admitted == ["10.0.0.2", "10.0.0.3", "10.0.0.2"]
     with pytest.raises(UnauthorizedError):
         await door.joins.ray_papers("aicp://node/node_2", joined.ray.authority)
+
+
+async def test_a_machine_that_is_removed_while_it_asks_gets_no_papers(door: Door) -> None:
+    ray = RayPapers()
+    door.joins = Joins(door.database, door.clock, Bell(), Cluster(door.authority, "10.0.0.1:8609", 300, ray))
+    await door.join(await door.token())
+    nodes, loop = Nodes(door.database, door.clock, Bell(), ray), asyncio.get_running_loop()
+    ray.meanwhile = lambda: asyncio.run_coroutine_threadsafe(nodes.remove(PLATFORM, "node_1"), loop).result(10)
+    with pytest.raises(UnauthorizedError):
+        await door.joins.ray_papers("aicp://node/node_1", "x")
+    assert (ray.expelled, ray.admitted) == (1, ["10.0.0.2", "10.0.0.2"])
+
+
+async def test_a_removal_that_is_refused_expects_nothing_of_ray(door: Door) -> None:
+    ray = RayPapers()
+    with pytest.raises(NotFoundError):
+        await Nodes(door.database, door.clock, Bell(), ray).remove(PLATFORM, "node_9")
+    assert (ray.expected, ray.expelled) == (False, 0)
 
 
 async def test_without_ray_there_are_no_papers_of_it(door: Door) -> None:

@@ -137,6 +137,15 @@ def test_with_a_lost_node_the_rest_ends_and_gives_its_places_back() -> None:
     assert back.state == ReplicaState.STOPPED
 
 
+def test_one_that_was_never_started_ends_when_its_silent_node_is_back() -> None:
+    item = stored(ReplicaState.LOST, None, ReplicaState.LOST, running=False)
+    still = look(item, None, None, lost="n1")
+    assert still is None or still.state == ReplicaState.LOST
+    over = look(item, None, None)
+    assert over is not None
+    assert over.state == ReplicaState.STOPPED, "its places are free again"
+
+
 def test_a_lost_one_does_not_come_back_by_halves() -> None:
     item = stored(ReplicaState.LOST, ReplicaState.STOPPED, ReplicaState.LOST, running=False)
     change = look(item, ReplicaState.STOPPED, ReplicaState.READY)

@@ -8,6 +8,7 @@ import pytest
 
 from aicp.core.launch import Allocation, DeviceShare
 from aicp.core.quantity import GIB
+from aicp.scheduler.gang import relief
 from aicp.scheduler.placement import (
     CPU,
     Commitment,
@@ -18,7 +19,6 @@ from aicp.scheduler.placement import (
     Requirement,
     Snapshot,
     place,
-    relief,
 )
 
 

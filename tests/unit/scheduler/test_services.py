@@ -14,6 +14,7 @@ from tests.support.simulated_services import START, SimulatedServices
 from aicp.core.launch import Allocation, DeviceShare, ReplicaState
 from aicp.core.quantity import GIB
 from aicp.core.service import ServiceState
+from aicp.scheduler import services
 from aicp.scheduler.placement import CPU, Device, NodeCapacity, Requirement
 from aicp.scheduler.service_world import Create, Desired, Drain, ReplicaView, RollBack, Start, Stop, Wait
 from aicp.scheduler.services import decide
@@ -162,6 +163,28 @@ def test_a_lost_replica_is_replaced_at_once_and_stays_charged():
     [pending] = [r for r in simulated.replicas.values() if r.id != "r1"]
     assert pending.state == ReplicaState.PENDING
     assert "has 2 GiB free (largest: 1 GiB on node node-1)" in (pending.reason or "")
+
+
+def test_what_has_ended_is_not_taken_off_a_quota_as_if_it_left():
+    card = DeviceShare(vendor="nvidia", device_id="gone", index=0)
+    ended = view(
+        "r1", ReplicaState.STOPPED, allocation=Allocation(node_id="n1", devices=[card], cpu_cores=1, memory_bytes=1)
+    )
+    going = replace(ended, id="r2", state=ReplicaState.DRAINING)
+    wanted = service(1, promoted=True)
+    for view_of, counted in ((ended, 0), (going, 1)):
+        waiting = services._waiting(
+            wanted, [view_of, view("r3", ReplicaState.PENDING)], [view("r3", ReplicaState.PENDING)]
+        )
+        assert [len(item.replaced) for item in waiting] == [counted]
+
+
+def test_a_failure_before_one_that_serves_holds_nothing_up():
+    failed = view("r1", ReplicaState.FAILED, fault="it broke", ended_at=START)
+    serving = replace(view("r2", ReplicaState.READY, ready_at=START), created_at=START + timedelta(hours=1))
+    again = replace(failed, id="r3", created_at=START + timedelta(hours=2))
+    assert services.failures_in_a_row([failed, serving]) == []
+    assert [one.id for one in services.failures_in_a_row([failed, serving, again])] == ["r3"]
 
 
 def test_a_lost_replica_that_comes_back_beside_its_replacement_leaves_one():

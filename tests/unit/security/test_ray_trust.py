@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from aicp.core.ray_member import RayMember
 from aicp.security.ray_trust import RayTrust
@@ -89,5 +90,31 @@ def test_a_replaced_authority_believes_no_former_member_and_is_believed_by_none(
         with pytest.raises(ssl.SSLError):
             handshake(server, client, "10.0.0.1")
     assert handshake(present, admitted(trust, tmp_path / "c", "10.0.0.2"), "10.0.0.1") is None
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".authority.lock"]
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_many_who_ask_while_it_is_replaced_get_papers_that_fit(tmp_path: Path):
+    directory, now = tmp_path / "authority", datetime.now(UTC)
+    RayTrust(directory, now)
+    problems: list[Exception] = []
+
+    def ask() -> None:
+        for _ in range(8):
+            try:
+                papers = RayTrust(directory, now).admit("10.0.0.1")
+                authority = x509.load_pem_x509_certificate(papers.authority.encode())
+                x509.load_pem_x509_certificate(papers.certificate.encode()).verify_directly_issued_by(authority)
+            except Exception as error:  # whatever it is
+                problems.append(error)
+
+    def replace() -> None:
+        for _ in range(4):
+            RayTrust.replace(directory, now)
+
+    threads = [threading.Thread(target=work) for work in (ask, ask, replace, replace)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []

@@ -17,7 +17,7 @@ export function Arrivals({ token }: { token: JoinToken }) {
   const joins = useQuery(arrivalsQuery(token.id));
   if (joins.error && !joins.data) return <ProblemView error={joins.error} retry={() => void joins.refetch()} />;
   const ids = arrivedIds(joins.data?.items ?? []);
-  const waiting = Math.max(0, token.uses - (joins.data?.items.length ?? 0));
+  const waiting = Math.max(0, token.uses - (joins.data?.total ?? 0));
   return (
     <div role="status" className="arrivals">
       {ids.map((id) => <Arrived key={id} id={id} />)}

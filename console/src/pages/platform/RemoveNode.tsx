@@ -5,6 +5,7 @@ import { useNavigate } from "react-router";
 import { api, need } from "../../api/client";
 import type { Node } from "../../api/schema";
 import { ConfirmName } from "../../parts/ConfirmName";
+import { ProblemView } from "../../parts/Feedback";
 import { useAction } from "../../queries/action";
 import { drainQuery } from "../../queries/pools";
 import { hasJoined } from "./joinValues";
@@ -18,7 +19,8 @@ export function RemoveNode({ node, open, onClose }: { node: Node; open: boolean;
   const moves = held.data?.moves ?? [];
   const services = [...new Set(moves.map((move) => move.service))].join(", ");
   const lost = node.state === "lost";
-  const blocked = held.isLoading ? <Skeleton active title={false} paragraph={{ rows: 2 }} /> : !lost && moves.length > 0 && t("nodes.removeHolds", { count: moves.length, services });
+  const unknown = held.error && !held.data && <ProblemView error={held.error} retry={() => void held.refetch()} />;
+  const blocked = held.isLoading ? <Skeleton active title={false} paragraph={{ rows: 2 }} /> : unknown || (!lost && moves.length > 0 && t("nodes.removeHolds", { count: moves.length, services }));
   return (
     <ConfirmName
       name={node.name}

@@ -54,14 +54,20 @@ def _check_redis(address: str, authority: Path | None) -> None:
     """A Redis beyond loopback is spoken to with TLS, and every one with a password: who writes there runs code."""
     if not address:
         return
-    parts = urlsplit(address)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or not parts.password:
+    try:
+        parts = urlsplit(address)
+        whole = bool(parts.scheme in ("redis", "rediss") and parts.hostname and parts.password and parts.port != 0)
+    except ValueError:
+        whole = False
+    if not whole:
         raise InvalidError(
             "AICP_RAY_REDIS is no address of a Redis with a password.",
-            hint="Write rediss://:password@host:6379, or redis://:password@127.0.0.1:6379 on this machine.",
+            hint="Write rediss://:password@host:6379, or redis://:password@127.0.0.1:6379 on this machine; in the "
+            "password / is %2F, # is %23, @ is %40, [ is %5B.",
         )
+    parts = urlsplit(address)
     try:
-        own = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname).is_loopback
+        own = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         own = False
     if parts.scheme == "redis" and not own:

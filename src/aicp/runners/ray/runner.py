@@ -11,6 +11,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aicp.core.launch import ObservedReplica, ReplicaLaunch, ReplicaResize
@@ -139,6 +140,7 @@ class RayRunner:
 
     async def _listen_once(self) -> None:
         member = self._options.member
+        papers = _read(member.authority)
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
@@ -153,7 +155,8 @@ class RayRunner:
             process.stdin.write(f"{json.dumps(wish)}\n".encode())
             async for line in process.stdout:
                 self._hear(line)
-            if await process.wait() == PAPERS_CHANGED:
+            # a head with new papers kills what spoke to the one before, mostly before it has seen them itself
+            if await process.wait() == PAPERS_CHANGED or _read(member.authority) != papers:
                 self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.info("the connection to Ray's head ended and is made again")
         finally:
@@ -174,6 +177,13 @@ class RayRunner:
         self._refuted &= set(dead)
         self.connected = True
         self._ring()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _inherited() -> dict[str, str]:

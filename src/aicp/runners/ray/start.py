@@ -1,6 +1,7 @@
 """`python -m aicp.runners.ray.start OPTIONS...`: `ray start`, with the password of Redis from the environment.
 
-Ray's own command takes it as an option alone, which every user of the machine could read.
+Ray's own command takes it as an option alone. Ray itself still hands it to its head's processes in that way, where
+every user of the head's machine can read it: see the guide.
 """
 
 from __future__ import annotations
