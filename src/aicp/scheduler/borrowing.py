@@ -6,7 +6,8 @@ gets it back by stopping replicas of projects that use more than their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from aicp.core.launch import Allocation
 from aicp.core.pool import Held, PoolQuota
@@ -15,6 +16,15 @@ from aicp.core.quantity import format_bytes
 _FIELDS = ("accelerators", "compute_percent", "memory_bytes")
 Standing = tuple[PoolQuota, Held]
 """A project's quota and what the project holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A replica and all that it holds: one that spans nodes has an allocation on each and goes as a whole."""
+
+    replica_id: str
+    priority: int
+    allocations: tuple[Allocation, ...]
 
 
 def say_accelerators(value: float) -> str:
@@ -93,36 +103,35 @@ def _spare(quota: PoolQuota, held: Held, name: str) -> int:
     return max(0, min(limit * quota.lend_percent // 100, limit - getattr(held, name)))
 
 
-def on_loan(
-    quota: PoolQuota,
-    holders: Iterable[tuple[str, int, Allocation]],
-    hold: Callable[[Iterable[Allocation]], Held],
-) -> list[str]:
-    """Replicas (id, priority, allocation) of a borrowing project that go first: those without which it is within its
-    own quota again, of the lowest priority and the newest id first."""
-    left = sorted(holders, key=lambda item: (-item[1], item[0]))
+def on_loan(quota: PoolQuota, holders: Iterable[Holder], hold: Callable[[Iterable[Allocation]], Held]) -> list[str]:
+    """Replicas of a borrowing project that go first: those without which it is within its own quota again, of the
+    lowest priority and the newest id first."""
+    left = sorted(holders, key=lambda item: (-item.priority, item.replica_id))
     gone: list[str] = []
-    while left and not is_within(quota, hold(allocation for _, _, allocation in left)):
-        gone.append(left.pop()[0])
+    while left and not is_within(quota, hold(_all(left))):
+        gone.append(left.pop().replica_id)
     return gone
 
 
 def keeps_its_own(
     quota: PoolQuota,
-    holders: Collection[tuple[str, int, Allocation]],
+    holders: Iterable[Holder],
     victims: Collection[str],
     hold: Callable[[Iterable[Allocation]], Held],
 ) -> bool:
     """Whether each of the victims is stopped while the project still borrows, the smallest first."""
-    left = {replica_id: allocation for replica_id, _, allocation in holders}
-    mine = [replica_id for replica_id in left if replica_id in victims]
+    left = {item.replica_id: item for item in holders}
 
     def size(replica_id: str) -> tuple[int, ...]:
-        held = hold([left[replica_id]])
+        held = hold(left[replica_id].allocations)
         return (held.accelerators, held.compute_percent, held.memory_bytes)
 
-    for replica_id in sorted(mine, key=size):
-        if is_within(quota, hold(left.values())):
+    for replica_id in sorted((replica_id for replica_id in left if replica_id in victims), key=size):
+        if is_within(quota, hold(_all(left.values()))):
             return False
         del left[replica_id]
     return True
+
+
+def _all(holders: Iterable[Holder]) -> Iterator[Allocation]:
+    return (allocation for item in holders for allocation in item.allocations)

@@ -10,6 +10,7 @@ from aicp.core.launch import Allocation
 from aicp.core.pool import Held, PoolQuota
 from aicp.scheduler.borrowing import (
     WORDS,
+    Holder,
     Standing,
     is_within,
     keeps_its_own,
@@ -59,14 +60,17 @@ class Quotas:
     def _of(self, pool: str) -> list[PoolQuota]:
         return [quota for (where, _), quota in self.limits.items() if where == pool]
 
-    def _holders(self, pool: str, snapshot: Snapshot) -> dict[str, list[tuple[str, int, Allocation]]]:
-        """Replicas, their priorities and what they hold of a pool, by project."""
+    def _holders(self, pool: str, snapshot: Snapshot) -> dict[str, list[Holder]]:
+        """Replicas and what they hold of a pool, by project."""
         nodes = {node.id for node in snapshot.nodes if node.pool == pool}
-        found: dict[str, list[tuple[str, int, Allocation]]] = {}
+        members: dict[tuple[str, str], list[Commitment]] = {}
         for item in snapshot.commitments:
             if item.allocation.node_id in nodes:
-                entry = (item.replica_id, item.priority, item.allocation)
-                found.setdefault(self.projects.get(item.service, ""), []).append(entry)
+                members.setdefault((self.projects.get(item.service, ""), item.replica_id), []).append(item)
+        found: dict[str, list[Holder]] = {}
+        for (project, replica_id), items in members.items():
+            holder = Holder(replica_id, items[0].priority, tuple(item.allocation for item in items))
+            found.setdefault(project, []).append(holder)
         return found
 
     def reclaimable(self, pool: str, project: str, snapshot: Snapshot) -> list[Callable[[Commitment], bool]]:
@@ -81,7 +85,7 @@ class Quotas:
             theirs = holders.get(quota.project, [])
             first = [] if quota.project == project else on_loan(quota, theirs, held)
             lent.update(first)
-            all_of.update(item[0] for item in theirs if first)
+            all_of.update(item.replica_id for item in theirs if first)
         if not lent:
             return []
         return [lambda item: item.replica_id in lent, lambda item: item.replica_id in all_of]

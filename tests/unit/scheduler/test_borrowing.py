@@ -135,6 +135,18 @@ def test_what_would_borrow_stops_nobody():
     assert (simulated.ready("lab"), simulated.ready("web")) == (2, 2)
 
 
+def test_a_replica_on_several_nodes_is_taken_back_as_a_whole():
+    simulated = world(quotas=(LAB, WEB.model_copy(update={"accelerators": 1})))
+    simulated.nodes = (node(0, 1), node(1, 1))
+    gang = replace(service("web", 1).requirement, nodes=2)
+    simulated.desired["web"] = replace(service("web", 1), requirement=gang)
+    simulated.settle()
+    assert simulated.ready("web") == 1
+    simulated.desired["lab"] = service("lab", 1)
+    assert [action.service_id for action in stopped(simulated)] == ["web"]
+    assert simulated.ready("lab") == 1
+
+
 def test_who_uses_the_least_of_its_quota_comes_first():
     simulated = world(service("lab", 2), service("web", 2), cards=2)
     simulated.settle()
