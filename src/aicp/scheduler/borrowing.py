@@ -103,14 +103,28 @@ def _spare(quota: PoolQuota, held: Held, name: str) -> int:
     return max(0, min(limit * quota.lend_percent // 100, limit - getattr(held, name)))
 
 
-def on_loan(quota: PoolQuota, holders: Iterable[Holder], hold: Callable[[Iterable[Allocation]], Held]) -> list[str]:
-    """Replicas of a borrowing project that go first: those without which it is within its own quota again, of the
-    lowest priority and the newest id first."""
+def on_loan(
+    quota: PoolQuota, holders: Iterable[Holder], hold: Callable[[Iterable[Allocation]], Held]
+) -> tuple[list[str], list[str]]:
+    """Replicas of a borrowing project that go first, of the lowest priority and the newest id first: those without
+    which it still holds all of its own quota, and these with the others without which it borrows nothing any more."""
     left = sorted(holders, key=lambda item: (-item.priority, item.replica_id))
-    gone: list[str] = []
+    before = hold(_all(left))
+    limits = {name: getattr(quota, name) for name in _FIELDS if _beyond(quota, before, name)}
+    spared: list[str] = []
+    for item in reversed(left.copy() if limits else ()):
+        fewer = [other for other in left if other is not item]
+        then = hold(_all(fewer))
+        # What was too much for one replica stays too much with fewer of them, so one look at each is enough.
+        if all(getattr(then, name) >= limit for name, limit in limits.items()):
+            spared.append(item.replica_id)
+            left = fewer
+            if is_within(quota, then):
+                break
+    gone = spared.copy()
     while left and not is_within(quota, hold(_all(left))):
         gone.append(left.pop().replica_id)
-    return gone
+    return spared, gone
 
 
 def keeps_its_own(

@@ -74,21 +74,24 @@ class Quotas:
         return found
 
     def reclaimable(self, pool: str, project: str, snapshot: Snapshot) -> list[Callable[[Commitment], bool]]:
-        """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: what
-        borrowing projects would give up first, then whatever they hold. Empty where nobody else borrows."""
+        """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: that
+        without which borrowing projects still hold their own quota, what they would give up first to borrow nothing,
+        then whatever they hold. Empty where nobody else borrows."""
         if pool not in self.borrowing or (pool, project) not in self.limits:
             return []
         holders = self._holders(pool, snapshot)
+        spared: set[str] = set()
         lent: set[str] = set()
         all_of: set[str] = set()
         for quota in self._of(pool):
             theirs = holders.get(quota.project, [])
-            first = [] if quota.project == project else on_loan(quota, theirs, held)
-            lent.update(first)
-            all_of.update(item.replica_id for item in theirs if first)
-        if not lent:
-            return []
-        return [lambda item: item.replica_id in lent, lambda item: item.replica_id in all_of]
+            first, then = ([], []) if quota.project == project else on_loan(quota, theirs, held)
+            spared.update(first)
+            lent.update(then)
+            all_of.update(item.replica_id for item in theirs if then)
+        ways = [spared] if spared and spared != lent else []
+        ways += [lent, all_of] if lent else []
+        return [lambda item, way=way: item.replica_id in way for way in ways]
 
     def spares_own(self, pool: str, victims: Iterable[str], snapshot: Snapshot) -> bool:
         """Whether stopping `victims` takes from no project what lies within its own quota."""

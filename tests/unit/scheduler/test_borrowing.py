@@ -147,6 +147,23 @@ def test_a_replica_on_several_nodes_is_taken_back_as_a_whole():
     assert simulated.ready("lab") == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "goes"), [(1, "small"), (2, "wide")], ids=["the small one is enough", "a whole one is owed"]
+)
+def test_a_project_keeps_its_own_quota_where_another_replica_is_enough(asked: int, goes: str):
+    """Of web's quota of 2 a small replica runs on one card, and a newer one of a lower priority on two."""
+    simulated = world(service("small", 1, priority=5), service("wide", 1, 2), cards=3)
+    simulated.quotas = replace(simulated.quotas, projects={"small": "web", "wide": "web", "lab": "lab"})
+    simulated.desired = {
+        key: replace(item, project="web", requirement=replace(item.requirement, project="web"))
+        for key, item in simulated.desired.items()
+    }
+    simulated.settle()
+    assert (simulated.ready("small"), simulated.ready("wide")) == (1, 1)
+    simulated.desired["lab"] = service("lab", 1, asked)
+    assert [action.service_id for action in stopped(simulated, 2)] == [goes]
+
+
 def test_who_uses_the_least_of_its_quota_comes_first():
     simulated = world(service("lab", 2), service("web", 2), cards=2)
     simulated.settle()
