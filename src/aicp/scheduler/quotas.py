@@ -50,6 +50,13 @@ class Quotas:
             return refuse_loan(pool, quota, held(now), then, self._others(pool, project, snapshot))
         return over_quota(quota, pool, held(now), then)
 
+    def borrows(self, pool: str, project: str, snapshot: Snapshot, more: Sequence[Allocation]) -> bool:
+        """Whether a project that holds what `snapshot` says and `more` is beyond its own quota, where it may be."""
+        quota = self.limits.get((pool, project))
+        if quota is None or pool not in self.borrowing:
+            return False
+        return not is_within(quota, held([*self.held_in(pool, project, snapshot), *more]))
+
     def _others(self, pool: str, project: str, snapshot: Snapshot) -> list[Standing]:
         return [
             (quota, held(self.held_in(pool, quota.project, snapshot)))
