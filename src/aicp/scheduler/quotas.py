@@ -80,11 +80,15 @@ class Quotas:
             found.setdefault(project, []).append(holder)
         return found
 
+    def may_reclaim(self, pool: str, project: str) -> bool:
+        """Whether the project has a quota there that others may use meanwhile."""
+        return pool in self.borrowing and (pool, project) in self.limits
+
     def reclaimable(self, pool: str, project: str, snapshot: Snapshot) -> list[Callable[[Commitment], bool]]:
         """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: that
         without which borrowing projects still hold their own quota, what they would give up first to borrow nothing,
         then whatever they hold. Empty where nobody else borrows."""
-        if pool not in self.borrowing or (pool, project) not in self.limits:
+        if not self.may_reclaim(pool, project):
             return []
         holders = self._holders(pool, snapshot)
         spared: set[str] = set()

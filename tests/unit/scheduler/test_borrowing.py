@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,10 @@ from tests.support.simulated_services import SimulatedServices
 
 from aicp.core.pool import Held, PoolQuota
 from aicp.core.quantity import GIB
+from aicp.scheduler import placing
 from aicp.scheduler.borrowing import borrowed, lendable, refuse_loan
-from aicp.scheduler.placement import CPU, Device, NodeCapacity, Requirement
+from aicp.scheduler.placement import CPU, Device, NodeCapacity, Refusal, Requirement, Snapshot
+from aicp.scheduler.preemption import Eviction, make_room
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Desired, Preempt
 
@@ -162,6 +165,47 @@ def test_a_project_keeps_its_own_quota_where_another_replica_is_enough(asked: in
     assert (simulated.ready("small"), simulated.ready("wide")) == (1, 1)
     simulated.desired["lab"] = service("lab", 1, asked)
     assert [action.service_id for action in stopped(simulated, 2)] == [goes]
+
+
+@pytest.mark.parametrize("borrowing", [True, False], ids=["it may borrow", "it may not"])
+def test_what_is_beyond_the_quota_is_worked_out_once_for_all_replicas_of_a_service(
+    borrowing: bool, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[str] = []
+
+    def counted(*args: Any) -> Eviction | Refusal:
+        looks.append(args[2])
+        return make_room(*args)
+
+    monkeypatch.setattr(placing, "make_room", counted)
+    simulated = world(service("lab", 2), service("web", 2, priority=-1, preemptible=True), cards=4)
+    simulated.settle()
+    if not borrowing:
+        simulated.quotas = replace(simulated.quotas, borrowing=frozenset())
+    simulated.desired["lab"] = service("lab", 22)
+    assert stopped(simulated, 3) == []
+    # What is created in the first pass is looked at in the two after it.
+    assert looks == ["lab"] * 2
+    waiting = [str(item.reason) for item in simulated.replicas.values() if item.state == "pending"]
+    assert len(waiting) == 20
+    assert all("no node" in reason if borrowing else "may hold 2 accelerators" in reason for reason in waiting), waiting
+
+
+def test_who_borrows_is_asked_only_where_a_quota_can_be_taken_back(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def counted(self: Quotas, pool: str, project: str, snapshot: Snapshot) -> list[Any]:
+        asked.append(project)
+        return []
+
+    monkeypatch.setattr(Quotas, "reclaimable", counted)
+    simulated = world(service("lab", 2), service("any", 9), service("web", 3), cards=4)
+    simulated.quotas = replace(simulated.quotas, borrowing=frozenset())
+    simulated.settle()
+    assert asked == []
+    simulated.quotas = replace(simulated.quotas, borrowing=frozenset({"default"}))
+    simulated.pass_once()
+    assert set(asked) <= {"lab", "web"}
 
 
 def test_who_uses_the_least_of_its_quota_comes_first():
