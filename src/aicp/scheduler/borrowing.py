@@ -80,13 +80,13 @@ def refuse_loan(pool: str, quota: PoolQuota, now: Held, then: Held, others: Sequ
                 f"project {project} may hold {own} of pool {pool} at once and borrow {say(most)},"
                 f" and would borrow {say(more)}"
             )
-        taken = {item.project: _beyond(item, held, name) for item, held in others}
-        free = max(0, sum(_spare(item, held, name) for item, held in others) - sum(taken.values()))
+        taken = sum(_beyond(item, held, name) for item, held in others)
+        free = max(0, sum(_spare(item, held, name) for item, held in others) - taken)
         if more > free:
-            who = ", ".join(f"{name} {say(amount)}" for name, amount in sorted(taken.items()) if amount) or "nobody"
+            # Sums alone: who borrows how much is not for every project to read.
             return (
                 f"project {project} may hold {own} of pool {pool} at once and would borrow {say(more)};"
-                f" other projects leave {say(free)} to borrow, and who borrows already: {who}"
+                f" other projects leave {say(free)} to borrow, and borrow {say(taken)} themselves"
             )
     return None
 

@@ -37,7 +37,7 @@ _MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and 
 _TAKING_BACK = "Waiting: replicas on borrowed quota finish their requests and make room."
 _LEAVING = "Waiting: another replica finishes its requests and makes room."
 _TURN = "Waiting: replicas of a higher priority are given room first."
-_BORROWS = "it would borrow"
+_BORROWS = "borrows"
 _Members = Sequence[Placement]
 
 
@@ -297,7 +297,7 @@ class _Pass:
         self._evictions += 1
         for replica_id in answer.victims:
             victim = self._victims.pop(replica_id)
-            reason, gain = (_loan_words if is_lent else _words)(item, victim, replica_id)
+            reason, gain = _loan_words(item) if is_lent else _words(item, victim, replica_id)
             cause = "Borrowed" if is_lent else "Priority"
             self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain, cause))
         self._lowest = self._lowest_priority()
@@ -356,11 +356,11 @@ def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
     )
 
 
-def _loan_words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
-    pool, owner, borrower = item.need.pool, item.project, victim.project
+def _loan_words(item: Waiting) -> tuple[str, str]:
+    """The same where quota is taken back. Who lends and who borrows belong to different projects always."""
     return (
-        f"It ran on borrowed quota of pool {pool}, which project {owner} needs itself now;"
+        f"It ran on borrowed quota of pool {item.need.pool}, which another project needs itself now;"
         " it comes back when there is quota to borrow.",
-        f"No place was free within the quota of project {owner}, so replica {replica_id} of project {borrower}"
+        f"No place was free within the quota of project {item.project}, so a replica of another project"
         " on borrowed quota makes room.",
     )

@@ -57,7 +57,7 @@ def stopped(world: SimulatedServices, passes: int = 60) -> list[Preempt]:
         (LAB, 3, [(WEB.model_copy(update={"lend_percent": 0}), 0)], "leave 0 accelerators"),
         (LAB, 4, [(WEB.model_copy(update={"lend_percent": 50}), 0)], "leave 1 accelerator to borrow"),
         (LAB.model_copy(update={"borrow_percent": 50}), 4, [(WEB, 0)], "borrow 1 accelerator, and would borrow 2"),
-        (LAB, 3, [(WEB, 1), (PoolQuota(project="ops", accelerators=0), 1)], "who borrows already: ops 1 accelerator"),
+        (LAB, 3, [(WEB, 1), (PoolQuota(project="ops", accelerators=0), 1)], "and borrow 1 accelerator themselves"),
         (LAB, 2, [(WEB, 9)], None),
         (LAB, 3, [(PoolQuota(project="any"), 0)], "leave 0 accelerators"),
     ],
@@ -90,7 +90,10 @@ def test_a_project_uses_what_another_leaves_and_gives_it_back():
     simulated.desired["web"] = service("web", 2)
     gone = stopped(simulated)
     assert [action.service_id for action in gone] == ["lab", "lab"]
-    assert "which project web needs itself now" in gone[0].reason
+    assert "which another project needs itself now" in gone[0].reason
+    assert "web" not in gone[0].reason
+    assert "within the quota of project web, so a replica of another project" in gone[0].winner_reason
+    assert not any(word in gone[0].winner_reason for word in ("lab", gone[0].replica_id))
     assert {action.cause for action in gone} == {"Borrowed"}
     assert (simulated.ready("lab"), simulated.ready("web")) == (2, 2)
     simulated.desired["web"] = replace(simulated.desired["web"], replicas=0)
@@ -98,7 +101,7 @@ def test_a_project_uses_what_another_leaves_and_gives_it_back():
     assert simulated.ready("lab") == 4
 
 
-def test_what_may_not_borrow_waits_and_says_who_does():
+def test_what_may_not_borrow_waits_with_the_sums_and_names_nobody_else():
     ops = PoolQuota(project="ops", accelerators=0)
     simulated = world(service("ops", 1), quotas=(LAB, WEB, ops), cards=9)
     simulated.settle()
@@ -107,7 +110,7 @@ def test_what_may_not_borrow_waits_and_says_who_does():
     assert simulated.ready("lab") == 3
     assert {str(item.reason) for item in simulated.replicas.values() if item.state == "pending"} == {
         "Waiting: project lab may hold 2 accelerators of pool default at once and would borrow 2 accelerators;"
-        " other projects leave 1 accelerator to borrow, and who borrows already: ops 1 accelerator."
+        " other projects leave 1 accelerator to borrow, and borrow 1 accelerator themselves."
     }
 
 
