@@ -121,7 +121,7 @@ def test_borrowed_quota_goes_back_to_its_owner(platform: Platform) -> None:
     why = platform.cli("service", "why", "lent").stdout
     assert "asked" in why or "borrow" in why
     told = [item.message for item in platform.client.services.get("lent").conditions]
-    assert any("which project lab needs itself now" in text for text in told)
+    assert any("which another project needs itself now" in text for text in told)
     platform.client.services.delete("own")
     eventually("it comes back", lambda: platform.client.services.get("lent").state == "ready")
     assert "Nothing to move" in platform.cli("pool", "defragment", "default", "--apply").stdout

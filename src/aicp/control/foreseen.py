@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aicp.control.service_plans import Proposal
+from aicp.control.service_plans import Proposal, quotas_of
 from aicp.core.access import Caller
 from aicp.core.identity import Permission
 from aicp.core.model import Visibility
 from aicp.core.service import Plan, Preempted, Service
-from aicp.scheduler.preemption import foresee
+from aicp.scheduler.preemption import Loans, foresee
 from aicp.scheduler.services import LIVE
 from aicp.store.database import Transaction
 from aicp.store.pools import Pools
@@ -29,7 +29,8 @@ async def with_preempted(tx: Transaction, caller: Caller, proposal: Proposal) ->
         for name, item in services.items()
         if item.spec.preemptible and item.spec.priority < spec.priority and name != plan.name
     }
-    if not weaker or not plan.fit.fits:
+    quotas = await quotas_of(tx, spec.pool)
+    if not plan.fit.fits or not (weaker or spec.pool in quotas.borrowing):
         return plan
     charged = {item.replica.id: item.replica for item in await Replicas(tx).charged()}
     live = {replica_id: replica for replica_id, replica in charged.items() if replica.state in LIVE}
@@ -38,8 +39,12 @@ async def with_preempted(tx: Transaction, caller: Caller, proposal: Proposal) ->
     snapshot = (await Pools(tx).snapshot()).without(
         lambda item: item.service == plan.name or item.replica_id not in live
     )
-    need = replace(proposal.planned.requirement, priority=spec.priority)
-    gone = foresee(need, snapshot, plan.name, spec.replicas, victims)
+    need = replace(proposal.planned.requirement, priority=spec.priority, project=proposal.project)
+    running = {
+        key: services[replica.service].spec.priority for key, replica in live.items() if replica.service in services
+    }
+    loans = Loans(replace(quotas, projects={**quotas.projects, plan.name: proposal.project}), running)
+    gone = foresee(need, snapshot, plan.name, spec.replicas, victims, loans)
     seen = [(charged[key], services[charged[key].service]) for key in gone]
     preempts = [
         Preempted(

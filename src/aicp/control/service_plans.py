@@ -20,7 +20,7 @@ from aicp.scheduler.quotas import Quotas
 from aicp.store.database import Transaction
 from aicp.store.models import Models
 from aicp.store.nodes import Nodes
-from aicp.store.pools import Pools, pool_quotas
+from aicp.store.pools import Pools, pool_quotas, with_priorities
 from aicp.store.services import Services
 
 _LARGER = "fewer or smaller replicas, another pool, or a larger quota from a platform admin"
@@ -30,6 +30,7 @@ _LARGER = "fewer or smaller replicas, another pool, or a larger quota from a pla
 class Proposal:
     """A spec with everything resolved."""
 
+    project: str
     spec: ServiceSpec
     model: Model
     version: ModelVersion
@@ -58,11 +59,11 @@ class ServicePlans:
         own = request.name
         gives_way = await _gives_way(tx, project, spec.pool, snapshot, {own} | await _weaker(tx, spec.priority))
         planned = make_plan(request, await Nodes(tx).all(spec.pool), snapshot.without(gives_way), engines)
-        over = await _over_quota(tx, project, own, planned.requirement, spec.replicas)
+        over = await _over_quota(tx, project, own, planned.requirement, spec.replicas, gives_way)
         if over and planned.plan.fit.fits:
             fit = Fit(fits=False, reason=f"{over}.", suggestions=[_LARGER])
             planned = replace(planned, plan=planned.plan.model_copy(update={"fit": fit}))
-        return Proposal(spec, model, version, planned)
+        return Proposal(project, spec, model, version, planned)
 
     async def resolve(self, tx: Transaction, caller: Caller, spec: ServiceSpec) -> tuple[Model, ModelVersion]:
         """The model and version that `spec.model` stands for now; hidden models are not found."""
@@ -106,8 +107,10 @@ async def _gives_way(
     tx: Transaction, project: str, pool: str, snapshot: Snapshot, freed: set[str]
 ) -> Callable[[Commitment], bool]:
     """Picks what makes room for a service of `project`: services in `freed`, and what runs on quota that it lent."""
+    snapshot = with_priorities(snapshot, await Services(tx).all())
     ways = (await quotas_of(tx, pool)).reclaimable(pool, project, snapshot)
-    return lambda item: item.service in freed or any(way(item) for way in ways[:1])
+    # The last way reaches into what is the borrowers' own: enough to find a place at times, never to promise one.
+    return lambda item: item.service in freed or any(way(item) for way in ways[:-1])
 
 
 async def require_room(
@@ -117,31 +120,54 @@ async def require_room(
     holds now, and what makes room for its priority, counting as free."""
     snapshot = await Pools(tx).snapshot()
     freed = {service} | await _weaker(tx, priority)
-    snapshot = snapshot.without(await _gives_way(tx, project, need.pool, snapshot, freed))
+    gives_way = await _gives_way(tx, project, need.pool, snapshot, freed)
+    snapshot = snapshot.without(gives_way)
     for number in range(replicas):
         answer = place_replica(need, snapshot, service)
         if isinstance(answer, Refusal):
             raise _refused(f"{number} of {replicas} replicas of {service} fit: {answer.sentence}.", need, snapshot)
         snapshot = snapshot.plus(*(Commitment(f"asked-{number}", service, one.allocation) for one in answer))
-    over = await _over_quota(tx, project, service, need, replicas)
+    over = await _over_quota(tx, project, service, need, replicas, gives_way)
     if over:
         message = f"{replicas} replicas of {service} are too many: {over}."
         raise InvalidError(message, hint=f"Try: {_LARGER}.", code="over_quota")
 
 
-async def _over_quota(tx: Transaction, project: str, service: str, need: Requirement, replicas: int) -> str | None:
-    """Why the quota of `project` does not allow that many replicas of `service`, in words; None where it does."""
+async def _over_quota(
+    tx: Transaction,
+    project: str,
+    service: str,
+    need: Requirement,
+    replicas: int,
+    gives_way: Callable[[Commitment], bool],
+) -> str | None:
+    """Why the quota of `project` does not allow that many replicas of `service`, in words; None where it does.
+
+    Places are looked for without what makes room, and counted beside all that is held now. Nothing makes room for what
+    would run on borrowed quota itself: that needs a place that is free.
+    """
     quotas = await quotas_of(tx, need.pool)
     quotas = replace(quotas, projects={**quotas.projects, service: project})
-    snapshot = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
-    before, asked = snapshot, list[Allocation]()
+    before = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
+    free, room, asked = before, before.without(gives_way), list[Allocation]()
     for number in range(replicas):
-        answer = place_replica(need, snapshot, service)
+        found = place_replica(need, free, service)
+        answer = place_replica(need, room, service) if isinstance(found, Refusal) else found
         if isinstance(answer, Refusal):
             break
         asked.extend(one.allocation for one in answer)
-        snapshot = snapshot.plus(*(Commitment(f"asked-{number}", service, one.allocation) for one in answer))
-    return quotas.refusal(need.pool, project, before, asked)
+        over = quotas.refusal(need.pool, project, before, asked)
+        if over is not None:
+            return over
+        if isinstance(found, Refusal) and quotas.borrows(need.pool, project, before, asked):
+            return (
+                f"project {project} would borrow quota of pool {need.pool}, for which no replica is stopped,"
+                f" and {found.sentence}"
+            )
+        coming = [Commitment(f"asked-{number}", service, one.allocation) for one in answer]
+        room = room.plus(*coming)
+        free = free if isinstance(found, Refusal) else free.plus(*coming)
+    return None
 
 
 async def quotas_of(tx: Transaction, name: str) -> Quotas:

@@ -6,7 +6,8 @@ gets it back by stopping replicas of projects that use more than their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from aicp.core.launch import Allocation
 from aicp.core.pool import Held, PoolQuota
@@ -15,6 +16,15 @@ from aicp.core.quantity import format_bytes
 _FIELDS = ("accelerators", "compute_percent", "memory_bytes")
 Standing = tuple[PoolQuota, Held]
 """A project's quota and what the project holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A replica and all that it holds: one that spans nodes has an allocation on each and goes as a whole."""
+
+    replica_id: str
+    priority: int
+    allocations: tuple[Allocation, ...]
 
 
 def say_accelerators(value: float) -> str:
@@ -70,13 +80,13 @@ def refuse_loan(pool: str, quota: PoolQuota, now: Held, then: Held, others: Sequ
                 f"project {project} may hold {own} of pool {pool} at once and borrow {say(most)},"
                 f" and would borrow {say(more)}"
             )
-        taken = {item.project: _beyond(item, held, name) for item, held in others}
-        free = max(0, sum(_spare(item, held, name) for item, held in others) - sum(taken.values()))
+        taken = sum(_beyond(item, held, name) for item, held in others)
+        free = max(0, sum(_spare(item, held, name) for item, held in others) - taken)
         if more > free:
-            who = ", ".join(f"{name} {say(amount)}" for name, amount in sorted(taken.items()) if amount) or "nobody"
+            # Sums alone: who borrows how much is not for every project to read.
             return (
                 f"project {project} may hold {own} of pool {pool} at once and would borrow {say(more)};"
-                f" other projects leave {say(free)} to borrow, and who borrows already: {who}"
+                f" other projects leave {say(free)} to borrow, and borrow {say(taken)} themselves"
             )
     return None
 
@@ -94,35 +104,48 @@ def _spare(quota: PoolQuota, held: Held, name: str) -> int:
 
 
 def on_loan(
-    quota: PoolQuota,
-    holders: Iterable[tuple[str, int, Allocation]],
-    hold: Callable[[Iterable[Allocation]], Held],
-) -> list[str]:
-    """Replicas (id, priority, allocation) of a borrowing project that go first: those without which it is within its
-    own quota again, of the lowest priority and the newest id first."""
-    left = sorted(holders, key=lambda item: (-item[1], item[0]))
-    gone: list[str] = []
-    while left and not is_within(quota, hold(allocation for _, _, allocation in left)):
-        gone.append(left.pop()[0])
-    return gone
+    quota: PoolQuota, holders: Iterable[Holder], hold: Callable[[Iterable[Allocation]], Held]
+) -> tuple[list[str], list[str]]:
+    """Replicas of a borrowing project that go first, of the lowest priority and the newest id first: those without
+    which it still holds all of its own quota, and these with the others without which it borrows nothing any more."""
+    left = sorted(holders, key=lambda item: (-item.priority, item.replica_id))
+    before = hold(_all(left))
+    limits = {name: getattr(quota, name) for name in _FIELDS if _beyond(quota, before, name)}
+    spared: list[str] = []
+    for item in reversed(left.copy() if limits else ()):
+        fewer = [other for other in left if other is not item]
+        then = hold(_all(fewer))
+        # What was too much for one replica stays too much with fewer of them, so one look at each is enough.
+        if all(getattr(then, name) >= limit for name, limit in limits.items()):
+            spared.append(item.replica_id)
+            left = fewer
+            if is_within(quota, then):
+                break
+    gone = spared.copy()
+    while left and not is_within(quota, hold(_all(left))):
+        gone.append(left.pop().replica_id)
+    return spared, gone
 
 
 def keeps_its_own(
     quota: PoolQuota,
-    holders: Collection[tuple[str, int, Allocation]],
+    holders: Iterable[Holder],
     victims: Collection[str],
     hold: Callable[[Iterable[Allocation]], Held],
 ) -> bool:
     """Whether each of the victims is stopped while the project still borrows, the smallest first."""
-    left = {replica_id: allocation for replica_id, _, allocation in holders}
-    mine = [replica_id for replica_id in left if replica_id in victims]
+    left = {item.replica_id: item for item in holders}
 
     def size(replica_id: str) -> tuple[int, ...]:
-        held = hold([left[replica_id]])
+        held = hold(left[replica_id].allocations)
         return (held.accelerators, held.compute_percent, held.memory_bytes)
 
-    for replica_id in sorted(mine, key=size):
-        if is_within(quota, hold(left.values())):
+    for replica_id in sorted((replica_id for replica_id in left if replica_id in victims), key=size):
+        if is_within(quota, hold(_all(left.values()))):
             return False
         del left[replica_id]
     return True
+
+
+def _all(holders: Iterable[Holder]) -> Iterator[Allocation]:
+    return (allocation for item in holders for allocation in item.allocations)

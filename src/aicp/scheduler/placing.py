@@ -37,6 +37,7 @@ _MAKING_ROOM = "Waiting: replicas of a lower priority finish their requests and 
 _TAKING_BACK = "Waiting: replicas on borrowed quota finish their requests and make room."
 _LEAVING = "Waiting: another replica finishes its requests and makes room."
 _TURN = "Waiting: replicas of a higher priority are given room first."
+_BORROWS = "borrows"
 _Members = Sequence[Placement]
 
 
@@ -99,11 +100,13 @@ class _Pass:
         self._quotas = quotas
         self._ledger = QuotaLedger(quotas, snapshot)
         self._victims = dict(victims)
+        self._lowest = self._lowest_priority()
         self._gone = {item.replica_id for item in snapshot.commitments if item.replica_id in set(leaving)}
         self._made: list[Commitment] = []
         self._later: Board | None = None
         self._hopeless: set[Requirement] = set()
         self._unreclaimable: set[Requirement] = set()
+        self._over: dict[tuple[str, Requirement], str] = {}
         self._refused: list[Waiting] = []
         self._borrowers: list[Waiting] = []
         self._lends = False
@@ -200,23 +203,34 @@ class _Pass:
             self._ledger.add(item.need.pool, item.project, member.allocation)
 
     def _within_quota(self, item: Waiting, members: _Members) -> bool:
-        # What is replaced does not count: a quota must not keep a service from being updated or moved.
+        over = self._beyond(item, members)
+        if over is not None:
+            self._is_over(item, over)
+        return over is None
+
+    def _beyond(self, item: Waiting, members: _Members) -> str | None:
+        """Why an item may not have these places now, `_BORROWS` where it has to wait for its turn to borrow; None where
+        it may. What is replaced does not count: a quota must not keep a service from being updated or moved."""
         more = [member.allocation for member in members]
         if not self._lends and self._ledger.borrows(item.need.pool, item.project, item.replaced, *more):
+            return _BORROWS
+        return self._ledger.refusal(item.need.pool, item.project, item.replaced, *more)
+
+    def _is_over(self, item: Waiting, over: str) -> None:
+        if over == _BORROWS:
             self._borrowers.append(item)
-            return False
-        over = self._ledger.refusal(item.need.pool, item.project, item.replaced, *more)
-        if over is not None:
+        else:
             self._wait(item, f"Waiting: {over}.")
-        return over is None
 
     def _make_room(self, item: Waiting) -> None:
         """A place that becomes free by itself, or by stopping others; else it is refused."""
         need = item.need
         weaker = item.may_preempt and need not in self._hopeless
-        weaker = weaker and any(self._weaker(replica_id, need) for replica_id in self._victims)
-        ways = self._reclaims(item)
-        if not (self._gone or ways or weaker):
+        weaker = weaker and self._lowest is not None and self._lowest < need.priority
+        # A place that others would have left is as far beyond the quota for the next replica of the same service.
+        over = self._over.get((item.service, need)) if item.may_preempt and not item.replaced else None
+        ways = [] if over is not None else self._reclaims(item)
+        if not (self._gone or ways or weaker or over is not None):
             self._refused.append(item)
             return
         later = self._then()
@@ -227,6 +241,8 @@ class _Pass:
                 self._wait(item, item.reason if item.reason in (_MAKING_ROOM, _TAKING_BACK) else _LEAVING)
             else:
                 _take_back(later, item.service, found)
+        elif over is not None:
+            self._is_over(item, over)
         elif (weaker or ways) and self._evictions >= EVICTIONS:
             self._wait(item, _TURN)
         elif not self._reclaim(item, ways) and not (weaker and self._evict(item)):
@@ -235,6 +251,8 @@ class _Pass:
     def _reclaims(self, item: Waiting) -> list[Callable[[Commitment], bool]]:
         """Ways to take back the quota of an item's project, in the order to be tried."""
         if not item.may_preempt or self._lends or item.need in self._unreclaimable:
+            return []
+        if not self._quotas.may_reclaim(item.need.pool, item.project):
             return []
         ways = self._quotas.reclaimable(item.need.pool, item.project, self._future())
         if not ways:
@@ -270,19 +288,28 @@ class _Pass:
             return False
         if is_lent and not self._quotas.spares_own(item.need.pool, answer.victims, future):
             return False
-        if not self._within_quota(item, answer.placements):
+        over = self._beyond(item, answer.placements)
+        if over is not None:
+            if not item.replaced:
+                self._over[item.service, item.need] = over
+            self._is_over(item, over)
             return True
         self._evictions += 1
         for replica_id in answer.victims:
             victim = self._victims.pop(replica_id)
-            reason, gain = (_loan_words if is_lent else _words)(item, victim, replica_id)
+            reason, gain = _loan_words(item) if is_lent else _words(item, victim, replica_id)
             cause = "Borrowed" if is_lent else "Priority"
             self._actions.append(Preempt(replica_id, victim.service_id, item.service_id, reason, gain, cause))
+        self._lowest = self._lowest_priority()
         self._gone.update(answer.victims)
         self._claim(item, answer.placements)
         self._later = None
         self._wait(item, _TAKING_BACK if is_lent else _MAKING_ROOM)
         return True
+
+    def _lowest_priority(self) -> int | None:
+        """The lowest priority of what may be stopped for a higher one: known once for all that find no place."""
+        return min((victim.priority for victim in self._victims.values() if victim.preemptible), default=None)
 
     def _weaker(self, replica_id: str, need: Requirement) -> bool:
         victim = self._victims.get(replica_id)
@@ -329,11 +356,11 @@ def _words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
     )
 
 
-def _loan_words(item: Waiting, victim: Victim, replica_id: str) -> tuple[str, str]:
-    pool, owner, borrower = item.need.pool, item.project, victim.project
+def _loan_words(item: Waiting) -> tuple[str, str]:
+    """The same where quota is taken back. Who lends and who borrows belong to different projects always."""
     return (
-        f"It ran on borrowed quota of pool {pool}, which project {owner} needs itself now;"
+        f"It ran on borrowed quota of pool {item.need.pool}, which another project needs itself now;"
         " it comes back when there is quota to borrow.",
-        f"No place was free within the quota of project {owner}, so replica {replica_id} of project {borrower}"
+        f"No place was free within the quota of project {item.project}, so a replica of another project"
         " on borrowed quota makes room.",
     )

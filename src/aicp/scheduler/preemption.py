@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from aicp.scheduler.gang import place_gang
 from aicp.scheduler.placement import Placement
+from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.refusal import Refusal, refuse
 from aicp.scheduler.resources import Commitment, NodeCapacity, Requirement, Snapshot
 from aicp.scheduler.room import NodeRoom
@@ -21,6 +22,24 @@ class Eviction:
 
     victims: tuple[str, ...]
     placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loans:
+    """Quotas, and the replicas that run now, with their priorities: what of them runs on borrowed quota goes first."""
+
+    quotas: Quotas
+    running: Mapping[str, int]
+
+    def take_back(self, need: Requirement, snapshot: Snapshot, service: str) -> Eviction | None:
+        """The least that must go for `need` so that its project gets its quota; None where that gives no place."""
+        for is_lent in self.quotas.reclaimable(need.pool, need.project, snapshot):
+            answer = make_room(
+                need, snapshot, service, lambda item, is_lent=is_lent: item.replica_id in self.running and is_lent(item)
+            )
+            if isinstance(answer, Eviction) and self.quotas.spares_own(need.pool, answer.victims, snapshot):
+                return answer
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +85,22 @@ def make_room(
 
 
 def foresee(
-    need: Requirement, snapshot: Snapshot, service: str, replicas: int, victims: Mapping[str, int]
+    need: Requirement,
+    snapshot: Snapshot,
+    service: str,
+    replicas: int,
+    victims: Mapping[str, int],
+    loans: Loans | None = None,
 ) -> tuple[str, ...]:
     """Who would go, one after another, for so many replicas of `service`; the first without a place ends it.
 
-    `victims` are the replicas that may go, with their priorities.
+    `victims` are the replicas that may go for a higher priority, with their priorities; what runs on quota that its
+    owner takes back goes before them, see `Loans`.
     """
-    left, gone = ranked(snapshot, victims), list[str]()
-
-    def may_go(item: Commitment) -> bool:
-        return item.replica_id in victims and item.priority < need.priority
-
+    left, gone = ranked(snapshot, {**(loans.running if loans else {}), **victims}), list[str]()
     for number in range(replicas):
-        answer = make_room(need, left, service, may_go)
-        if isinstance(answer, Refusal):
+        answer = _next(need, left, service, victims, loans)
+        if answer is None:
             break
         stopped = frozenset(answer.victims)
         gone += answer.victims
@@ -89,6 +110,26 @@ def foresee(
         )
         left = left.without(lambda item, stopped=stopped: item.replica_id in stopped).plus(*coming)
     return tuple(gone)
+
+
+def _next(
+    need: Requirement, left: Snapshot, service: str, victims: Mapping[str, int], loans: Loans | None
+) -> Eviction | None:
+    """In the order of the scheduler: a free place, then quota taken back, then a higher priority."""
+    free = make_room(need, left, service, lambda item: False)
+    if not isinstance(free, Refusal):
+        return free
+    answer = loans.take_back(need, left, service) if loans else None
+    if answer is None:
+        weaker = make_room(
+            need, left, service, lambda item: item.replica_id in victims and item.priority < need.priority
+        )
+        answer = None if isinstance(weaker, Refusal) else weaker
+    if answer is None or loans is None:
+        return answer
+    coming = [member.allocation for member in answer.placements]
+    # Nothing is stopped for what would itself run on borrowed quota.
+    return None if loans.quotas.borrows(need.pool, need.project, left, coming) else answer
 
 
 def ranked(snapshot: Snapshot, priorities: Mapping[str, int]) -> Snapshot:

@@ -10,6 +10,7 @@ from aicp.core.launch import Allocation
 from aicp.core.pool import Held, PoolQuota
 from aicp.scheduler.borrowing import (
     WORDS,
+    Holder,
     Standing,
     is_within,
     keeps_its_own,
@@ -49,6 +50,13 @@ class Quotas:
             return refuse_loan(pool, quota, held(now), then, self._others(pool, project, snapshot))
         return over_quota(quota, pool, held(now), then)
 
+    def borrows(self, pool: str, project: str, snapshot: Snapshot, more: Sequence[Allocation]) -> bool:
+        """Whether a project that holds what `snapshot` says and `more` is beyond its own quota, where it may be."""
+        quota = self.limits.get((pool, project))
+        if quota is None or pool not in self.borrowing:
+            return False
+        return not is_within(quota, held([*self.held_in(pool, project, snapshot), *more]))
+
     def _others(self, pool: str, project: str, snapshot: Snapshot) -> list[Standing]:
         return [
             (quota, held(self.held_in(pool, quota.project, snapshot)))
@@ -59,32 +67,42 @@ class Quotas:
     def _of(self, pool: str) -> list[PoolQuota]:
         return [quota for (where, _), quota in self.limits.items() if where == pool]
 
-    def _holders(self, pool: str, snapshot: Snapshot) -> dict[str, list[tuple[str, int, Allocation]]]:
-        """Replicas, their priorities and what they hold of a pool, by project."""
+    def _holders(self, pool: str, snapshot: Snapshot) -> dict[str, list[Holder]]:
+        """Replicas and what they hold of a pool, by project."""
         nodes = {node.id for node in snapshot.nodes if node.pool == pool}
-        found: dict[str, list[tuple[str, int, Allocation]]] = {}
+        members: dict[tuple[str, str], list[Commitment]] = {}
         for item in snapshot.commitments:
             if item.allocation.node_id in nodes:
-                entry = (item.replica_id, item.priority, item.allocation)
-                found.setdefault(self.projects.get(item.service, ""), []).append(entry)
+                members.setdefault((self.projects.get(item.service, ""), item.replica_id), []).append(item)
+        found: dict[str, list[Holder]] = {}
+        for (project, replica_id), items in members.items():
+            holder = Holder(replica_id, items[0].priority, tuple(item.allocation for item in items))
+            found.setdefault(project, []).append(holder)
         return found
 
+    def may_reclaim(self, pool: str, project: str) -> bool:
+        """Whether the project has a quota there that others may use meanwhile."""
+        return pool in self.borrowing and (pool, project) in self.limits
+
     def reclaimable(self, pool: str, project: str, snapshot: Snapshot) -> list[Callable[[Commitment], bool]]:
-        """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: what
-        borrowing projects would give up first, then whatever they hold. Empty where nobody else borrows."""
-        if pool not in self.borrowing or (pool, project) not in self.limits:
+        """What the owner of a quota may have stopped to get it back, in ways to be tried one after the other: that
+        without which borrowing projects still hold their own quota, what they would give up first to borrow nothing,
+        then whatever they hold. Empty where nobody else borrows."""
+        if not self.may_reclaim(pool, project):
             return []
         holders = self._holders(pool, snapshot)
+        spared: set[str] = set()
         lent: set[str] = set()
         all_of: set[str] = set()
         for quota in self._of(pool):
             theirs = holders.get(quota.project, [])
-            first = [] if quota.project == project else on_loan(quota, theirs, held)
-            lent.update(first)
-            all_of.update(item[0] for item in theirs if first)
-        if not lent:
-            return []
-        return [lambda item: item.replica_id in lent, lambda item: item.replica_id in all_of]
+            first, then = ([], []) if quota.project == project else on_loan(quota, theirs, held)
+            spared.update(first)
+            lent.update(then)
+            all_of.update(item.replica_id for item in theirs if then)
+        ways = [spared] if spared and spared != lent else []
+        ways += [lent, all_of] if lent else []
+        return [lambda item, way=way: item.replica_id in way for way in ways]
 
     def spares_own(self, pool: str, victims: Iterable[str], snapshot: Snapshot) -> bool:
         """Whether stopping `victims` takes from no project what lies within its own quota."""

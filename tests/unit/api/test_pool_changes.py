@@ -284,7 +284,7 @@ async def test_borrowed_cards_go_back_to_their_owner_with_words_for_both(served:
     shown = await served.ok("GET", "/services/web")
     assert shown["replicas_ready"] == 1
     assert {item["reason"] for item in shown["conditions"] if item["type"] == "Preempted"} == {"Borrowed"}
-    assert any("which project lab needs itself now" in text for text in await texts(served, "service.preempted"))
+    assert any("which another project needs itself now" in text for text in await texts(served, "service.preempted"))
 
 
 async def test_memory_is_promised_more_than_once_by_policy_alone_and_where_it_can_be(served: Served):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,10 @@ from tests.support.simulated_services import SimulatedServices
 
 from aicp.core.pool import Held, PoolQuota
 from aicp.core.quantity import GIB
+from aicp.scheduler import placing
 from aicp.scheduler.borrowing import borrowed, lendable, refuse_loan
-from aicp.scheduler.placement import CPU, Device, NodeCapacity, Requirement
+from aicp.scheduler.placement import CPU, Device, NodeCapacity, Refusal, Requirement, Snapshot
+from aicp.scheduler.preemption import Eviction, make_room
 from aicp.scheduler.quotas import Quotas
 from aicp.scheduler.service_world import Desired, Preempt
 
@@ -54,7 +57,7 @@ def stopped(world: SimulatedServices, passes: int = 60) -> list[Preempt]:
         (LAB, 3, [(WEB.model_copy(update={"lend_percent": 0}), 0)], "leave 0 accelerators"),
         (LAB, 4, [(WEB.model_copy(update={"lend_percent": 50}), 0)], "leave 1 accelerator to borrow"),
         (LAB.model_copy(update={"borrow_percent": 50}), 4, [(WEB, 0)], "borrow 1 accelerator, and would borrow 2"),
-        (LAB, 3, [(WEB, 1), (PoolQuota(project="ops", accelerators=0), 1)], "who borrows already: ops 1 accelerator"),
+        (LAB, 3, [(WEB, 1), (PoolQuota(project="ops", accelerators=0), 1)], "and borrow 1 accelerator themselves"),
         (LAB, 2, [(WEB, 9)], None),
         (LAB, 3, [(PoolQuota(project="any"), 0)], "leave 0 accelerators"),
     ],
@@ -87,7 +90,10 @@ def test_a_project_uses_what_another_leaves_and_gives_it_back():
     simulated.desired["web"] = service("web", 2)
     gone = stopped(simulated)
     assert [action.service_id for action in gone] == ["lab", "lab"]
-    assert "which project web needs itself now" in gone[0].reason
+    assert "which another project needs itself now" in gone[0].reason
+    assert "web" not in gone[0].reason
+    assert "within the quota of project web, so a replica of another project" in gone[0].winner_reason
+    assert not any(word in gone[0].winner_reason for word in ("lab", gone[0].replica_id))
     assert {action.cause for action in gone} == {"Borrowed"}
     assert (simulated.ready("lab"), simulated.ready("web")) == (2, 2)
     simulated.desired["web"] = replace(simulated.desired["web"], replicas=0)
@@ -95,7 +101,7 @@ def test_a_project_uses_what_another_leaves_and_gives_it_back():
     assert simulated.ready("lab") == 4
 
 
-def test_what_may_not_borrow_waits_and_says_who_does():
+def test_what_may_not_borrow_waits_with_the_sums_and_names_nobody_else():
     ops = PoolQuota(project="ops", accelerators=0)
     simulated = world(service("ops", 1), quotas=(LAB, WEB, ops), cards=9)
     simulated.settle()
@@ -104,7 +110,7 @@ def test_what_may_not_borrow_waits_and_says_who_does():
     assert simulated.ready("lab") == 3
     assert {str(item.reason) for item in simulated.replicas.values() if item.state == "pending"} == {
         "Waiting: project lab may hold 2 accelerators of pool default at once and would borrow 2 accelerators;"
-        " other projects leave 1 accelerator to borrow, and who borrows already: ops 1 accelerator."
+        " other projects leave 1 accelerator to borrow, and borrow 1 accelerator themselves."
     }
 
 
@@ -133,6 +139,76 @@ def test_what_would_borrow_stops_nobody():
     simulated.desired["lab"] = service("lab", 3, priority=9)
     assert stopped(simulated) == []
     assert (simulated.ready("lab"), simulated.ready("web")) == (2, 2)
+
+
+def test_a_replica_on_several_nodes_is_taken_back_as_a_whole():
+    simulated = world(quotas=(LAB, WEB.model_copy(update={"accelerators": 1})))
+    simulated.nodes = (node(0, 1), node(1, 1))
+    gang = replace(service("web", 1).requirement, nodes=2)
+    simulated.desired["web"] = replace(service("web", 1), requirement=gang)
+    simulated.settle()
+    assert simulated.ready("web") == 1
+    simulated.desired["lab"] = service("lab", 1)
+    assert [action.service_id for action in stopped(simulated)] == ["web"]
+    assert simulated.ready("lab") == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "goes"), [(1, "small"), (2, "wide")], ids=["the small one is enough", "a whole one is owed"]
+)
+def test_a_project_keeps_its_own_quota_where_another_replica_is_enough(asked: int, goes: str):
+    """Of web's quota of 2 a small replica runs on one card, and a newer one of a lower priority on two."""
+    simulated = world(service("small", 1, priority=5), service("wide", 1, 2), cards=3)
+    simulated.quotas = replace(simulated.quotas, projects={"small": "web", "wide": "web", "lab": "lab"})
+    simulated.desired = {
+        key: replace(item, project="web", requirement=replace(item.requirement, project="web"))
+        for key, item in simulated.desired.items()
+    }
+    simulated.settle()
+    assert (simulated.ready("small"), simulated.ready("wide")) == (1, 1)
+    simulated.desired["lab"] = service("lab", 1, asked)
+    assert [action.service_id for action in stopped(simulated, 2)] == [goes]
+
+
+@pytest.mark.parametrize("borrowing", [True, False], ids=["it may borrow", "it may not"])
+def test_what_is_beyond_the_quota_is_worked_out_once_for_all_replicas_of_a_service(
+    borrowing: bool, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[str] = []
+
+    def counted(*args: Any) -> Eviction | Refusal:
+        looks.append(args[2])
+        return make_room(*args)
+
+    monkeypatch.setattr(placing, "make_room", counted)
+    simulated = world(service("lab", 2), service("web", 2, priority=-1, preemptible=True), cards=4)
+    simulated.settle()
+    if not borrowing:
+        simulated.quotas = replace(simulated.quotas, borrowing=frozenset())
+    simulated.desired["lab"] = service("lab", 22)
+    assert stopped(simulated, 3) == []
+    # What is created in the first pass is looked at in the two after it.
+    assert looks == ["lab"] * 2
+    waiting = [str(item.reason) for item in simulated.replicas.values() if item.state == "pending"]
+    assert len(waiting) == 20
+    assert all("no node" in reason if borrowing else "may hold 2 accelerators" in reason for reason in waiting), waiting
+
+
+def test_who_borrows_is_asked_only_where_a_quota_can_be_taken_back(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def counted(self: Quotas, pool: str, project: str, snapshot: Snapshot) -> list[Any]:
+        asked.append(project)
+        return []
+
+    monkeypatch.setattr(Quotas, "reclaimable", counted)
+    simulated = world(service("lab", 2), service("any", 9), service("web", 3), cards=4)
+    simulated.quotas = replace(simulated.quotas, borrowing=frozenset())
+    simulated.settle()
+    assert asked == []
+    simulated.quotas = replace(simulated.quotas, borrowing=frozenset({"default"}))
+    simulated.pass_once()
+    assert set(asked) <= {"lab", "web"}
 
 
 def test_who_uses_the_least_of_its_quota_comes_first():
