@@ -5477,7 +5477,7 @@ export interface components {
             pool: string;
             /**
              * Preempts
-             * @description replicas of a lower priority that would make room; in answers, not in revisions
+             * @description replicas that would make room; in answers, not in revisions
              * @default []
              */
             preempts: components["schemas"]["Preempted"][];

@@ -150,24 +150,22 @@ async def _over_quota(
     quotas = replace(quotas, projects={**quotas.projects, service: project})
     before = (await Pools(tx).snapshot()).without(lambda item: item.service == service)
     free, room, asked = before, before.without(gives_way), list[Allocation]()
+    unlent: str | None = None
     for number in range(replicas):
         found = place_replica(need, free, service)
         answer = place_replica(need, room, service) if isinstance(found, Refusal) else found
         if isinstance(answer, Refusal):
             break
         asked.extend(one.allocation for one in answer)
-        over = quotas.refusal(need.pool, project, before, asked)
-        if over is not None:
-            return over
         if isinstance(found, Refusal) and quotas.borrows(need.pool, project, before, asked):
-            return (
+            unlent = (
                 f"project {project} would borrow quota of pool {need.pool}, for which no replica is stopped,"
                 f" and {found.sentence}"
             )
         coming = [Commitment(f"asked-{number}", service, one.allocation) for one in answer]
         room = room.plus(*coming)
         free = free if isinstance(found, Refusal) else free.plus(*coming)
-    return None
+    return quotas.refusal(need.pool, project, before, asked) or unlent
 
 
 async def quotas_of(tx: Transaction, name: str) -> Quotas:

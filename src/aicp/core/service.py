@@ -163,7 +163,7 @@ class Plan(Value):
     command: list[str] = []
     fit: Fit
     preempts: list[Preempted] = Field(
-        default=[], description="replicas of a lower priority that would make room; in answers, not in revisions"
+        default=[], description="replicas that would make room; in answers, not in revisions"
     )
     environment_installed: bool = False
     cli: str = Field(default="", description="the same as an `aicp` command; in answers to a plan")
