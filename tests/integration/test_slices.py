@@ -56,6 +56,9 @@ def test_a_slice_is_held_and_changes_under_load(platform: Platform) -> None:
     assert "20 % of the card" in " ".join(replica.limits)
     assert quota_of(replica) == 20 * cores * 1000
     secret = platform.client.keys.create("load").secret
+    eventually(
+        "the gateway knows the key", lambda: platform.chat(secret, "part", "hi", max_tokens=1).status_code == 200
+    )
     statuses: list[int] = []
     stop = threading.Event()
 
