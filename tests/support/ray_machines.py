@@ -101,7 +101,10 @@ class Machine:
 
     def _is_ours(self, pid: int) -> bool:
         mark = f"AICP_RAY_MEMBER={self.member.directory}".encode()
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        try:
+            return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False  # it has ended since
 
 
 @dataclass
