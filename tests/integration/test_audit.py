@@ -142,8 +142,8 @@ def _pools(walker: Walker, call: Any, node: str) -> None:
     call("update_node", "PATCH", f"/nodes/{node}", {"labels": {"zone": "a"}})
     call("delete_pool", "DELETE", "/pools/training")
     call("defragment_pool", "POST", "/pools/default/defragmentation", {})
-    end = {"ends_at": "2999-01-01T00:00:00Z"}
-    wanted = {"pool": "default", "project": "default", "accelerators": 1, **end}
+    times = {"starts_at": "2998-01-01T00:00:00Z", "ends_at": "2999-01-01T00:00:00Z"}  # its node takes nothing now
+    wanted = {"pool": "default", "project": "default", "accelerators": 1, **times}
     kept = call("create_reservation", "POST", "/reservations", wanted)
     call("delete_reservation", "DELETE", f"/reservations/{kept['id']}")
     call("drain_node", "POST", f"/nodes/{node}/drain")
