@@ -8,7 +8,7 @@ report="$(mktemp)"
 trap 'rm -f "$report"' EXIT
 export AICP_TEST_REPORT="$report"
 if [ "${1:-}" = e2e ]; then
-  $bin/python -m pytest -q -m e2e tests
+  $bin/python -m pytest -q -m e2e --durations=25 tests
 else
   $bin/ruff check --quiet src tests tools benchmarks demo lightengine
   $bin/pyright --warnings

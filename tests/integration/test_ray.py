@@ -15,7 +15,6 @@ import httpx
 import pytest
 from tests.support.agent_process import tiny_launch
 from tests.support.ray_machines import Machine, RayMachines, answers, unavailable, until
-from tests.support.redis_server import RedisServer, redis_installed
 
 from aicp.core.launch import ObservedReplica, ReplicaState
 from aicp.runners.ray.runner import RayRunner
@@ -30,25 +29,18 @@ REVIEWED = {
 
 
 @pytest.fixture
-async def machines(request: pytest.FixtureRequest) -> AsyncIterator[RayMachines]:
+async def machines() -> AsyncIterator[RayMachines]:
     reason = unavailable()
     if reason:
         pytest.skip(reason)
-    redis = RedisServer() if getattr(request, "param", "") == "redis" else None
-    if redis:
-        if not redis_installed():
-            pytest.skip("not run: Redis is not installed (Debian: apt-get install redis-server)")
-        redis.start()
     # short: sockets lie below it
     folder = Path(tempfile.mkdtemp(prefix="aicp-ray-", dir="/tmp"))
-    made = RayMachines(folder, redis=redis.url.removesuffix("/0") if redis else "")
+    made = RayMachines(folder)
     try:
         await asyncio.to_thread(made.start)
         yield made
     finally:
         made.stop()
-        if redis:
-            redis.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -106,7 +98,6 @@ async def test_a_killed_node_is_known_at_once_and_its_replica_answers_elsewhere(
     assert await answers(kept)
 
 
-@pytest.mark.parametrize("machines", ["disk", pytest.param("redis", marks=pytest.mark.redis)], indirect=True)
 async def test_a_killed_head_costs_no_call_and_comes_back_knowing_its_nodes(machines: RayMachines, runner: RayRunner):
     replicas = [await started(runner, node.name, f"rep_{node.number}") for node in machines.nodes]
     agents = [(node.member.directory / "agent.json").read_text() for node in machines.nodes]
