@@ -129,7 +129,7 @@ class Platform:
             self.process.wait(10)
         return pid
 
-    def wait_restarted(self, process: str, old_pid: int, seconds: float = 20) -> int:
+    def wait_restarted(self, process: str, old_pid: int, seconds: float = 60) -> int:
         """Waits until `process` runs under another pid."""
 
         def new_pid() -> int:
