@@ -194,8 +194,8 @@ def test_a_cut_off_machine_stops_its_engines_and_is_back_without_hands(world: Ra
     with no_call_fails(world, key):
         world.machine.cut()
         eventually("the platform knows", lambda: world.state() == NodeState.LOST, seconds=20)
-        elsewhere = lambda: not world.here(SERVICE) and len(world.ready(SERVICE)) == wanted  # noqa: E731
-        eventually("all replicas serve elsewhere", elsewhere, seconds=30)
+        eventually("no replica is left there", lambda: not world.here(SERVICE), seconds=30)
+        eventually("all serve elsewhere", lambda: len(world.ready(SERVICE)) == wanted, seconds=30)
     eventually("the machine ends its engines by itself", lambda: not world.node.engines(), seconds=LEASE + 20)
     keeper = world.keeper_pid()
     world.machine.heal()
